@@ -1,0 +1,54 @@
+//! Nodes: one container, or one machine that runs Docker Engine.
+
+use crate::{Map, Time, cluster::statuses, ids::*};
+
+statuses! {
+    /// A node's status.
+    NodeStatus {
+        Init = "INIT",
+        Active = "ACTIVE",
+        Error = "ERROR",
+        Warning = "WARNING",
+        Creating = "CREATING",
+        Updating = "UPDATING",
+        Deleting = "DELETING",
+        Recovering = "RECOVERING",
+        Operating = "OPERATING",
+    }
+}
+
+/// A node as the database holds it, with what its representation joins in.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the contract's own words")]
+pub struct Node {
+    pub id: NodeId,
+    pub name: String,
+    pub cluster_id: Option<ClusterId>,
+    /// A container's full 64-character id, or a host's endpoint.
+    pub physical_id: Option<String>,
+    pub profile_id: ProfileId,
+    pub profile_name: String,
+    pub profile_type: String,
+    pub user: String,
+    pub project: String,
+    pub domain: Option<String>,
+    /// -1 outside a cluster.
+    pub index: i32,
+    pub role: Option<String>,
+    pub init_at: Time,
+    pub created_at: Option<Time>,
+    pub updated_at: Option<Time>,
+    pub status: NodeStatus,
+    pub status_reason: String,
+    pub metadata: Map,
+    pub data: Map,
+    pub tainted: bool,
+    /// The host that the container is placed on.
+    pub host_id: Option<NodeId>,
+    /// How many containers this node has had; names and labels carry it.
+    pub generation: i32,
+    /// Containers placed on this host.
+    pub dependent_nodes: Vec<NodeId>,
+    /// Profiles that name this host.
+    pub dependent_profiles: Vec<ProfileId>,
+}

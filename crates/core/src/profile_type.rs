@@ -1,0 +1,216 @@
+//! What a profile type must be able to do. Types are listed once, in `senlin_profiles::all`.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{
+    Map,
+    driver::{ContainerDriver, DriverError},
+    host::Endpoint,
+    ids::*,
+    node::Node,
+    placement::Requirements,
+    spec::{SpecError, SpecSchema},
+    steps::{Interrupt, Steps},
+};
+
+/// A status in a type's life: since when it is how well supported.
+#[derive(Debug, Clone, Copy)]
+pub struct Support {
+    /// `EXPERIMENTAL`, `SUPPORTED`, `DEPRECATED` or `UNSUPPORTED`.
+    pub status: &'static str,
+    /// Such as `2017.02`.
+    pub since: &'static str,
+}
+
+/// An operation users may ask of a node.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Such as `restart`.
+    pub name: &'static str,
+    /// For `…/ops`.
+    pub description: &'static str,
+    /// Its parameters' schema.
+    pub parameters: SpecSchema,
+}
+
+/// What a node of this profile needs before it can be created.
+#[derive(Debug, Clone)]
+pub enum Demand {
+    /// A place on a host.
+    Host(Requirements),
+    /// The next free endpoint of a pool, in this order.
+    Endpoint(Vec<Endpoint>),
+}
+
+/// What the operator lets specs ask for (reliability section 4.3: denied unless named here).
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpecRules {
+    /// Capabilities that `cap_add` may name beyond Docker's default set.
+    pub allow_capabilities: Vec<String>,
+    /// Host ports below 1024.
+    pub allow_low_ports: bool,
+    /// Log drivers beyond `json-file`, `local`, `none` and `journald`.
+    pub allow_log_drivers: Vec<String>,
+    /// If not empty, images must come from one of these registries (`registry[/path]`).
+    pub image_registries: Vec<String>,
+    /// Images must be named by digest.
+    pub require_digest: bool,
+    /// Containers must have a memory limit.
+    pub require_memory_limit: bool,
+    /// Processes per container where the spec sets none.
+    pub default_pids_limit: Option<i64>,
+    /// `sim://` hosts may be used.
+    pub allow_simulated: bool,
+}
+
+/// Everything a verb gets to work with.
+pub struct Job<'a> {
+    /// The node, as it is now.
+    pub node: &'a Node,
+    /// Checked properties, secrets opened.
+    pub properties: &'a Map,
+    /// The host the container is on (for a host profile: the host itself).
+    pub driver: Arc<dyn ContainerDriver>,
+    /// The action and attempt that do this, for labels.
+    pub action: ActionId,
+    /// Fences this attempt from earlier ones.
+    pub attempt: i32,
+    /// This control plane's id, for labels.
+    pub owner: &'a str,
+    /// What the operator lets specs ask for.
+    pub rules: &'a SpecRules,
+    /// Asked around each effect.
+    pub steps: &'a dyn Steps,
+}
+
+/// What is true of a node's physical side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Healthy,
+    /// There, but not doing its work: exited, unhealthy, dead, created.
+    Unhealthy(String),
+    /// There and well, but stopped or paused on request.
+    Suspended(String),
+    /// Not there.
+    Gone(String),
+    /// Cannot be told.
+    Unknown(String),
+}
+
+/// What an update came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Updated {
+    /// Done in place, or replaced: the physical id from now on.
+    Done {
+        /// The container's full id.
+        physical_id: String,
+        /// The node's generation from now on.
+        generation: i32,
+    },
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The host.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Interrupt(#[from] Interrupt),
+    /// The spec or the parameters.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The thing itself is not as it must be for this.
+    #[error("{0}")]
+    State(String),
+    /// This type cannot do that.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl ProfileError {
+    /// Worth trying again later, unchanged.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Driver(e) if e.is_transient())
+    }
+}
+
+/// Names in a spec that stand for other objects; the API resolves them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostRefs {
+    /// Property `host_node`: name, id or short id.
+    pub host_node: Option<String>,
+    /// Property `host_cluster`: name, id or short id.
+    pub host_cluster: Option<String>,
+}
+
+/// A profile type.
+#[async_trait::async_trait]
+pub trait ProfileType: Send + Sync {
+    /// Such as `container.dockerinc.docker`.
+    fn name(&self) -> &'static str;
+    /// Such as `1.0`.
+    fn version(&self) -> &'static str;
+    /// Its life so far.
+    fn support(&self) -> &'static [Support];
+    /// The schema of `properties`.
+    fn schema(&self) -> &SpecSchema;
+    /// What users may ask of its nodes.
+    fn operations(&self) -> Vec<Operation>;
+    /// Rules beyond the schema; properties are already checked against it.
+    fn validate(&self, properties: &Map, rules: &SpecRules) -> Result<(), SpecError>;
+    /// Which host objects the spec names.
+    fn host_refs(&self, properties: &Map) -> HostRefs;
+    /// What a node needs; `host_node` / `host_cluster` are filled in by the engine.
+    fn demand(&self, properties: &Map) -> Result<Demand, SpecError>;
+    /// Whether its nodes are hosts.
+    fn is_host(&self) -> bool {
+        false
+    }
+
+    /// Makes the physical side; answers its id. Leaves nothing behind when it fails.
+    async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError>;
+    /// Removes every physical trace on the job's host; already gone is success.
+    async fn delete(&self, job: &Job<'_>) -> Result<(), ProfileError>;
+    /// Looks; changes nothing.
+    async fn check(&self, job: &Job<'_>) -> Result<Health, ProfileError>;
+    /// Brings it from the job's properties to `new`.
+    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError>;
+    /// Does one of [`Self::operations`]; parameters are already checked.
+    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError>;
+    /// What `show_details` shows; no secrets.
+    async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError>;
+    /// Properties that describe what already runs under `identity` (adopt).
+    async fn adopt(&self, driver: &dyn ContainerDriver, identity: &str, overrides: &Map) -> Result<Map, ProfileError>;
+}
+
+/// Every type, found by `name-version`.
+#[derive(Clone)]
+pub struct Registry {
+    types: Arc<Vec<Arc<dyn ProfileType>>>,
+}
+
+impl Registry {
+    /// A registry of these types.
+    #[must_use]
+    pub fn new(types: Vec<Arc<dyn ProfileType>>) -> Self {
+        Self { types: Arc::new(types) }
+    }
+
+    /// The type with that `name-version`.
+    #[must_use]
+    pub fn find(&self, full: &str) -> Option<&Arc<dyn ProfileType>> {
+        self.types.iter().find(|t| full == format!("{}-{}", t.name(), t.version()))
+    }
+
+    /// Every type, in listing order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn ProfileType>> {
+        self.types.iter()
+    }
+}
