@@ -72,10 +72,16 @@ impl ActionStatus {
     pub fn may_become(self, next: Self) -> bool {
         use ActionStatus::*;
         match self {
-            Init => matches!(next, Ready | Waiting | WaitingLifecycleCompletion | Cancelled | Failed),
+            Init => matches!(
+                next,
+                Ready | Waiting | WaitingLifecycleCompletion | Cancelled | Failed
+            ),
             Waiting => matches!(next, Ready | Cancelled | Failed),
             Ready => matches!(next, Running | Suspended | Cancelled | Failed),
-            Running => matches!(next, Waiting | Ready | Suspended | Succeeded | Failed | Cancelled),
+            Running => matches!(
+                next,
+                Waiting | Ready | Suspended | Succeeded | Failed | Cancelled
+            ),
             Suspended => matches!(next, Ready | Cancelled | Failed),
             WaitingLifecycleCompletion => matches!(next, Ready | Cancelled | Failed),
             Succeeded | Failed | Cancelled => false,
@@ -197,7 +203,10 @@ pub enum Control {
 
 /// One action as the database holds it.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the contract's own words; docs/actions.md has each field")]
+#[expect(
+    missing_docs,
+    reason = "the contract's own words; docs/actions.md has each field"
+)]
 pub struct Action {
     pub id: ActionId,
     pub name: String,

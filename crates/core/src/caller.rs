@@ -30,6 +30,10 @@ impl Caller {
     /// What this caller may look up by identity: an admin everything.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        if self.is_admin { Scope::All } else { Scope::Project(self.project.clone()) }
+        if self.is_admin {
+            Scope::All
+        } else {
+            Scope::Project(self.project.clone())
+        }
     }
 }

@@ -102,18 +102,33 @@ pub struct Census {
 /// `eval_status`). `operation` prefixes the reason, such as `CLUSTER_CREATE`.
 #[must_use]
 pub fn evaluate(operation: &str, census: Census) -> (ClusterStatus, String) {
-    let Census { active, desired, min, max, .. } = census;
+    let Census {
+        active,
+        desired,
+        min,
+        max,
+        ..
+    } = census;
     let (status, reason) = if active < min {
-        (ClusterStatus::Error, format!("number of active nodes is below min_size ({min})."))
+        (
+            ClusterStatus::Error,
+            format!("number of active nodes is below min_size ({min})."),
+        )
     } else if active < desired {
-        (ClusterStatus::Warning, format!("number of active nodes is below desired_capacity ({desired})."))
+        (
+            ClusterStatus::Warning,
+            format!("number of active nodes is below desired_capacity ({desired})."),
+        )
     } else if max < 0 || active <= max {
         (
             ClusterStatus::Active,
             format!("number of active nodes is equal or above desired_capacity ({desired})."),
         )
     } else {
-        (ClusterStatus::Warning, format!("number of active nodes is above max_size ({max})."))
+        (
+            ClusterStatus::Warning,
+            format!("number of active nodes is above max_size ({max})."),
+        )
     };
     (status, format!("{operation}: {reason}"))
 }
@@ -133,7 +148,13 @@ mod tests {
             (0, 0, 0, -1, ClusterStatus::Active),
         ];
         for (active, desired, min, max, expected) in table {
-            let census = Census { active, total: active, desired, min, max };
+            let census = Census {
+                active,
+                total: active,
+                desired,
+                min,
+                max,
+            };
             assert_eq!(evaluate("X", census).0, expected, "{census:?}");
         }
     }

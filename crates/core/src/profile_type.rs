@@ -183,11 +183,21 @@ pub trait ProfileType: Send + Sync {
     /// Brings it from the job's properties to `new`.
     async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError>;
     /// Does one of [`Self::operations`]; parameters are already checked.
-    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError>;
+    async fn operate(
+        &self,
+        job: &Job<'_>,
+        operation: &str,
+        params: &Map,
+    ) -> Result<Health, ProfileError>;
     /// What `show_details` shows; no secrets.
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError>;
     /// Properties that describe what already runs under `identity` (adopt).
-    async fn adopt(&self, driver: &dyn ContainerDriver, identity: &str, overrides: &Map) -> Result<Map, ProfileError>;
+    async fn adopt(
+        &self,
+        driver: &dyn ContainerDriver,
+        identity: &str,
+        overrides: &Map,
+    ) -> Result<Map, ProfileError>;
 }
 
 /// Every type, found by `name-version`.
@@ -200,13 +210,17 @@ impl Registry {
     /// A registry of these types.
     #[must_use]
     pub fn new(types: Vec<Arc<dyn ProfileType>>) -> Self {
-        Self { types: Arc::new(types) }
+        Self {
+            types: Arc::new(types),
+        }
     }
 
     /// The type with that `name-version`.
     #[must_use]
     pub fn find(&self, full: &str) -> Option<&Arc<dyn ProfileType>> {
-        self.types.iter().find(|t| full == format!("{}-{}", t.name(), t.version()))
+        self.types
+            .iter()
+            .find(|t| full == format!("{}-{}", t.name(), t.version()))
     }
 
     /// Every type, in listing order.

@@ -31,7 +31,9 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Key`] when it is not 32 bytes.
     pub fn new(key: &Secret) -> Result<Self, SealError> {
-        let bytes = STANDARD.decode(key.expose().trim()).map_err(|_| SealError::Key)?;
+        let bytes = STANDARD
+            .decode(key.expose().trim())
+            .map_err(|_| SealError::Key)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| SealError::Key)?;
         Ok(Self { cipher })
     }
@@ -49,7 +51,11 @@ impl Sealer {
     pub fn seal(&self, plain: &str) -> Result<String, SealError> {
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let mut out = nonce.to_vec();
-        out.extend(self.cipher.encrypt(&nonce, plain.as_bytes()).map_err(|_| SealError::Open)?);
+        out.extend(
+            self.cipher
+                .encrypt(&nonce, plain.as_bytes())
+                .map_err(|_| SealError::Open)?,
+        );
         Ok(STANDARD.encode(out))
     }
 
@@ -60,8 +66,13 @@ impl Sealer {
     pub fn open(&self, sealed: &str) -> Result<Secret, SealError> {
         let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Open)?;
         let (nonce, body) = bytes.split_at_checked(24).ok_or(SealError::Open)?;
-        let plain = self.cipher.decrypt(XNonce::from_slice(nonce), body).map_err(|_| SealError::Open)?;
-        String::from_utf8(plain).map(Secret::new).map_err(|_| SealError::Open)
+        let plain = self
+            .cipher
+            .decrypt(XNonce::from_slice(nonce), body)
+            .map_err(|_| SealError::Open)?;
+        String::from_utf8(plain)
+            .map(Secret::new)
+            .map_err(|_| SealError::Open)
     }
 }
 

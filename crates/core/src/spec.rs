@@ -3,7 +3,10 @@
 
 use serde_json::Value;
 
-use crate::{Map, seal::{SealError, Sealer}};
+use crate::{
+    Map,
+    seal::{SealError, Sealer},
+};
 
 /// A spec is not as its type wants it. The text is for the user.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

@@ -1,1 +1,27 @@
-//! (to be written)
+//! All SQL: schema, migrations and queries, one small file of plain functions
+//! per subject.
+//!
+//! Must never: know HTTP, a broker or Docker, or decide anything that a pure
+//! function could. Every instant is the database's own `now()`; every write on
+//! behalf of an action is fenced by its owner and attempt ([`fence::Fence`]).
+//!
+//! Functions take a connection, so they compose inside a transaction.
+
+pub mod error;
+pub mod migrate;
+pub mod pool;
+pub mod sql;
+
+pub mod profiles;
+
+pub use error::{DbError, Result};
+pub use migrate::{SchemaState, migrate, schema_state};
+pub use pool::{Conn, Db};
+
+/// A JSON column that holds an object.
+pub(crate) fn object(value: serde_json::Value) -> senlin_core::Map {
+    match value {
+        serde_json::Value::Object(map) => map,
+        _ => senlin_core::Map::new(),
+    }
+}
