@@ -12,7 +12,13 @@ pub mod migrate;
 pub mod pool;
 pub mod sql;
 
+pub mod fence;
+pub mod hosts;
+pub mod placement;
 pub mod profiles;
+pub mod queue;
+pub mod services;
+pub mod spawn;
 
 pub use error::{DbError, Result};
 pub use migrate::{SchemaState, migrate, schema_state};

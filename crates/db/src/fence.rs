@@ -1,0 +1,378 @@
+//! Writes on behalf of an action, each only while it is still ours.
+
+use diesel::sql_types::{Nullable, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{
+    Map,
+    action::{Action, ActionStatus},
+    cluster::{Census, ClusterStatus, evaluate},
+    event::Level,
+    ids::*,
+    node::NodeStatus,
+};
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result,
+    sql::{Sql, row},
+};
+
+/// Proof of a claim: every write on behalf of an action carries it, and
+/// touches nothing when the action has another owner or attempt by now.
+#[derive(Debug, Clone, Copy)]
+pub struct Fence {
+    /// The action.
+    pub action: ActionId,
+    /// The engine that claimed it.
+    pub owner: ServiceId,
+    /// The claim.
+    pub attempt: i32,
+}
+
+impl Fence {
+    /// The fence of a claimed action.
+    ///
+    /// # Errors
+    /// [`DbError::LeaseLost`] for one that nobody has claimed.
+    pub fn of(action: &Action) -> Result<Self> {
+        let owner = action.owner.ok_or(DbError::LeaseLost)?;
+        Ok(Self {
+            action: action.id,
+            owner,
+            attempt: action.attempt,
+        })
+    }
+}
+
+/// The fence as a condition on `a`.
+const FENCED: &str = " a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' ";
+
+trait Fenced {
+    fn fence(self, fence: Fence) -> Self;
+}
+
+impl Fenced for Sql {
+    fn fence(self, fence: Fence) -> Self {
+        self.bind(fence.action)
+            .bind(fence.owner)
+            .bind(fence.attempt)
+    }
+}
+
+/// What becomes of a node when its action ends.
+#[derive(Debug, Clone, Default)]
+pub struct NodeChange {
+    /// Its status from now on.
+    pub status: Option<NodeStatus>,
+    /// Why.
+    pub reason: String,
+    /// `Some(None)` forgets the physical id.
+    pub physical_id: Option<Option<String>>,
+    /// Its generation from now on.
+    pub generation: Option<i32>,
+    /// It exists from now on: `created_at` is set once.
+    pub created: bool,
+    /// Its place on a host is free from now on.
+    pub unplace: bool,
+}
+
+/// How an action ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// SUCCEEDED, FAILED or CANCELLED.
+    pub status: ActionStatus,
+    /// For the user.
+    pub reason: String,
+    /// What came of it.
+    pub outputs: Map,
+}
+
+row! { DependentRow { dependent: Option<Uuid> = Nullable<SqlUuid> } }
+
+/// Ends an action and changes its node, in one statement: status, outputs,
+/// event, dependency edges and locks. Answers the parents to look at.
+///
+/// # Errors
+/// [`DbError::LeaseLost`] when it is no longer ours.
+pub async fn finish(
+    conn: &mut Conn,
+    fence: Fence,
+    end: &End,
+    node: Option<&NodeChange>,
+) -> Result<Vec<ActionId>> {
+    let none = NodeChange::default();
+    let change = node.unwrap_or(&none);
+    let (level, phase) = match end.status {
+        ActionStatus::Succeeded => (Level::Info, "end"),
+        ActionStatus::Cancelled => (Level::Warn, "error"),
+        _ => (Level::Error, "error"),
+    };
+    let rows: Vec<DependentRow> = Sql::new(
+        "WITH done AS (
+            UPDATE actions a SET status = ?, status_reason = ?, outputs = a.outputs || ?, owner = NULL,
+                lease_expires_at = NULL, ended_at = now(), updated_at = now()
+            WHERE",
+    )
+    .push(FENCED)
+    .push(
+        "RETURNING a.*),
+        node AS (
+            UPDATE nodes n SET
+                status = coalesce(?, n.status), status_reason = CASE WHEN ?::text IS NULL THEN n.status_reason ELSE ? END,
+                physical_id = CASE WHEN ? THEN ? ELSE n.physical_id END,
+                generation = coalesce(?, n.generation),
+                created_at = CASE WHEN ? THEN coalesce(n.created_at, now()) ELSE n.created_at END,
+                host_id = CASE WHEN ? THEN NULL ELSE n.host_id END,
+                updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
+            FROM done WHERE n.id = done.target AND ?),
+        ports AS (DELETE FROM host_ports p USING done WHERE p.node_id = done.target AND ?),
+        edges AS (DELETE FROM action_dependencies d USING done WHERE d.depended = done.id RETURNING d.dependent),
+        node_lock AS (DELETE FROM node_locks l USING done WHERE l.action_id = done.id AND l.node_id = done.target),
+        shared AS (
+            UPDATE cluster_locks l SET holders = array_remove(l.holders, done.id) FROM done
+            WHERE done.lock_scope <> 'NODE' AND l.cluster_id = done.cluster_id
+                AND done.id = ANY (l.holders) AND cardinality(l.holders) > 1),
+        alone AS (
+            DELETE FROM cluster_locks l USING done
+            WHERE done.lock_scope <> 'NODE' AND l.cluster_id = done.cluster_id AND l.holders = ARRAY[done.id]),
+        told AS (
+            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+            SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project,
+                coalesce(inputs->>'operation_name', action), ?, status_reason FROM done)
+        SELECT e.dependent FROM done LEFT JOIN edges e ON true",
+    )
+    .bind(end.status.as_str())
+    .bind(end.reason.as_str())
+    .bind(&end.outputs)
+    .fence(fence)
+    .bind(change.status.map(NodeStatus::as_str))
+    .bind(change.status.map(NodeStatus::as_str))
+    .bind(change.reason.as_str())
+    .bind(change.physical_id.is_some())
+    .bind(change.physical_id.clone().flatten())
+    .bind(change.generation)
+    .bind(change.created)
+    .bind(change.unplace)
+    .bind(node.is_some())
+    .bind(change.unplace)
+    .bind(level.as_str())
+    .bind(phase)
+    .load(conn)
+    .await?;
+    if rows.is_empty() {
+        return Err(DbError::LeaseLost);
+    }
+    Ok(rows
+        .into_iter()
+        .filter_map(|r| r.dependent.map(Into::into))
+        .collect())
+}
+
+/// Hands an action back to be tried again after `delay` seconds; it keeps its locks.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> Result<()> {
+    let touched = Sql::new(
+        "WITH back AS (
+            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, retries = retries + 1,
+                status_reason = ?, updated_at = now(), run_after = now() + make_interval(secs => ?)
+            WHERE",
+    )
+    .push(FENCED)
+    .push(
+        "RETURNING a.*)
+        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action,
+            'retry', status_reason FROM back",
+    )
+    .bind(reason)
+    .bind(delay)
+    .fence(fence)
+    .execute(conn)
+    .await?;
+    ours(touched)
+}
+
+/// Hands everything of `owner` back, untouched, for a graceful end of the engine.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hand_back(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
+    Sql::new(
+        "UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL, updated_at = now(),
+            status_reason = 'Handed back by an engine that shut down.'
+        WHERE owner = ? AND status = 'RUNNING'",
+    )
+    .bind(owner)
+    .execute(conn)
+    .await
+}
+
+/// Nothing touched: the action is not ours any more.
+fn ours(touched: usize) -> Result<()> {
+    if touched == 0 {
+        Err(DbError::LeaseLost)
+    } else {
+        Ok(())
+    }
+}
+
+/// Puts the action's node into a transitional status.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn node_status(
+    conn: &mut Conn,
+    fence: Fence,
+    status: NodeStatus,
+    reason: &str,
+) -> Result<()> {
+    let touched = Sql::new(
+        "UPDATE nodes n SET status = ?, status_reason = ? FROM actions a
+        WHERE n.id = a.target AND",
+    )
+    .push(FENCED)
+    .bind(status.as_str())
+    .bind(reason)
+    .fence(fence)
+    .execute(conn)
+    .await?;
+    ours(touched)
+}
+
+/// Puts the action's cluster into a transitional status.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn cluster_status(
+    conn: &mut Conn,
+    fence: Fence,
+    status: ClusterStatus,
+    reason: &str,
+) -> Result<()> {
+    let touched = Sql::new(
+        "UPDATE clusters c SET status = ?, status_reason = ? FROM actions a
+        WHERE c.id = a.target AND",
+    )
+    .push(FENCED)
+    .bind(status.as_str())
+    .bind(reason)
+    .fence(fence)
+    .execute(conn)
+    .await?;
+    ours(touched)
+}
+
+/// Checks the fence and holds the action's row until the transaction ends, so
+/// that what the transaction writes is fenced too.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn hold(conn: &mut Conn, fence: Fence) -> Result<()> {
+    let touched = Sql::new("SELECT a.id FROM actions a WHERE")
+        .push(FENCED)
+        .push("FOR UPDATE")
+        .fence(fence)
+        .execute(conn)
+        .await?;
+    ours(touched)
+}
+
+/// Stores what the action found out or decided, for itself and for users.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn remember(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
+    let touched = Sql::new("UPDATE actions a SET data = a.data || ?, outputs = a.outputs || ?, updated_at = now() WHERE")
+        .push(FENCED)
+        .bind(data)
+        .bind(outputs)
+        .fence(fence)
+        .execute(conn)
+        .await?;
+    if touched == 0 {
+        Err(DbError::LeaseLost)
+    } else {
+        Ok(())
+    }
+}
+
+row! { CensusRow {
+    active: i32 = diesel::sql_types::Integer,
+    total: i32 = diesel::sql_types::Integer,
+    desired: i32 = diesel::sql_types::Integer,
+    min: i32 = diesel::sql_types::Integer,
+    max: i32 = diesel::sql_types::Integer,
+}}
+
+/// Counts a cluster's members against what is asked of it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn census(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Census>> {
+    let row: Option<CensusRow> = Sql::new(
+        "SELECT (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id AND n.status = 'ACTIVE') AS active,
+            (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id) AS total,
+            desired_capacity AS desired, min_size AS min, max_size AS max
+        FROM clusters c WHERE c.id = ?",
+    )
+    .bind(cluster)
+    .first(conn)
+    .await?;
+    Ok(row.map(|r| Census {
+        active: r.active,
+        total: r.total,
+        desired: r.desired,
+        min: r.min,
+        max: r.max,
+    }))
+}
+
+/// Writes the status that is true of the cluster now; answers it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reevaluate(
+    conn: &mut Conn,
+    cluster: ClusterId,
+    operation: &str,
+) -> Result<Option<ClusterStatus>> {
+    let Some(census) = census(conn, cluster).await? else {
+        return Ok(None);
+    };
+    let (status, reason) = evaluate(operation, census);
+    Sql::new(
+        "UPDATE clusters SET status = ?, status_reason = ?,
+            created_at = CASE WHEN ? THEN coalesce(created_at, now()) ELSE created_at END,
+            updated_at = CASE WHEN ? THEN updated_at ELSE now() END
+        WHERE id = ?",
+    )
+    .bind(status.as_str())
+    .bind(reason)
+    .bind(operation == "CLUSTER_CREATE" && status == ClusterStatus::Active)
+    .bind(operation == "CLUSTER_CREATE")
+    .bind(cluster)
+    .execute(conn)
+    .await?;
+    Ok(Some(status))
+}
+
+/// Ends a cluster action and sets the cluster's status to what is true now.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn finish_cluster(
+    conn: &mut Conn,
+    fence: Fence,
+    end: &End,
+    cluster: ClusterId,
+    operation: &str,
+) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        hold(conn, fence).await?;
+        reevaluate(conn, cluster, operation).await?;
+        finish(conn, fence, end, None).await
+    })
+    .await
+}

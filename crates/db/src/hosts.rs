@@ -1,0 +1,246 @@
+//! Hosts: which endpoint is whose, and whether it answers.
+
+use diesel::sql_types::{Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{
+    Time,
+    host::{Host, HostInfo, HostState},
+    ids::*,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result,
+    fence::{self, Fence},
+    sql::{Sql, row},
+};
+
+row! { HostRow {
+    node_id: Uuid = SqlUuid,
+    endpoint: String = Text,
+    zone: Option<String> = Nullable<Text>,
+    up: bool = Bool,
+    last_seen: Option<Time> = Nullable<Timestamptz>,
+    info: Value = Jsonb,
+}}
+
+const SELECT: &str = "SELECT node_id, endpoint, zone, last_seen, info,
+    coalesce(state = 'UP' AND last_seen > now() - interval '30 seconds', false) AS up FROM hosts";
+
+impl From<HostRow> for Host {
+    fn from(row: HostRow) -> Self {
+        Self {
+            node_id: row.node_id.into(),
+            endpoint: row.endpoint,
+            zone: row.zone,
+            state: if row.up {
+                HostState::Up
+            } else {
+                HostState::Unknown
+            },
+            last_seen: row.last_seen,
+            info: serde_json::from_value::<HostInfo>(row.info).unwrap_or_default(),
+        }
+    }
+}
+
+/// The host that a node is.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get(conn: &mut Conn, node: NodeId) -> Result<Option<Host>> {
+    let row: Option<HostRow> = Sql::new(SELECT)
+        .push(" WHERE node_id = ?")
+        .bind(node)
+        .first(conn)
+        .await?;
+    Ok(row.map(Into::into))
+}
+
+row! { EndpointRow { endpoint: String = Text } }
+
+/// Gives the action's node the first endpoint of `pool` that no host has, or
+/// the one it has already. None: every one is taken.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn take_endpoint(
+    conn: &mut Conn,
+    fence: Fence,
+    node: NodeId,
+    pool: &[(String, Option<String>)],
+) -> Result<Option<String>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        let own: Option<EndpointRow> =
+            Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?").bind(node).first(conn).await?;
+        if let Some(row) = own {
+            return Ok(Some(row.endpoint));
+        }
+        for (endpoint, zone) in pool {
+            let taken = Sql::new("INSERT INTO hosts (node_id, endpoint, zone) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+                .bind(node)
+                .bind(endpoint.as_str())
+                .bind(zone.as_deref())
+                .execute(conn)
+                .await?;
+            if taken == 1 {
+                return Ok(Some(endpoint.clone()));
+            }
+        }
+        Ok(None)
+    })
+    .await
+}
+
+/// Forgets the endpoint of a host that could not be made.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn release_endpoint(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("DELETE FROM hosts WHERE node_id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
+        Ok(())
+    })
+    .await
+}
+
+row! { DueRow { node_id: Uuid = SqlUuid } }
+
+/// Takes on the heartbeats that are due: each is made by one engine.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn due(conn: &mut Conn, every: f64, most: i64) -> Result<Vec<NodeId>> {
+    let rows: Vec<DueRow> = Sql::new(
+        "UPDATE hosts SET beat_at = now() + make_interval(secs => ?)
+        WHERE node_id IN (SELECT node_id FROM hosts WHERE beat_at <= now() ORDER BY beat_at LIMIT ?
+            FOR UPDATE SKIP LOCKED)
+        RETURNING node_id",
+    )
+    .bind(every)
+    .bind(most)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
+}
+
+/// A host has answered. True when it was not known to be up before.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<bool> {
+    let info = serde_json::to_value(info).map_err(|e| DbError::Corrupt {
+        column: "hosts.info",
+        value: e.to_string(),
+    })?;
+    let row: Option<UpRow> = Sql::new(
+        "WITH before AS (SELECT coalesce(state = 'UP' AND last_seen > now() - interval '30 seconds', false) AS up
+            FROM hosts WHERE node_id = ?),
+        host AS (UPDATE hosts SET state = 'UP', last_seen = now(), info = ?,
+            zone = coalesce(zone, ?::jsonb->'labels'->>'zone') WHERE node_id = ?),
+        node AS (UPDATE nodes SET status = 'ACTIVE', status_reason = 'The host answers again.'
+            WHERE id = ? AND status = 'WARNING' AND EXISTS (SELECT 1 FROM before WHERE NOT up))
+        SELECT up FROM before",
+    )
+    .bind(node)
+    .bind(info.clone())
+    .bind(info)
+    .bind(node)
+    .bind(node)
+    .first(conn)
+    .await?;
+    Ok(row.is_some_and(|r| !r.up))
+}
+
+row! { UpRow { up: bool = Bool } }
+
+/// A host has not answered. Once it has been silent for 30 s it is unknown,
+/// and so says its node; nothing on it is taken to have failed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()> {
+    Sql::new(
+        "WITH host AS (
+            UPDATE hosts SET state = 'UNKNOWN' WHERE node_id = ? AND state = 'UP'
+                AND last_seen < now() - interval '30 seconds' RETURNING node_id)
+        UPDATE nodes n SET status = 'WARNING', status_reason = ? FROM host
+        WHERE n.id = host.node_id AND n.status = 'ACTIVE'",
+    )
+    .bind(node)
+    .bind(format!("Host unknown: {reason}"))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+row! { LeftoverRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_types::Integer } }
+
+/// What must still go from a host: node and generation.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<(NodeId, i32)>> {
+    let rows: Vec<LeftoverRow> =
+        Sql::new("SELECT node_id, generation FROM leftovers WHERE host_id = ?")
+            .bind(host)
+            .load(conn)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| (r.node_id.into(), r.generation))
+        .collect())
+}
+
+/// A leftover has gone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn cleared(conn: &mut Conn, host: NodeId, node: NodeId, generation: i32) -> Result<()> {
+    Sql::new("DELETE FROM leftovers WHERE host_id = ? AND node_id = ? AND generation = ?")
+        .bind(host)
+        .bind(node)
+        .bind(generation)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Of these nodes, whose containers were seen on `host`, those that have no
+/// business there: the node is gone, or lives elsewhere and nothing is being
+/// done to it. Ask only after having looked at the host.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn strangers(conn: &mut Conn, host: NodeId, seen: &[NodeId]) -> Result<Vec<NodeId>> {
+    let rows: Vec<DueRow> = Sql::new(
+        "SELECT s.id AS node_id FROM unnest(?) AS s(id) LEFT JOIN nodes n ON n.id = s.id
+        WHERE (n.id IS NULL OR n.host_id IS DISTINCT FROM ?)
+            AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = s.id)",
+    )
+    .bind(seen)
+    .bind(host)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
+}
+
+row! { InstallationRow { id: Uuid = SqlUuid } }
+
+/// This control plane's own id, as containers carry it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn installation(conn: &mut Conn) -> Result<Uuid> {
+    let row: Option<InstallationRow> = Sql::new("SELECT id FROM installation").first(conn).await?;
+    row.map(|r| r.id).ok_or(DbError::Corrupt {
+        column: "installation.id",
+        value: "nothing".to_owned(),
+    })
+}

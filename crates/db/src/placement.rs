@@ -1,0 +1,244 @@
+//! Who is where: hosts as a placement decision sees them, and its outcome.
+//!
+//! Planning transactions take turns (an advisory lock), so that what was free
+//! when it was decided is still free when it is recorded.
+
+use std::collections::BTreeMap;
+
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{
+    host::{HostInfo, HostState},
+    ids::*,
+    placement::{HostSnapshot, Requirements},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result,
+    fence::{self, Fence},
+    sql::{Sql, row},
+};
+
+/// A place on a host, with what is kept free for the container there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The host.
+    pub host: NodeId,
+    /// Thousandths of a processor.
+    pub cpu_millis: i64,
+    /// Bytes.
+    pub memory: i64,
+    /// Host ports and protocols.
+    pub ports: Vec<(u16, String)>,
+}
+
+impl Place {
+    /// The place that these requirements take on `host`.
+    #[must_use]
+    pub fn on(host: NodeId, needs: &Requirements) -> Self {
+        Self {
+            host,
+            cpu_millis: needs.cpu_millis,
+            memory: needs.memory,
+            ports: needs.ports.clone(),
+        }
+    }
+}
+
+row! { SnapshotRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    up: bool = Bool,
+    closed: bool = Bool,
+    info: Value = Jsonb,
+    cpu_used: i64 = BigInt,
+    memory_used: i64 = BigInt,
+    containers: i64 = BigInt,
+    siblings: i64 = BigInt,
+    ports: Vec<i64> = Array<BigInt>,
+    protocols: Vec<String> = Array<Text>,
+}}
+
+/// The hosts that the requirements let in by identity (`host_node`,
+/// `host_cluster`), as they are now. Holds the planning lock until the
+/// transaction ends. `sibling_cluster` is the container's own cluster.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn snapshot(
+    conn: &mut Conn,
+    needs: &Requirements,
+    sibling_cluster: Option<ClusterId>,
+) -> Result<Vec<HostSnapshot>> {
+    Sql::new("SELECT pg_advisory_xact_lock(7305)")
+        .execute(conn)
+        .await?;
+    let rows: Vec<SnapshotRow> = Sql::new(
+        "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
+            coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
+            u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols
+        FROM hosts h JOIN nodes n ON n.id = h.node_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(c.cpu_millis), 0)::bigint AS cpu_used, coalesce(sum(c.memory), 0)::bigint AS memory_used,
+                count(*) AS containers, count(*) FILTER (WHERE c.cluster_id = ?) AS siblings
+            FROM nodes c WHERE c.host_id = n.id) u
+        CROSS JOIN LATERAL (
+            SELECT coalesce(array_agg(hp.port::bigint ORDER BY hp.port, hp.protocol), '{}') AS ports,
+                coalesce(array_agg(hp.protocol ORDER BY hp.port, hp.protocol), '{}') AS protocols
+            FROM host_ports hp WHERE hp.host_id = n.id) p
+        WHERE (?::uuid IS NULL OR n.id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)
+        ORDER BY n.id",
+    )
+    .bind(sibling_cluster)
+    .bind(needs.host_node)
+    .bind(needs.host_node)
+    .bind(needs.host_cluster)
+    .bind(needs.host_cluster)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+impl From<SnapshotRow> for HostSnapshot {
+    fn from(row: SnapshotRow) -> Self {
+        let info: HostInfo = serde_json::from_value(row.info).unwrap_or_default();
+        let labels: BTreeMap<String, String> = info.labels;
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            cluster_id: row.cluster_id.map(Into::into),
+            state: if row.up {
+                HostState::Up
+            } else {
+                HostState::Unknown
+            },
+            closed: row.closed,
+            cpu_millis: info.cpus.saturating_mul(1000),
+            memory: info.memory,
+            cpu_used: row.cpu_used,
+            memory_used: row.memory_used,
+            containers: row.containers,
+            siblings: row.siblings,
+            ports: row
+                .ports
+                .into_iter()
+                .filter_map(|port| u16::try_from(port).ok())
+                .zip(row.protocols)
+                .collect(),
+            labels,
+            cpu_load: None,
+        }
+    }
+}
+
+/// Records places of nodes that have none yet.
+///
+/// # Errors
+/// When a port was taken meanwhile (unique), or the database does not answer.
+pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Value> = places
+        .iter()
+        .map(|(node, p)| json!({"id": node, "host_id": p.host, "cpu_millis": p.cpu_millis, "memory": p.memory}))
+        .collect();
+    Sql::new(
+        "UPDATE nodes n SET host_id = r.host_id, cpu_millis = r.cpu_millis, memory = r.memory
+        FROM jsonb_to_recordset(?) AS r(id uuid, host_id uuid, cpu_millis bigint, memory bigint)
+        WHERE n.id = r.id",
+    )
+    .bind(Value::Array(rows))
+    .execute(conn)
+    .await?;
+    let ports: Vec<Value> = places
+        .iter()
+        .flat_map(|(node, place)| {
+            place.ports.iter().map(move |(port, protocol)| {
+                json!({"host_id": place.host, "port": port, "protocol": protocol, "node_id": node})
+            })
+        })
+        .collect();
+    if !ports.is_empty() {
+        Sql::new(
+            "INSERT INTO host_ports (host_id, port, protocol, node_id)
+            SELECT host_id, port, protocol, node_id
+            FROM jsonb_to_recordset(?) AS r(host_id uuid, port integer, protocol text, node_id uuid)",
+        )
+        .bind(Value::Array(ports))
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Finds and records a place for one node, in one fenced transaction. `decide`
+/// must be pure; its refusal leaves everything as it was.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn place<E: Send>(
+    conn: &mut Conn,
+    fence: Fence,
+    node: NodeId,
+    cluster: Option<ClusterId>,
+    needs: &Requirements,
+    decide: impl FnOnce(Vec<HostSnapshot>) -> std::result::Result<NodeId, E> + Send,
+) -> Result<std::result::Result<NodeId, E>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        let hosts = snapshot(conn, needs, cluster).await?;
+        let host = match decide(hosts) {
+            Ok(host) => host,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        record(conn, &[(node, Place::on(host, needs))]).await?;
+        Sql::new("UPDATE actions SET host_id = ? WHERE id = ?")
+            .bind(host)
+            .bind(fence.action)
+            .execute(conn)
+            .await?;
+        Ok(Ok(host))
+    })
+    .await
+}
+
+/// Gives a node's place up, in one fenced transaction. What may still run
+/// there is noted, to be removed when the host answers again.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        note_leftover(conn, node).await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
+        Sql::new(
+            "UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = generation + 1 WHERE id = ?",
+        )
+        .bind(node)
+        .execute(conn)
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Notes that the node's containers so far must go from its host.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
+    Sql::new(
+        "INSERT INTO leftovers (node_id, host_id, generation)
+        SELECT id, host_id, generation FROM nodes WHERE id = ? AND host_id IS NOT NULL
+        ON CONFLICT (node_id, host_id) DO UPDATE SET generation = excluded.generation",
+    )
+    .bind(node)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! Children: recorded in one transaction with their parent's wait for them.
+
+use diesel_async::AsyncConnection;
+use senlin_core::{
+    Map,
+    action::NewAction,
+    ids::*,
+    node::NodeStatus,
+    placement::{HostSnapshot, Requirements},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    Conn, DbError, Result,
+    fence::{self, Fence},
+    placement::{self, Place},
+    sql::{Sql, row},
+};
+
+/// A node to be made by a child.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct NewNode {
+    pub id: NodeId,
+    pub name: String,
+    pub cluster_id: Option<ClusterId>,
+    pub profile_id: ProfileId,
+    pub user: String,
+    pub project: String,
+    pub domain: Option<String>,
+    pub index: i32,
+    pub role: Option<String>,
+    pub metadata: Map,
+}
+
+/// Inserts nodes in one statement.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_nodes(conn: &mut Conn, nodes: &[NewNode]) -> Result<()> {
+    let rows: Vec<Value> = nodes
+        .iter()
+        .map(|n| {
+            json!({
+                "id": n.id, "name": n.name, "cluster_id": n.cluster_id, "profile_id": n.profile_id,
+                "user_id": n.user, "project": n.project, "domain": n.domain, "index": n.index,
+                "role": n.role, "metadata": n.metadata,
+            })
+        })
+        .collect();
+    Sql::new(
+        "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata,
+            status, status_reason)
+        SELECT id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata, ?, 'Initializing'
+        FROM jsonb_to_recordset(?) AS r(id uuid, name text, cluster_id uuid, profile_id uuid, user_id text,
+            project text, domain text, index integer, role text, metadata jsonb)",
+    )
+    .bind(NodeStatus::Init.as_str())
+    .bind(Value::Array(rows))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Inserts actions in one statement. `target_name` is looked up; `phase` marks
+/// which wait of the parent they belong to.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str) -> Result<()> {
+    let rows: Vec<Value> = actions
+        .iter()
+        .map(|a| {
+            json!({
+                "id": a.id, "name": a.name, "action": a.kind.as_str(), "target": a.target,
+                "cluster_id": a.cluster_id, "parent_id": a.parent_id, "cause": a.cause.as_str(),
+                "lock_scope": a.lock_scope.as_str(), "host_id": a.host_id, "status": a.status.as_str(),
+                "inputs": a.inputs, "timeout": a.timeout, "user_id": a.user, "project": a.project,
+                "request_id": a.request_id,
+            })
+        })
+        .collect();
+    Sql::new(
+        "INSERT INTO actions (id, name, action, target, target_name, cluster_id, parent_id, cause, lock_scope,
+            host_id, status, inputs, timeout, user_id, project, request_id, data)
+        SELECT r.id, r.name, action, target, coalesce(n.name, c.name, ''), r.cluster_id, parent_id, cause, lock_scope,
+            coalesce(r.host_id, n.host_id), r.status, inputs, r.timeout, r.user_id, r.project, request_id,
+            CASE WHEN ?::text = '' THEN '{}'::jsonb ELSE jsonb_build_object('phase', ?::text) END
+        FROM jsonb_to_recordset(?) AS r(id uuid, name text, action text, target uuid, cluster_id uuid,
+            parent_id uuid, cause text, lock_scope text, host_id uuid, status text, inputs jsonb, timeout integer,
+            user_id text, project text, request_id text)
+        LEFT JOIN nodes n ON n.id = r.target LEFT JOIN clusters c ON c.id = r.target
+        ORDER BY n.index",
+    )
+    .bind(phase)
+    .bind(phase)
+    .bind(Value::Array(rows))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Records children and puts the parent to wait for them in `phase`; its slot
+/// is free from then on, its locks stay.
+///
+/// Call it inside a transaction, with what else the phase writes.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn wait_for(
+    conn: &mut Conn,
+    fence: Fence,
+    phase: &str,
+    children: &[NewAction],
+) -> Result<()> {
+    insert_actions(conn, children, phase).await?;
+    let depended: Vec<_> = children.iter().map(|c| c.id.0).collect();
+    Sql::new("INSERT INTO action_dependencies (depended, dependent) SELECT unnest(?), ?")
+        .bind(depended)
+        .bind(fence.action)
+        .execute(conn)
+        .await?;
+    let reason = format!("Waiting for {} actions.", children.len());
+    park(conn, fence, phase, &reason).await
+}
+
+/// Puts the action to wait in `phase` for the dependencies it already has.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> Result<()> {
+    let touched = Sql::new(
+        "WITH parked AS (
+            UPDATE actions a SET status = 'WAITING', phase = ?, owner = NULL, lease_expires_at = NULL,
+                status_reason = ?, updated_at = now()
+            WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' RETURNING a.*)
+        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
+            'wait', status_reason FROM parked",
+    )
+    .bind(phase)
+    .bind(reason)
+    .bind(fence.action)
+    .bind(fence.owner)
+    .bind(fence.attempt)
+    .execute(conn)
+    .await?;
+    if touched == 0 {
+        Err(DbError::LeaseLost)
+    } else {
+        Ok(())
+    }
+}
+
+/// Moves on to another phase without waiting (what the phase did is recorded).
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
+    let touched = Sql::new(
+        "UPDATE actions a SET phase = ?, updated_at = now()
+        WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING'",
+    )
+    .bind(phase)
+    .bind(fence.action)
+    .bind(fence.owner)
+    .bind(fence.attempt)
+    .execute(conn)
+    .await?;
+    if touched == 0 {
+        Err(DbError::LeaseLost)
+    } else {
+        Ok(())
+    }
+}
+
+/// Sizes that a cluster action sets; none leaves one as it is.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct SizeChange {
+    pub desired: Option<i32>,
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+async fn set_sizes(conn: &mut Conn, cluster: ClusterId, size: SizeChange) -> Result<()> {
+    Sql::new(
+        "UPDATE clusters SET desired_capacity = coalesce(?, desired_capacity),
+            min_size = coalesce(?, min_size), max_size = coalesce(?, max_size) WHERE id = ?",
+    )
+    .bind(size.desired)
+    .bind(size.min)
+    .bind(size.max)
+    .bind(cluster)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets sizes and launches children for members that exist already, in one
+/// fenced transaction. Without children it only enters the phase.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn launch(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    size: SizeChange,
+    phase: &str,
+    children: &[NewAction],
+) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        set_sizes(conn, cluster, size).await?;
+        if children.is_empty() {
+            enter(conn, fence, phase).await
+        } else {
+            wait_for(conn, fence, phase, children).await
+        }
+    })
+    .await
+}
+
+/// A member to be made: its row, its action, and its place if one was found.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// The row.
+    pub node: NewNode,
+    /// Its NODE_CREATE.
+    pub action: NewAction,
+    /// Where it goes.
+    pub place: Option<Place>,
+}
+
+/// Grows a cluster by `count`: sizes, indexes, places, rows and actions in one
+/// fenced transaction, after which the parent waits in `phase`.
+///
+/// `plan` gets the hosts as they are and the first index; it must be pure.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one transaction's worth of facts"
+)]
+pub async fn grow(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    size: SizeChange,
+    count: i32,
+    whence: &Requirements,
+    phase: &str,
+    plan: impl FnOnce(Vec<HostSnapshot>, i32) -> Vec<Birth> + Send,
+) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        set_sizes(conn, cluster, size).await?;
+        let first: Option<IndexRow> =
+            Sql::new("UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first")
+                .bind(count)
+                .bind(cluster)
+                .bind(count)
+                .first(conn)
+                .await?;
+        let first = first.ok_or(DbError::LeaseLost)?.first;
+        let hosts = placement::snapshot(conn, whence, Some(cluster)).await?;
+        let births = plan(hosts, first);
+        let (mut nodes, mut actions) = (Vec::new(), Vec::new());
+        for birth in &births {
+            nodes.push(birth.node.clone());
+            actions.push(NewAction { host_id: birth.place.as_ref().map(|p| p.host), ..birth.action.clone() });
+        }
+        insert_nodes(conn, &nodes).await?;
+        let places: Vec<_> =
+            births.into_iter().filter_map(|b| b.place.map(|place| (b.node.id, place))).collect();
+        placement::record(conn, &places).await?;
+        wait_for(conn, fence, phase, &actions).await
+    })
+    .await
+}
+
+row! { IndexRow { first: i32 = diesel::sql_types::Integer } }
