@@ -1,6 +1,10 @@
 //! Named steps: where a multi-step operation can be stopped, failed or crashed.
 
-use std::future::Future;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 
 /// Why a step was not taken, or its outcome must be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +12,9 @@ pub enum Interrupt {
     /// A user asked for the end of the action.
     #[error("cancelled")]
     Cancelled,
+    /// Its time is up.
+    #[error("timed out")]
+    TimedOut,
     /// Another engine may own the action by now: touch nothing more.
     #[error("the lease is lost")]
     LeaseLost,
@@ -23,6 +30,11 @@ pub trait Steps: Send + Sync {
     async fn before(&self, name: &'static str) -> Result<(), Interrupt>;
     /// The effect has happened; may the work go on?
     async fn after(&self, name: &'static str) -> Result<(), Interrupt>;
+    /// Resolves when an effect under way must be let go: what became of it is
+    /// then unknown, and found out by label.
+    async fn stopped(&self) -> Interrupt {
+        std::future::pending().await
+    }
 }
 
 /// Takes one step: asks, acts, asks again.
@@ -38,7 +50,15 @@ where
     E: From<Interrupt>,
 {
     steps.before(name).await?;
-    let value = effect.await?;
+    let value = {
+        let mut effect = pin!(effect);
+        let mut stopped = pin!(steps.stopped());
+        poll_fn(|cx| match effect.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => stopped.as_mut().poll(cx).map(|interrupt| Err(interrupt.into())),
+        })
+        .await?
+    };
     steps.after(name).await?;
     Ok(value)
 }
