@@ -14,6 +14,7 @@ pub mod sql;
 
 pub mod fence;
 pub mod hosts;
+pub mod members;
 pub mod placement;
 pub mod profiles;
 pub mod queue;

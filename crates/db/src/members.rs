@@ -1,0 +1,264 @@
+//! Members: nodes entering, leaving and going, on behalf of an action.
+
+use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{Map, ids::*, node::NodeStatus};
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result,
+    fence::{self, End, Fence, NodeChange},
+    placement,
+    sql::{Sql, row},
+};
+
+row! { MemberRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    status: String = Text,
+    host_id: Option<Uuid> = Nullable<SqlUuid>,
+    tainted: bool = diesel::sql_types::Bool,
+    created_at: Option<senlin_core::Time> = Nullable<diesel::sql_types::Timestamptz>,
+    containers: i32 = Integer,
+}}
+
+/// A member, as choosing among members needs it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct Member {
+    pub id: NodeId,
+    pub name: String,
+    pub status: NodeStatus,
+    pub host_id: Option<NodeId>,
+    pub tainted: bool,
+    pub created_at: Option<senlin_core::Time>,
+    /// Containers on it, when it is a host.
+    pub containers: i32,
+}
+
+/// A cluster's members by index.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
+    let rows: Vec<MemberRow> = Sql::new(
+        "SELECT id, name, status, host_id, tainted, created_at,
+            (SELECT count(*)::int FROM nodes c WHERE c.host_id = n.id) AS containers
+        FROM nodes n WHERE cluster_id = ? ORDER BY index, id",
+    )
+    .bind(cluster)
+    .load(conn)
+    .await?;
+    rows.into_iter()
+        .map(|r| {
+            Ok(Member {
+                id: r.id.into(),
+                name: r.name,
+                status: NodeStatus::parse(&r.status)
+                    .ok_or(DbError::Corrupt { column: "nodes.status", value: r.status })?,
+                host_id: r.host_id.map(Into::into),
+                tainted: r.tainted,
+                created_at: r.created_at,
+                containers: r.containers,
+            })
+        })
+        .collect()
+}
+
+/// Ends a NODE_JOIN: the node becomes the cluster's next member.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterId, end: &End) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new(
+            "WITH next AS (UPDATE clusters SET next_index = next_index + 1 WHERE id = ?
+                AND EXISTS (SELECT 1 FROM nodes WHERE id = ? AND cluster_id IS DISTINCT FROM ?)
+                RETURNING id, next_index - 1 AS index)
+            UPDATE nodes n SET cluster_id = next.id, index = next.index, updated_at = now()
+            FROM next WHERE n.id = ?",
+        )
+        .bind(cluster)
+        .bind(node)
+        .bind(cluster)
+        .bind(node)
+        .execute(conn)
+        .await?;
+        fence::finish(conn, fence, end, None).await
+    })
+    .await
+}
+
+/// Ends a NODE_LEAVE: the node goes on without a cluster.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1, updated_at = now() WHERE id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
+        fence::finish(conn, fence, end, None).await
+    })
+    .await
+}
+
+/// Ends a NODE_DELETE: the row goes. With `leftover`, what may still run on
+/// its silent host is noted, to be removed when the host answers.
+///
+/// # Errors
+/// [`DbError::LeaseLost`]; a foreign-key violation for a host with containers.
+pub async fn delete(conn: &mut Conn, fence: Fence, node: NodeId, leftover: bool, end: &End) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        if leftover {
+            placement::note_leftover(conn, node).await?;
+        }
+        let parents = fence::finish(conn, fence, end, None).await?;
+        Sql::new("DELETE FROM nodes WHERE id = ?").bind(node).execute(conn).await?;
+        Ok(parents)
+    })
+    .await
+}
+
+/// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers.
+///
+/// # Errors
+/// [`DbError::LeaseLost`]; a foreign-key violation while members are left.
+pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, end: &End) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        let parents = fence::finish(conn, fence, end, None).await?;
+        Sql::new("DELETE FROM clusters WHERE id = ?").bind(cluster).execute(conn).await?;
+        Ok(parents)
+    })
+    .await
+}
+
+/// What an update changes; none leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct Change {
+    pub name: Option<String>,
+    pub profile_id: Option<ProfileId>,
+    pub role: Option<String>,
+    pub metadata: Option<Map>,
+    pub tainted: Option<bool>,
+    pub timeout: Option<i32>,
+    pub config: Option<Map>,
+}
+
+/// Ends a NODE_UPDATE.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn update_node(
+    conn: &mut Conn,
+    fence: Fence,
+    node: NodeId,
+    change: &Change,
+    end: &End,
+    after: &NodeChange,
+) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new(
+            "UPDATE nodes SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
+                role = coalesce(?, role), metadata = coalesce(?, metadata), tainted = coalesce(?, tainted)
+            WHERE id = ?",
+        )
+        .bind(change.name.as_deref())
+        .bind(change.profile_id)
+        .bind(change.role.as_deref())
+        .bind(change.metadata.clone().map(serde_json::Value::Object))
+        .bind(change.tainted)
+        .bind(node)
+        .execute(conn)
+        .await?;
+        fence::finish(conn, fence, end, Some(after)).await
+    })
+    .await
+}
+
+/// Applies a CLUSTER_UPDATE's own fields.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn update_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, change: &Change) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new(
+            "UPDATE clusters SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
+                metadata = coalesce(?, metadata), timeout = coalesce(?, timeout), config = coalesce(?, config),
+                updated_at = now()
+            WHERE id = ?",
+        )
+        .bind(change.name.as_deref())
+        .bind(change.profile_id)
+        .bind(change.metadata.clone().map(serde_json::Value::Object))
+        .bind(change.timeout)
+        .bind(change.config.clone().map(serde_json::Value::Object))
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Ends a member's own action (not its parent's) and sets the cluster's status
+/// to what is true now; `desired` is the size asked for from now on.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn finish_member(
+    conn: &mut Conn,
+    fence: Fence,
+    end: &End,
+    node: Option<&NodeChange>,
+    cluster: ClusterId,
+    operation: &str,
+) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        let parents = fence::finish(conn, fence, end, node).await?;
+        fence::reevaluate(conn, cluster, operation).await?;
+        Ok(parents)
+    })
+    .await
+}
+
+/// Sets the size asked for.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn set_desired(conn: &mut Conn, fence: Fence, cluster: ClusterId, desired: i32) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
+            .bind(desired)
+            .bind(cluster)
+            .execute(conn)
+            .await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Bumps the node's generation: what carries an older one is to go.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn next_generation(conn: &mut Conn, fence: Fence, node: NodeId, phase: &str) -> Result<()> {
+    conn.transaction(async |conn| {
+        crate::spawn::enter(conn, fence, phase).await?;
+        Sql::new("UPDATE nodes SET generation = generation + 1, physical_id = NULL WHERE id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
+        Ok(())
+    })
+    .await
+}
