@@ -1,1 +1,28 @@
-//! (to be written)
+//! Workers: they claim actions, let the decisions be made, and call drivers.
+//!
+//! Must never: speak HTTP to users (actix-web, wire types), or take a message
+//! for the truth. Start at [`dispatcher`] (what is claimed), then [`worker`]
+//! (how one action runs), then [`actions`] (what each kind does).
+
+pub mod settings;
+
+pub mod dispatcher;
+pub mod lease;
+pub mod sweeper;
+pub mod worker;
+
+pub mod context;
+pub mod faults;
+pub mod fleet;
+pub mod specs;
+
+pub mod actions;
+
+pub mod answer;
+pub mod beat;
+pub mod metrics;
+
+mod engine;
+
+pub use engine::{Engine, Parts};
+pub use settings::Settings;

@@ -1,0 +1,37 @@
+//! What each kind of action does: one verb, one file.
+
+use senlin_core::action::ActionKind;
+
+use crate::context::{Ctx, Failure, Outcome};
+
+pub mod cluster;
+pub mod node;
+
+/// Runs the action's current phase.
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    match ctx.action.kind {
+        ActionKind::ClusterCreate => cluster::create::run(ctx).await,
+        ActionKind::ClusterDelete => cluster::delete::run(ctx).await,
+        ActionKind::ClusterUpdate => cluster::update::run(ctx).await,
+        ActionKind::ClusterAddNodes => cluster::add_nodes::run(ctx).await,
+        ActionKind::ClusterDelNodes => cluster::del_nodes::run(ctx).await,
+        ActionKind::ClusterResize => cluster::resize::run(ctx).await,
+        ActionKind::ClusterCheck => cluster::check::run(ctx).await,
+        ActionKind::ClusterRecover => cluster::recover::run(ctx).await,
+        ActionKind::ClusterReplaceNodes => cluster::replace_nodes::run(ctx).await,
+        ActionKind::ClusterScaleOut => cluster::scale_out::run(ctx).await,
+        ActionKind::ClusterScaleIn => cluster::scale_in::run(ctx).await,
+        ActionKind::ClusterOperation => cluster::operation::run(ctx).await,
+        ActionKind::ClusterAttachPolicy | ActionKind::ClusterDetachPolicy | ActionKind::ClusterUpdatePolicy => {
+            Err(Failure::Refused("This release has no policy types to attach.".to_owned()))
+        }
+        ActionKind::NodeCreate => node::create::run(ctx).await,
+        ActionKind::NodeDelete => node::delete::run(ctx).await,
+        ActionKind::NodeUpdate => node::update::run(ctx).await,
+        ActionKind::NodeJoin => node::join::run(ctx).await,
+        ActionKind::NodeLeave => node::leave::run(ctx).await,
+        ActionKind::NodeCheck => node::check::run(ctx).await,
+        ActionKind::NodeRecover => node::recover::run(ctx).await,
+        ActionKind::NodeOperation => node::operation::run(ctx).await,
+    }
+}

@@ -1,0 +1,213 @@
+//! Actions on a cluster. Each plans, records its children, gives its slot
+//! back, and goes on in its next phase when the last of them has ended.
+
+use senlin_core::{
+    Map,
+    action::{Action, ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    cluster::{Cluster, ClusterStatus},
+    ids::*,
+    naming,
+    node::NodeStatus,
+    placement::Requirements,
+    profile_type::Demand,
+};
+use senlin_db::{
+    clusters,
+    fence::{self, End},
+    members::Member,
+    placement::Place,
+    queue::{self, ChildEnd},
+    spawn::{self, Birth, NewNode, SizeChange},
+};
+use senlin_policies::{placement::Planner, victims::Candidate};
+
+use crate::context::{Ctx, Failure, Outcome};
+
+pub mod add_nodes;
+pub mod check;
+pub mod create;
+pub mod del_nodes;
+pub mod delete;
+pub mod operation;
+pub mod recover;
+pub mod replace_nodes;
+pub mod resize;
+pub mod scale_in;
+pub mod scale_out;
+pub mod update;
+
+/// The phase in which the children's ends are judged.
+pub(crate) const FINISH: &str = "finish";
+
+/// The action's cluster.
+pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
+    let mut conn = ctx.conn().await?;
+    clusters::get(&mut conn, ctx.cluster_id()?)
+        .await?
+        .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))
+}
+
+/// Puts the cluster into a transitional status.
+pub(crate) async fn mark(ctx: &Ctx, status: ClusterStatus, reason: &str) -> Result<(), Failure> {
+    let mut conn = ctx.conn().await?;
+    ctx.record("mark the cluster", fence::cluster_status(&mut conn, ctx.fence, status, reason)).await
+}
+
+/// A child for one node.
+pub(crate) fn child(ctx: &Ctx, kind: ActionKind, node: NodeId, inputs: Map) -> NewAction {
+    let Action { user, project, request_id, cluster_id, timeout, .. } = &ctx.action;
+    NewAction {
+        id: ActionId::random(),
+        name: Ctx::child_name(kind, node),
+        kind,
+        target: node.0,
+        cluster_id: *cluster_id,
+        parent_id: Some(ctx.action.id),
+        cause: Cause::Derived,
+        lock_scope: LockScope::Node,
+        host_id: None,
+        status: ActionStatus::Ready,
+        inputs,
+        timeout: *timeout,
+        user: user.clone(),
+        project: project.clone(),
+        request_id: request_id.clone(),
+    }
+}
+
+/// Launches one child per node and waits for them in `phase`.
+pub(crate) async fn launch(
+    ctx: &Ctx,
+    size: SizeChange,
+    phase: &'static str,
+    children: &[NewAction],
+) -> Result<Outcome, Failure> {
+    let mut conn = ctx.conn().await?;
+    let write = spawn::launch(&mut conn, ctx.fence, ctx.cluster_id()?, size, phase, children);
+    ctx.record("launch the children", write).await?;
+    if children.is_empty() { Ok(Outcome::Next(phase.to_owned())) } else { Ok(Outcome::waiting()) }
+}
+
+/// Makes `count` more members and waits for them in `phase`.
+pub(crate) async fn grow(
+    ctx: &Ctx,
+    cluster: &Cluster,
+    size: SizeChange,
+    count: i32,
+    phase: &'static str,
+) -> Result<Outcome, Failure> {
+    if count <= 0 {
+        return launch(ctx, size, phase, &[]).await;
+    }
+    let mut conn = ctx.conn().await?;
+    let loaded = ctx.engine.specs.load(&mut conn, cluster.profile_id).await?;
+    let needs = match loaded.demand()? {
+        Demand::Host(needs) => Some(needs),
+        Demand::Endpoint(_) => None,
+    };
+    // Hosts need no host: let in none.
+    let whence = needs.clone().unwrap_or_else(|| Requirements { host_node: Some(NodeId(cluster.id.0)), ..Requirements::default() });
+    let strategy = loaded.strategy();
+    let format = cluster.config.get("node.name.format").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
+    let plan = |hosts, first: i32| {
+        let seed = ctx.action.id.0.as_u64_pair().0;
+        let mut planner = Planner::new(hosts, strategy, seed);
+        (first..first.saturating_add(count))
+            .map(|index| {
+                let node = new_node(ctx, cluster, &format, index);
+                let place = needs.as_ref().and_then(|needs| {
+                    // One that fits nowhere says why when its own turn comes.
+                    planner.place(needs).ok().map(|host| Place::on(host, needs))
+                });
+                Birth { action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()), node, place }
+            })
+            .collect()
+    };
+    let write = spawn::grow(&mut conn, ctx.fence, cluster.id, size, count, &whence, phase, plan);
+    ctx.record("record the new members", write).await?;
+    Ok(Outcome::waiting())
+}
+
+fn new_node(ctx: &Ctx, cluster: &Cluster, format: &str, index: i32) -> NewNode {
+    let id = NodeId::random();
+    NewNode {
+        name: naming::node_name(format, index, id.0.as_u64_pair().0),
+        id,
+        cluster_id: Some(cluster.id),
+        profile_id: cluster.profile_id,
+        user: ctx.action.user.clone(),
+        project: cluster.project.clone(),
+        domain: cluster.domain.clone(),
+        index,
+        role: Some(String::new()),
+        metadata: Map::new(),
+    }
+}
+
+/// How the children of the phase that led here ended.
+pub(crate) async fn children(ctx: &Ctx, phase: &str) -> Result<Vec<ChildEnd>, Failure> {
+    let mut conn = ctx.conn().await?;
+    Ok(queue::children(&mut conn, ctx.action.id, phase).await?)
+}
+
+/// Ends the action by what became of its children.
+pub(crate) async fn conclude(ctx: &Ctx, done: &str) -> Result<Outcome, Failure> {
+    let ends = children(ctx, FINISH).await?;
+    conclude_with(ctx, done, &ends).await
+}
+
+/// Ends the action by these children.
+pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> Result<Outcome, Failure> {
+    let failed: Vec<_> = ends.iter().filter(|c| c.status != ActionStatus::Succeeded).collect();
+    let (status, reason) = match ctx.ending() {
+        Some(ending) if !failed.is_empty() => ending,
+        _ if failed.is_empty() => (ActionStatus::Succeeded, done.to_owned()),
+        _ => (ActionStatus::Failed, explain(&failed, ends.len())),
+    };
+    let mut outputs = Map::new();
+    if !failed.is_empty() {
+        let list: Map = failed.iter().map(|c| (c.target.to_string(), c.reason.clone().into())).collect();
+        outputs.insert("failed_nodes".to_owned(), list.into());
+    }
+    let end = End { status, reason, outputs };
+    let mut conn = ctx.conn().await?;
+    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, ctx.action.kind.as_str());
+    Ok(Outcome::ended(ctx.end("record the end", write).await?))
+}
+
+/// "2 of 5 nodes failed: web-1: no memory; web-2: no memory".
+fn explain(failed: &[&ChildEnd], total: usize) -> String {
+    let mut text = format!("{} of {total} nodes failed", failed.len());
+    let mut separator = ": ";
+    for child in failed.iter().take(3) {
+        text.push_str(separator);
+        text.push_str(&child.name);
+        text.push_str(": ");
+        text.push_str(child.reason.trim_end_matches('.'));
+        separator = "; ";
+    }
+    if failed.len() > 3 {
+        text.push_str(&format!("; and {} more", failed.len() - 3));
+    }
+    text.push('.');
+    text
+}
+
+/// Members as candidates for removal. A host with containers comes last.
+pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
+    members
+        .iter()
+        .map(|m| Candidate {
+            id: m.id,
+            bad: matches!(m.status, NodeStatus::Error | NodeStatus::Warning) || m.tainted,
+            created_at: m.created_at,
+            occupied: m.containers > 0,
+        })
+        .collect()
+}
+
+/// Children that take members out: deleted, or let go as orphans.
+pub(crate) fn removals(ctx: &Ctx, victims: &[NodeId], destroy: bool) -> Vec<NewAction> {
+    let kind = if destroy { ActionKind::NodeDelete } else { ActionKind::NodeLeave };
+    victims.iter().map(|id| child(ctx, kind, *id, Map::new())).collect()
+}

@@ -1,0 +1,21 @@
+//! CLUSTER_ADD_NODES: orphans become members.
+
+use senlin_core::{Map, action::ActionKind, ids::NodeId};
+use senlin_db::spawn::SizeChange;
+use senlin_policies::size::{self, Bounds};
+
+use super::{FINISH, child, conclude, launch, load};
+use crate::context::{Ctx, Failure, Outcome};
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    if !ctx.action.phase.is_empty() {
+        return conclude(ctx, "Completed adding nodes.").await;
+    }
+    let cluster = load(ctx).await?;
+    let nodes: Vec<NodeId> = ctx.input("nodes")?.unwrap_or_default();
+    let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
+    let desired = current.saturating_add(i32::try_from(nodes.len()).unwrap_or(i32::MAX));
+    size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;
+    let joins: Vec<_> = nodes.iter().map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new())).collect();
+    launch(ctx, SizeChange { desired: Some(desired), ..SizeChange::default() }, FINISH, &joins).await
+}

@@ -1,0 +1,32 @@
+//! CLUSTER_DELETE: every member, then the cluster.
+
+use senlin_core::{Map, action::ActionStatus, cluster::ClusterStatus};
+use senlin_db::{fence::End, members, spawn::SizeChange};
+
+use super::{FINISH, children, conclude_with, launch, load, mark, removals};
+use crate::context::{Ctx, Failure, Outcome};
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    if ctx.action.phase.is_empty() {
+        let cluster = load(ctx).await?;
+        mark(ctx, ClusterStatus::Deleting, "Deletion in progress").await?;
+        return launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &cluster.nodes, true)).await;
+    }
+    let ends = children(ctx, FINISH).await?;
+    if ends.iter().any(|c| c.status != ActionStatus::Succeeded) {
+        return conclude_with(ctx, "", &ends).await;
+    }
+    let end = End {
+        status: ActionStatus::Succeeded,
+        reason: "The cluster was deleted.".to_owned(),
+        outputs: Map::new(),
+    };
+    let mut conn = ctx.conn().await?;
+    let write = members::delete_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &end);
+    match ctx.end("record the end", write).await {
+        Err(Failure::Db(error)) if error.is_in_use() => Err(Failure::Refused(
+            "The cluster is still in use: it has members, or profiles that name it as host_cluster.".to_owned(),
+        )),
+        other => Ok(Outcome::ended(other?)),
+    }
+}

@@ -1,0 +1,32 @@
+//! CLUSTER_OPERATION: one of the profile's own verbs on the members it names.
+
+use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, ids::NodeId};
+use senlin_db::spawn::SizeChange;
+use serde_json::Value;
+
+use super::{FINISH, child, conclude, launch, load, mark};
+use crate::context::{Ctx, Failure, Outcome};
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    if !ctx.action.phase.is_empty() {
+        return conclude(ctx, "Cluster operation succeeded.").await;
+    }
+    let cluster = load(ctx).await?;
+    let operation: String =
+        ctx.input("operation")?.ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
+    let params: Map = ctx.input("params")?.unwrap_or_default();
+    let nodes: Vec<NodeId> = match ctx.input("nodes")? {
+        Some(nodes) => nodes,
+        None => cluster.nodes.clone(),
+    };
+    mark(ctx, ClusterStatus::Operating, &format!("Operation '{operation}' in progress")).await?;
+    let mut inputs = Map::new();
+    inputs.insert("operation".to_owned(), operation.into());
+    inputs.insert("params".to_owned(), Value::Object(params));
+    let children: Vec<_> = nodes
+        .iter()
+        .filter(|id| cluster.nodes.contains(id))
+        .map(|id| child(ctx, ActionKind::NodeOperation, *id, inputs.clone()))
+        .collect();
+    launch(ctx, SizeChange::default(), FINISH, &children).await
+}

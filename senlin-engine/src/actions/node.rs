@@ -1,0 +1,101 @@
+//! Actions on one node.
+
+use std::sync::Arc;
+
+use senlin_core::{
+    Map,
+    action::ActionStatus,
+    driver::ContainerDriver,
+    ids::*,
+    node::{Node, NodeStatus},
+    profile_type::{Health, ProfileError},
+};
+use senlin_db::{
+    fence::{self, End, NodeChange},
+    members, nodes,
+};
+
+use crate::{
+    context::{Ctx, Failure, Outcome},
+    specs::Loaded,
+};
+
+pub mod check;
+pub mod create;
+pub mod delete;
+pub mod join;
+pub mod leave;
+pub mod operation;
+pub mod recover;
+pub mod update;
+
+/// The action's node and its profile.
+pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<Loaded>), Failure> {
+    let mut conn = ctx.conn().await?;
+    let node = nodes::get(&mut conn, ctx.action.target.into())
+        .await?
+        .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
+    let loaded = ctx.engine.specs.load(&mut conn, node.profile_id).await?;
+    Ok((node, loaded))
+}
+
+/// The driver of the host that the node is on (a host's node is on itself).
+pub(crate) async fn driver(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Arc<dyn ContainerDriver>, Failure> {
+    let host = if loaded.kind.is_host() { Some(node.id) } else { node.host_id };
+    let host = host.ok_or_else(|| {
+        Failure::from(ProfileError::State(format!("Node '{}' has no container: it was never placed.", node.name)))
+    })?;
+    let mut conn = ctx.conn().await?;
+    ctx.engine.fleet.driver(&mut conn, &ctx.engine.specs, host).await
+}
+
+/// Ends the action well.
+pub(crate) async fn done(ctx: &Ctx, reason: &str, change: NodeChange) -> Result<Outcome, Failure> {
+    ended(ctx, ActionStatus::Succeeded, reason, change).await
+}
+
+/// Ends the action.
+pub(crate) async fn ended(
+    ctx: &Ctx,
+    status: ActionStatus,
+    reason: &str,
+    change: NodeChange,
+) -> Result<Outcome, Failure> {
+    let mut outputs = Map::new();
+    if let Some(Some(id)) = &change.physical_id {
+        outputs.insert("physical_id".to_owned(), id.clone().into());
+    }
+    let end = End { status, reason: reason.to_owned(), outputs };
+    let mut conn = ctx.conn().await?;
+    let parents = if ctx.is_members_own() {
+        let write = members::finish_member(
+            &mut conn,
+            ctx.fence,
+            &end,
+            Some(&change),
+            ctx.cluster_id()?,
+            ctx.action.kind.as_str(),
+        );
+        ctx.end("record the end", write).await?
+    } else {
+        ctx.end("record the end", fence::finish(&mut conn, ctx.fence, &end, Some(&change))).await?
+    };
+    Ok(Outcome::ended(parents))
+}
+
+/// What a node's health makes of its status.
+pub(crate) fn status_of(health: &Health) -> (NodeStatus, String) {
+    match health {
+        Health::Healthy => (NodeStatus::Active, "The node is healthy.".to_owned()),
+        Health::Unhealthy(why) => (NodeStatus::Error, why.clone()),
+        Health::Suspended(why) => (NodeStatus::Warning, why.clone()),
+        Health::Gone(why) => (NodeStatus::Error, why.clone()),
+        // Unknown is not failed.
+        Health::Unknown(why) => (NodeStatus::Warning, format!("Unknown: {why}")),
+    }
+}
+
+/// The node's target id.
+pub(crate) fn id(ctx: &Ctx) -> NodeId {
+    ctx.action.target.into()
+}

@@ -1,0 +1,170 @@
+//! NODE_CREATE: a place, then the physical side.
+
+use std::sync::Arc;
+
+use senlin_core::{
+    driver::{ContainerDriver, DriverError},
+    node::{Node, NodeStatus},
+    placement::Requirements,
+    profile_type::{Demand, ProfileError},
+};
+use senlin_db::{
+    clusters, fence::{self, NodeChange},
+    hosts, members, placement,
+};
+use senlin_policies::placement::place;
+
+use super::{done, driver, id, load};
+use crate::{
+    context::{CleanUp, Ctx, Failure, Outcome},
+    specs::Loaded,
+};
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let (node, loaded) = load(ctx).await?;
+    begin(ctx, &node).await?;
+    match make(ctx, node, &loaded).await {
+        Ok((physical_id, reason)) => {
+            let change = NodeChange {
+                status: Some(NodeStatus::Active),
+                reason,
+                physical_id: Some(Some(physical_id)),
+                created: true,
+                ..NodeChange::default()
+            };
+            done(ctx, "The node was created.", change).await
+        }
+        Err(failure) => {
+            undo(ctx, &loaded, &failure).await?;
+            Err(failure)
+        }
+    }
+}
+
+async fn begin(ctx: &Ctx, node: &Node) -> Result<(), Failure> {
+    let mut conn = ctx.conn().await?;
+    if ctx.is_members_own() {
+        admit(ctx, &mut conn, node).await?;
+    }
+    let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Creating, "Creation in progress");
+    ctx.record("mark as creating", write).await
+}
+
+/// A node that a user creates in a cluster counts as asked for.
+async fn admit(ctx: &Ctx, conn: &mut senlin_db::Conn, node: &Node) -> Result<(), Failure> {
+    let id = ctx.cluster_id()?;
+    let cluster = clusters::get(conn, id)
+        .await?
+        .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
+    let size = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
+    if cluster.max_size >= 0 && size > cluster.max_size {
+        return Err(Failure::Refused(format!(
+            "The target capacity ({size}) is greater than the cluster's max_size ({}); node '{}' was not created.",
+            cluster.max_size, node.name
+        )));
+    }
+    if size > cluster.desired_capacity {
+        ctx.record("count it as desired", members::set_desired(conn, ctx.fence, id, size)).await?;
+    }
+    Ok(())
+}
+
+/// Finds a place and fills it. Also how a recovery makes the node anew.
+pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(String, String), Failure> {
+    match loaded.demand()? {
+        Demand::Host(needs) => {
+            if node.host_id.is_none() {
+                node.host_id = Some(find_place(ctx, &node, loaded, &needs).await?);
+            }
+            let driver = driver(ctx, &node, loaded).await?;
+            let made = loaded.kind.create(&ctx.job(&node, loaded, driver, ctx)).await?;
+            Ok((made, "Creation succeeded".to_owned()))
+        }
+        Demand::Endpoint(pool) => {
+            let driver = take_endpoint(ctx, &node, pool).await?;
+            let made = loaded.kind.create(&ctx.job(&node, loaded, driver.clone(), ctx)).await?;
+            let info = ctx.act("ask what it is", async { Ok(driver.info().await?) }).await?;
+            let mut conn = ctx.conn().await?;
+            ctx.record("record what it is", hosts::answered(&mut conn, node.id, &info)).await?;
+            Ok((made, format!("Docker Engine {} answers.", info.engine_version)))
+        }
+    }
+}
+
+async fn find_place(
+    ctx: &Ctx,
+    node: &Node,
+    loaded: &Loaded,
+    needs: &Requirements,
+) -> Result<senlin_core::ids::NodeId, Failure> {
+    let seed = node.id.0.as_u64_pair().0 ^ u64::try_from(ctx.action.attempt).unwrap_or(0);
+    let mut conn = ctx.conn().await?;
+    let strategy = loaded.strategy();
+    let write = placement::place(&mut conn, ctx.fence, node.id, node.cluster_id, needs, |hosts| {
+        place(&hosts, needs, strategy, seed)
+    });
+    ctx.record("place", write)
+        .await?
+        .map_err(|refusal| Failure::Refused(format!("No host can take the container: {refusal}")))
+}
+
+async fn take_endpoint(
+    ctx: &Ctx,
+    node: &Node,
+    pool: Vec<senlin_core::host::Endpoint>,
+) -> Result<Arc<dyn ContainerDriver>, Failure> {
+    let urls: Vec<(String, Option<String>)> = pool.iter().map(|e| (e.url.clone(), None)).collect();
+    let mut conn = ctx.conn().await?;
+    let taken = ctx
+        .record("take an endpoint", hosts::take_endpoint(&mut conn, ctx.fence, node.id, &urls))
+        .await?
+        .ok_or_else(|| {
+            Failure::Refused(format!("All {} endpoints of the profile's pool are taken by other hosts.", urls.len()))
+        })?;
+    ctx.engine.fleet.forget(node.id);
+    let endpoint = pool.into_iter().find(|e| e.url == taken).ok_or_else(|| {
+        Failure::from(ProfileError::from(DriverError::Endpoint {
+            endpoint: taken,
+            reason: "its profile does not list it".to_owned(),
+        }))
+    })?;
+    ctx.engine.fleet.connect(&endpoint).await
+}
+
+/// A failed creation leaves nothing behind: what was made goes, the place is
+/// free again. A silent host's share is noted, for when it answers.
+async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failure> {
+    if matches!(failure.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) {
+        return Ok(());
+    }
+    let will_retry = failure.is_transient()
+        && ctx.ending().is_none()
+        && ctx.action.retries < ctx.engine.settings.max_retries;
+    if will_retry {
+        return Ok(());
+    }
+    let (node, _) = load(ctx).await?;
+    let mut conn = ctx.conn().await?;
+    if loaded.kind.is_host() {
+        ctx.end("release the endpoint", hosts::release_endpoint(&mut conn, ctx.fence, id(ctx))).await?;
+        return Ok(());
+    }
+    if node.host_id.is_none() {
+        return Ok(());
+    }
+    let clean = CleanUp::new(ctx, 30);
+    let removed = match driver(ctx, &node, loaded).await {
+        Ok(driver) => loaded.kind.delete(&ctx.job(&node, loaded, driver, &clean)).await.map_err(Failure::from),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Ok(()) => {
+            ctx.end("free the place", placement::free(&mut conn, ctx.fence, node.id)).await?;
+        }
+        Err(error) if matches!(error.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) => return Err(error),
+        Err(_) => {
+            ctx.end("note what is left", placement::give_up(&mut conn, ctx.fence, node.id)).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! What an action's handler gets to work with.
+
+use std::{sync::Arc, time::Duration};
+
+use senlin_core::{
+    action::{Action, ActionKind, ActionStatus},
+    driver::ContainerDriver,
+    ids::*,
+    node::Node,
+    profile_type::{Job, ProfileError},
+    steps::{Interrupt, Steps, step},
+};
+use senlin_db::{Conn, DbError, fence::Fence};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    Engine,
+    faults::{Fault, Faults, When},
+    lease::Reins,
+    specs::Loaded,
+};
+
+/// Why a handler did not get to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The profile or its host.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Interrupt(#[from] Interrupt),
+    /// A rule says no; the text is for the user.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    /// The interrupt behind it, wherever it was met.
+    #[must_use]
+    pub fn interrupt(&self) -> Option<&Interrupt> {
+        match self {
+            Self::Interrupt(i) | Self::Profile(ProfileError::Interrupt(i)) => Some(i),
+            _ => None,
+        }
+    }
+
+    /// Worth trying again later, unchanged.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Db(e) => e.is_transient(),
+            Self::Profile(e) => e.is_transient(),
+            Self::Interrupt(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// What a handler came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has ended, or waits for its children: everything is recorded.
+    Recorded {
+        /// Parents to look at.
+        parents: Vec<ActionId>,
+        /// There are new children to claim.
+        spawned: bool,
+    },
+    /// It entered another phase: run it again at once.
+    Next(String),
+}
+
+impl Outcome {
+    /// Ended; these parents may go on.
+    #[must_use]
+    pub fn ended(parents: Vec<ActionId>) -> Self {
+        Self::Recorded { parents, spawned: false }
+    }
+
+    /// Waits for children.
+    #[must_use]
+    pub fn waiting() -> Self {
+        Self::Recorded { parents: Vec::new(), spawned: true }
+    }
+}
+
+/// One claimed action and everything its handler may use.
+pub struct Ctx {
+    pub(crate) engine: Arc<Engine>,
+    /// The action, as it was claimed; its phase moves on with the handler.
+    pub action: Action,
+    /// Proof of the claim.
+    pub fence: Fence,
+    pub(crate) reins: Reins,
+    pub(crate) deadline: Instant,
+}
+
+impl Ctx {
+    /// A connection.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn conn(&self) -> Result<impl std::ops::DerefMut<Target = Conn> + use<>, DbError> {
+        self.engine.db.get().await
+    }
+
+    /// An input, of the type the handler wants.
+    ///
+    /// # Errors
+    /// Names the input.
+    pub fn input<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
+        match self.action.inputs.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value.clone())
+                .map(Some)
+                .map_err(|e| Failure::Refused(format!("Input '{name}' is not usable: {e}"))),
+        }
+    }
+
+    /// The cluster the action is about.
+    ///
+    /// # Errors
+    /// When it is about none.
+    pub fn cluster_id(&self) -> Result<ClusterId, Failure> {
+        if self.action.kind.is_cluster() {
+            return Ok(self.action.target.into());
+        }
+        self.action.cluster_id.ok_or_else(|| Failure::Refused("The node is not in a cluster.".to_owned()))
+    }
+
+    /// Whether a user asked for this action on a member: then the cluster's
+    /// status follows it at once, and not a parent's.
+    #[must_use]
+    pub fn is_members_own(&self) -> bool {
+        !self.action.kind.is_cluster() && self.action.parent_id.is_none() && self.action.cluster_id.is_some()
+    }
+
+    /// A write to the database, as a step that can fail or crash in tests.
+    ///
+    /// # Errors
+    /// The interrupt, or the write's own error.
+    pub async fn record<T>(
+        &self,
+        name: &'static str,
+        write: impl Future<Output = Result<T, DbError>> + Send,
+    ) -> Result<T, Failure> {
+        // Not `step`: a transaction must never be dropped half way.
+        self.before(name).await?;
+        let value = write.await?;
+        self.after(name).await?;
+        Ok(value)
+    }
+
+    /// The write that ends the action, as a step: neither a cancel nor the
+    /// timeout keeps it from being recorded.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn end<T>(
+        &self,
+        name: &'static str,
+        write: impl Future<Output = Result<T, DbError>> + Send,
+    ) -> Result<T, Failure> {
+        if self.reins.abandon.is_cancelled() {
+            return Err(Interrupt::LeaseLost.into());
+        }
+        self.fault(name, When::Before)?;
+        let value = write.await?;
+        self.fault(name, When::After)?;
+        Ok(value)
+    }
+
+    /// An effect on a host, as a step.
+    ///
+    /// # Errors
+    /// The interrupt, or the effect's own error.
+    pub async fn act<T>(
+        &self,
+        name: &'static str,
+        effect: impl Future<Output = Result<T, ProfileError>> + Send,
+    ) -> Result<T, Failure> {
+        step(self, name, async { effect.await.map_err(Failure::from) }).await
+    }
+
+    /// The job of a profile's verb.
+    #[must_use]
+    pub fn job<'a>(
+        &'a self,
+        node: &'a Node,
+        loaded: &'a Loaded,
+        driver: Arc<dyn ContainerDriver>,
+        steps: &'a dyn Steps,
+    ) -> Job<'a> {
+        Job {
+            node,
+            properties: &loaded.properties,
+            driver,
+            action: self.action.id,
+            attempt: self.action.attempt,
+            owner: &self.engine.installation,
+            rules: &self.engine.settings.rules,
+            steps,
+        }
+    }
+
+    fn fault(&self, step: &'static str, when: When) -> Result<(), Interrupt> {
+        match self.engine.faults.at(self.action.kind, step, when) {
+            Fault::None => Ok(()),
+            Fault::Error => Err(Interrupt::Injected(step)),
+            Fault::Crash => Err(Interrupt::LeaseLost),
+        }
+    }
+
+    fn interrupted(&self) -> Result<(), Interrupt> {
+        if self.reins.abandon.is_cancelled() {
+            Err(Interrupt::LeaseLost)
+        } else if self.reins.cancel.is_cancelled() {
+            Err(Interrupt::Cancelled)
+        } else if Instant::now() >= self.deadline {
+            Err(Interrupt::TimedOut)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The name of a child: `node_create_1a2b3c4d`.
+    #[must_use]
+    pub fn child_name(kind: ActionKind, node: NodeId) -> String {
+        format!("{}_{}", kind.as_str().to_lowercase(), node.short())
+    }
+
+    /// Whether the action is to end because a user said so or its time is up,
+    /// with the status and reason it then gets.
+    #[must_use]
+    pub fn ending(&self) -> Option<(ActionStatus, String)> {
+        if self.reins.cancel.is_cancelled() {
+            Some((ActionStatus::Cancelled, "The action was cancelled.".to_owned()))
+        } else if Instant::now() >= self.deadline {
+            Some((
+                ActionStatus::Failed,
+                format!("The action timed out after {} seconds.", self.action.timeout),
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Steps for Ctx {
+    async fn before(&self, name: &'static str) -> Result<(), Interrupt> {
+        self.interrupted()?;
+        self.fault(name, When::Before)
+    }
+
+    async fn after(&self, name: &'static str) -> Result<(), Interrupt> {
+        self.fault(name, When::After)
+    }
+
+    async fn stopped(&self) -> Interrupt {
+        tokio::select! {
+            () = self.reins.abandon.cancelled() => Interrupt::LeaseLost,
+            () = self.reins.cancel.cancelled() => Interrupt::Cancelled,
+            () = tokio::time::sleep_until(self.deadline) => Interrupt::TimedOut,
+        }
+    }
+}
+
+/// Steps of a clean-up: they can crash in tests, but neither a user's cancel
+/// nor the action's own timeout keeps them from tidying up; only this bound does.
+pub struct CleanUp<'a> {
+    ctx: &'a Ctx,
+    until: Instant,
+}
+
+impl<'a> CleanUp<'a> {
+    /// A clean-up of at most `seconds`.
+    #[must_use]
+    pub fn new(ctx: &'a Ctx, seconds: u64) -> Self {
+        Self { ctx, until: Instant::now() + Duration::from_secs(seconds) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Steps for CleanUp<'_> {
+    async fn before(&self, name: &'static str) -> Result<(), Interrupt> {
+        if self.ctx.reins.abandon.is_cancelled() {
+            return Err(Interrupt::LeaseLost);
+        }
+        self.ctx.fault(name, When::Before)
+    }
+
+    async fn after(&self, name: &'static str) -> Result<(), Interrupt> {
+        self.ctx.fault(name, When::After)
+    }
+
+    async fn stopped(&self) -> Interrupt {
+        tokio::select! {
+            () = self.ctx.reins.abandon.cancelled() => Interrupt::LeaseLost,
+            () = tokio::time::sleep_until(self.until) => Interrupt::TimedOut,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The engine: its parts, wired and run.
+
+use std::{sync::Arc, time::Duration};
+
+use senlin_bus::Bus;
+use senlin_core::{driver::HostConnector, ids::*, profile_type::Registry, seal::Sealer};
+use senlin_db::{Db, DbError, hosts, services};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Settings, answer, beat, dispatcher,
+    faults::{Faults, NoFaults},
+    fleet::Fleet,
+    lease::{self, Held},
+    metrics::Metrics,
+    specs::Specs,
+    sweeper,
+};
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The truth.
+    pub db: Db,
+    /// The hints.
+    pub bus: Arc<dyn Bus>,
+    /// Every profile type.
+    pub registry: Registry,
+    /// How hosts are reached.
+    pub connector: Arc<dyn HostConnector>,
+    /// Opens the secrets in specs.
+    pub sealer: Sealer,
+    /// What the operator set.
+    pub settings: Settings,
+}
+
+/// One engine. Cheap to clone behind its `Arc`.
+pub struct Engine {
+    pub(crate) id: ServiceId,
+    pub(crate) db: Db,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) registry: Registry,
+    pub(crate) settings: Settings,
+    pub(crate) sealer: Sealer,
+    pub(crate) specs: Specs,
+    pub(crate) fleet: Fleet,
+    pub(crate) faults: Arc<dyn Faults>,
+    pub(crate) installation: String,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) held: Held,
+    pub(crate) tasks: TaskTracker,
+    /// Told when something may be claimed.
+    pub(crate) work: Notify,
+    /// Parents to look at, once for many children.
+    pub(crate) parents: mpsc::UnboundedSender<ActionId>,
+    pub(crate) parents_in: tokio::sync::Mutex<mpsc::UnboundedReceiver<ActionId>>,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+impl Engine {
+    /// An engine that is not running yet.
+    ///
+    /// # Errors
+    /// When the database does not say whose control plane this is.
+    pub async fn new(parts: Parts) -> Result<Arc<Self>, DbError> {
+        Self::with_faults(parts, Arc::new(NoFaults)).await
+    }
+
+    /// An engine whose steps can be made to fail.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn with_faults(parts: Parts, faults: Arc<dyn Faults>) -> Result<Arc<Self>, DbError> {
+        let installation = hosts::installation(&mut *parts.db.get().await?).await?.to_string();
+        let (parents, parents_in) = mpsc::unbounded_channel();
+        Ok(Arc::new(Self {
+            id: ServiceId::random(),
+            specs: Specs::new(parts.registry.clone(), parts.sealer.clone()),
+            fleet: Fleet::new(parts.connector),
+            slots: Arc::new(Semaphore::new(parts.settings.slots)),
+            db: parts.db,
+            bus: parts.bus,
+            registry: parts.registry,
+            settings: parts.settings,
+            sealer: parts.sealer,
+            faults,
+            installation,
+            held: Held::default(),
+            tasks: TaskTracker::new(),
+            work: Notify::new(),
+            parents,
+            parents_in: tokio::sync::Mutex::new(parents_in),
+            metrics: Metrics::default(),
+        }))
+    }
+
+    /// This engine's id, as actions name their owner.
+    #[must_use]
+    pub fn id(&self) -> ServiceId {
+        self.id
+    }
+
+    /// Runs until `shutdown`, then hands back what is unfinished. Never touches
+    /// a container on the way out.
+    ///
+    /// # Errors
+    /// When the engine cannot announce itself.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let host = hostname();
+        services::register(&mut *self.db.get().await?, self.id, &host, "senlin-engine", "senlin-engine").await?;
+        tracing::info!(engine = %self.id, "engine is running");
+        let loops = TaskTracker::new();
+        loops.spawn(dispatcher::listen(self.clone(), shutdown.clone()));
+        loops.spawn(dispatcher::claim(self.clone(), shutdown.clone()));
+        loops.spawn(dispatcher::promote(self.clone(), shutdown.clone()));
+        loops.spawn(sweeper::run(self.clone(), shutdown.clone()));
+        loops.spawn(beat::run(self.clone(), shutdown.clone()));
+        loops.spawn(answer::serve(self.clone(), shutdown.clone()));
+        // Leases are kept until the last action is handed back.
+        let last = CancellationToken::new();
+        let keeper = tokio::spawn(lease::keep(self.clone(), last.clone()));
+
+        shutdown.cancelled().await;
+        loops.close();
+        loops.wait().await;
+        self.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(self.settings.grace), self.tasks.wait()).await.is_err() {
+            self.held.abandon_all();
+            self.tasks.wait().await;
+        }
+        last.cancel();
+        if let Err(error) = keeper.await {
+            tracing::warn!(%error, "the lease keeper ended badly");
+        }
+        let mut conn = self.db.get().await?;
+        let handed = senlin_db::fence::hand_back(&mut conn, self.id).await?;
+        services::unregister(&mut conn, self.id).await?;
+        tracing::info!(engine = %self.id, handed, "engine has stopped");
+        Ok(())
+    }
+}
+
+/// The machine's name, for the list of services.
+#[must_use]
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
+}

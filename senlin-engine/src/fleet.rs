@@ -1,0 +1,80 @@
+//! How the engine gets from a host's node to a connected driver.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use senlin_core::{
+    driver::{ContainerDriver, DriverError, HostConnector},
+    host::Endpoint,
+    ids::*,
+    profile_type::{Demand, ProfileError},
+};
+use senlin_db::{Conn, hosts, nodes};
+
+use crate::{context::Failure, specs::Specs};
+
+/// How long an endpoint is taken to be the same.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// Endpoints by host, and what connects to them.
+pub(crate) struct Fleet {
+    connector: Arc<dyn HostConnector>,
+    endpoints: Mutex<HashMap<NodeId, (Instant, Endpoint)>>,
+}
+
+impl Fleet {
+    pub(crate) fn new(connector: Arc<dyn HostConnector>) -> Self {
+        Self { connector, endpoints: Mutex::default() }
+    }
+
+    /// A driver for the host that `node` is.
+    pub(crate) async fn driver(
+        &self,
+        conn: &mut Conn,
+        specs: &Specs,
+        node: NodeId,
+    ) -> Result<Arc<dyn ContainerDriver>, Failure> {
+        let known = self.map().get(&node).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, e)| e.clone());
+        let endpoint = match known {
+            Some(endpoint) => endpoint,
+            None => {
+                let endpoint = self.endpoint(conn, specs, node).await?;
+                self.map().insert(node, (Instant::now(), endpoint.clone()));
+                endpoint
+            }
+        };
+        self.connect(&endpoint).await
+    }
+
+    /// A driver for an endpoint that may not be a host's yet.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Arc<dyn ContainerDriver>, Failure> {
+        Ok(self.connector.connect(endpoint).await.map_err(ProfileError::from)?)
+    }
+
+    /// Forgets what is known of a host's endpoint.
+    pub(crate) fn forget(&self, node: NodeId) {
+        self.map().remove(&node);
+    }
+
+    async fn endpoint(&self, conn: &mut Conn, specs: &Specs, node: NodeId) -> Result<Endpoint, Failure> {
+        let gone = || Failure::Refused(format!("The host '{node}' could not be found."));
+        let host = hosts::get(conn, node).await?.ok_or_else(gone)?;
+        let profile = nodes::get(conn, node).await?.ok_or_else(gone)?.profile_id;
+        let loaded = specs.load(conn, profile).await?;
+        let Demand::Endpoint(pool) = loaded.demand()? else { return Err(gone()) };
+        pool.into_iter().find(|e| e.url == host.endpoint).ok_or_else(|| {
+            ProfileError::from(DriverError::Endpoint {
+                endpoint: host.endpoint,
+                reason: "its profile does not list it".to_owned(),
+            })
+            .into()
+        })
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, (Instant, Endpoint)>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

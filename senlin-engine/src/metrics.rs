@@ -1,0 +1,63 @@
+//! What the engine counts.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+use senlin_core::action::ActionKind;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    action: String,
+}
+
+/// The engine's counters.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    claimed: Counter,
+    expired: Counter,
+    collected: Counter,
+    beats_missed: Counter,
+    ran: Family<Kind, Histogram, fn() -> Histogram>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
+}
+
+impl Metrics {
+    /// Puts the counters into a registry.
+    #[must_use]
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self { ran: Family::new_with_constructor(seconds as fn() -> Histogram), ..Self::default() };
+        registry.register("senlin_engine_actions_claimed", "Actions claimed", metrics.claimed.clone());
+        registry.register("senlin_engine_leases_expired", "Leases of silent engines taken back", metrics.expired.clone());
+        registry.register("senlin_engine_containers_collected", "Containers without a node removed", metrics.collected.clone());
+        registry.register("senlin_engine_heartbeats_missed", "Heartbeats that a host did not answer", metrics.beats_missed.clone());
+        registry.register("senlin_engine_action_seconds", "How long one run of an action took", metrics.ran.clone());
+        metrics
+    }
+
+    pub(crate) fn claimed(&self, n: usize) {
+        self.claimed.inc_by(n.try_into().unwrap_or(0));
+    }
+
+    pub(crate) fn expired(&self, n: usize) {
+        self.expired.inc_by(n.try_into().unwrap_or(0));
+    }
+
+    pub(crate) fn collected(&self) {
+        self.collected.inc();
+    }
+
+    pub(crate) fn beat_missed(&self) {
+        self.beats_missed.inc();
+    }
+
+    pub(crate) fn ran(&self, kind: ActionKind, took: Duration) {
+        self.ran.get_or_create(&Kind { action: kind.as_str().to_owned() }).observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,193 @@
+//! How one claimed action runs: phases until it waits or ends, and what its
+//! failure comes to.
+
+use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
+
+use senlin_core::{
+    Map,
+    action::ActionStatus,
+    node::NodeStatus,
+    profile_type::ProfileError,
+    steps::Interrupt,
+};
+use senlin_db::{
+    DbError,
+    fence::{self, End, Fence, NodeChange},
+    members, queue::{self, Claimed}, spawn,
+};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tracing::Instrument;
+
+use crate::{
+    Engine, actions,
+    context::{Ctx, Failure, Outcome},
+    lease::Reins,
+};
+
+/// An error with its sources, as one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs a claimed action to its end, its wait, or its retry. Everything that
+/// it wrote is fenced; a panic in a handler counts as a failure of the engine.
+pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, permit: Option<OwnedSemaphorePermit>) {
+    let action = claimed.action.clone();
+    let span = tracing::info_span!("action", id = %action.id, kind = action.kind.as_str(),
+        attempt = action.attempt, request_id = %action.request_id);
+    let reins = engine.held.take(action.id);
+    let begun = Instant::now();
+    let work = tokio::spawn(run_inner(engine.clone(), claimed, reins).instrument(span.clone()));
+    let outcome = work.await;
+    engine.held.drop(action.id);
+    drop(permit);
+    engine.metrics.ran(action.kind, begun.elapsed());
+    let _entered = span.enter();
+    match outcome {
+        Ok(Ok(Outcome::Recorded { parents, spawned })) => {
+            for parent in parents {
+                // Fails only when the engine is going down; the sweeper finds it.
+                let _ = engine.parents.send(parent);
+            }
+            if spawned {
+                engine.bus.wake(&[action.id], &action.request_id);
+            }
+            // A slot, a lock or a child is free to be claimed.
+            engine.work.notify_one();
+        }
+        Ok(Ok(Outcome::Next(phase))) => tracing::error!(phase, "a handler ended between phases"),
+        Ok(Err(Failure::Interrupt(Interrupt::LeaseLost) | Failure::Db(DbError::LeaseLost))) => {
+            tracing::warn!("the action is not ours any more; nothing more is written");
+        }
+        Ok(Err(failure)) => {
+            tracing::warn!(error = %chain(&failure), "the outcome could not be recorded; the lease will run out");
+        }
+        Err(panic) => tracing::error!(error = %panic, "a handler panicked; the lease will run out"),
+    }
+}
+
+async fn run_inner(engine: Arc<Engine>, claimed: Claimed, reins: Reins) -> Result<Outcome, Failure> {
+    let Claimed { action, remaining } = claimed;
+    let fence = Fence::of(&action)?;
+    if action.cancel {
+        reins.cancel.cancel();
+    }
+    let deadline = Instant::now() + Duration::from_secs_f64(remaining.clamp(0.0, 1e9));
+    let mut ctx = Ctx { engine, action, fence, reins, deadline };
+    let poisoned = ctx.action.retries > ctx.engine.settings.max_retries;
+    let result = if poisoned {
+        Err(Failure::Refused(format!(
+            "Given up after {} tries. The last one: {}",
+            ctx.action.retries, last_reason(&ctx.action.data).unwrap_or("the engine that worked on it went silent.")
+        )))
+    } else {
+        phases(&mut ctx).await
+    };
+    match result {
+        Err(failure) => settle(&ctx, failure, poisoned).await,
+        done => done,
+    }
+}
+
+fn last_reason(data: &Map) -> Option<&str> {
+    data.get("last_failure").and_then(serde_json::Value::as_str)
+}
+
+/// Runs phase after phase.
+async fn phases(ctx: &mut Ctx) -> Result<Outcome, Failure> {
+    loop {
+        match actions::run(ctx).await? {
+            Outcome::Next(phase) => ctx.action.phase = phase,
+            recorded => return Ok(recorded),
+        }
+    }
+}
+
+/// What a failure comes to: another try, or the action's end.
+async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, Failure> {
+    match failure.interrupt() {
+        Some(Interrupt::LeaseLost) => return Err(failure),
+        Some(Interrupt::Cancelled | Interrupt::TimedOut | Interrupt::Injected(_)) | None => {}
+    }
+    if matches!(failure, Failure::Db(DbError::LeaseLost)) {
+        return Err(failure);
+    }
+    let ending = ctx.ending();
+    if ending.is_none() && !poisoned && failure.is_transient() && ctx.action.retries < ctx.engine.settings.max_retries {
+        return retry(ctx, &failure).await;
+    }
+    // Its children must end first: it goes on waiting for them, then comes back.
+    if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
+        let phase = ctx.action.phase.clone();
+        let mut conn = ctx.conn().await?;
+        let open = queue::children(&mut conn, ctx.action.id, &phase).await?.iter().any(|c| !c.status.is_terminal());
+        if open {
+            queue::cancel_children(&mut conn, ctx.action.id).await?;
+            spawn::park(&mut conn, ctx.fence, &format!("ending:{phase}"), "Ending its children.").await?;
+            return Ok(Outcome::waiting());
+        }
+    }
+    let (status, reason) = ending.unwrap_or_else(|| (ActionStatus::Failed, words(&failure)));
+    if status == ActionStatus::Failed && !matches!(failure, Failure::Refused(_)) {
+        tracing::warn!(error = %chain(&failure), "action failed");
+    }
+    let end = End { status, reason, outputs: Map::new() };
+    record_end(ctx, &end).await
+}
+
+/// A failure in words for the user: nothing of the database's insides.
+fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::Db(_) => "The database could not do it; the engine's log has the details.".to_owned(),
+        other => chain(other),
+    }
+}
+
+/// Hands the action back, to be tried again after 1, 2, 4 … 60 seconds.
+async fn retry(ctx: &Ctx, failure: &Failure) -> Result<Outcome, Failure> {
+    let exponent = u32::try_from(ctx.action.retries.clamp(0, 6)).unwrap_or(0);
+    let delay = f64::from(2_u32.pow(exponent)).min(60.0);
+    let reason = words(failure);
+    tracing::info!(delay, reason, "trying again later");
+    let mut conn = ctx.conn().await?;
+    let mut data = Map::new();
+    data.insert("last_failure".to_owned(), reason.clone().into());
+    fence::remember(&mut conn, ctx.fence, &data, &Map::new()).await?;
+    ctx.end("hand back", fence::retry(&mut conn, ctx.fence, delay, &format!("Trying again: {reason}"))).await?;
+    Ok(Outcome::ended(Vec::new()))
+}
+
+/// Ends a failed action: its node is in ERROR, its cluster as it truly is.
+async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
+    let mut conn = ctx.conn().await?;
+    let kind = ctx.action.kind;
+    let parents = if kind.is_cluster() {
+        let id = ctx.cluster_id()?;
+        ctx.end("record the end", fence::finish_cluster(&mut conn, ctx.fence, end, id, kind.as_str())).await?
+    } else {
+        let change = NodeChange {
+            status: Some(NodeStatus::Error),
+            reason: end.reason.clone(),
+            ..NodeChange::default()
+        };
+        if ctx.is_members_own() {
+            let id = ctx.cluster_id()?;
+            let write = members::finish_member(&mut conn, ctx.fence, end, Some(&change), id, kind.as_str());
+            ctx.end("record the end", write).await?
+        } else {
+            ctx.end("record the end", fence::finish(&mut conn, ctx.fence, end, Some(&change))).await?
+        }
+    };
+    Ok(Outcome::ended(parents))
+}
+
+/// Whether a host could not be asked.
+pub(crate) fn host_unknown(failure: &Failure) -> bool {
+    matches!(failure, Failure::Profile(ProfileError::Driver(e)) if e.is_unknown())
+}
