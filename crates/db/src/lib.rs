@@ -12,9 +12,14 @@ pub mod migrate;
 pub mod pool;
 pub mod sql;
 
+pub mod actions;
+pub mod clusters;
+pub mod events;
 pub mod fence;
 pub mod hosts;
 pub mod members;
+pub mod nodes;
+pub mod page;
 pub mod placement;
 pub mod profiles;
 pub mod queue;

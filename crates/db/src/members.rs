@@ -107,11 +107,19 @@ pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Re
 }
 
 /// Ends a NODE_DELETE: the row goes. With `leftover`, what may still run on
-/// its silent host is noted, to be removed when the host answers.
+/// its silent host is noted, to be removed when the host answers. `cluster`
+/// gets the status that is then true.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`]; a foreign-key violation for a host with containers.
-pub async fn delete(conn: &mut Conn, fence: Fence, node: NodeId, leftover: bool, end: &End) -> Result<Vec<ActionId>> {
+pub async fn delete(
+    conn: &mut Conn,
+    fence: Fence,
+    node: NodeId,
+    leftover: bool,
+    cluster: Option<ClusterId>,
+    end: &End,
+) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
         if leftover {
@@ -119,6 +127,9 @@ pub async fn delete(conn: &mut Conn, fence: Fence, node: NodeId, leftover: bool,
         }
         let parents = fence::finish(conn, fence, end, None).await?;
         Sql::new("DELETE FROM nodes WHERE id = ?").bind(node).execute(conn).await?;
+        if let Some(cluster) = cluster {
+            fence::reevaluate(conn, cluster, "NODE_DELETE").await?;
+        }
         Ok(parents)
     })
     .await

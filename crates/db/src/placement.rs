@@ -227,6 +227,33 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
     .await
 }
 
+/// Frees a node's place, in one fenced transaction: nothing of it is left there.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
+        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL WHERE id = ?").bind(node).execute(conn).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Records what an updated node takes on the host it is on.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn resize(conn: &mut Conn, fence: Fence, node: NodeId, host: NodeId, needs: &Requirements) -> Result<()> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
+        record(conn, &[(node, Place::on(host, needs))]).await
+    })
+    .await
+}
+
 /// Notes that the node's containers so far must go from its host.
 ///
 /// # Errors

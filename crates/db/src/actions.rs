@@ -1,0 +1,242 @@
+//! Actions as users see, record and cancel them. Running them is [`crate::queue`].
+
+use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{
+    Time,
+    action::{Action, ActionKind, ActionStatus, NewAction},
+    caller::Scope,
+    ids::*,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result, object,
+    page::{self, Filter, Page},
+    spawn,
+    sql::{Sql, row},
+};
+
+row! { ActionRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    action: String = Text,
+    target: Uuid = SqlUuid,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    parent_id: Option<Uuid> = Nullable<SqlUuid>,
+    cause: String = Text,
+    status: String = Text,
+    status_reason: String = Text,
+    phase: String = Text,
+    cancel: bool = Bool,
+    inputs: Value = Jsonb,
+    outputs: Value = Jsonb,
+    data: Value = Jsonb,
+    owner: Option<Uuid> = Nullable<SqlUuid>,
+    attempt: i32 = Integer,
+    retries: i32 = Integer,
+    interval: i32 = Integer,
+    timeout: i32 = Integer,
+    user_id: String = Text,
+    project: String = Text,
+    request_id: String = Text,
+    created_at: Time = Timestamptz,
+    updated_at: Option<Time> = Nullable<Timestamptz>,
+    started_at: Option<Time> = Nullable<Timestamptz>,
+    ended_at: Option<Time> = Nullable<Timestamptz>,
+    depends_on: Vec<Uuid> = Array<SqlUuid>,
+    depended_by: Vec<Uuid> = Array<SqlUuid>,
+}}
+
+const SELECT: &str = "SELECT t.id, t.name, t.action, t.target, t.cluster_id, t.parent_id, t.cause, t.status, \
+    t.status_reason, t.phase, t.control IS NOT NULL AS cancel, t.inputs, t.outputs, t.data, t.owner, t.attempt, \
+    t.retries, t.interval, t.timeout, t.user_id, t.project, t.request_id, t.created_at, t.updated_at, \
+    t.started_at, t.ended_at, \
+    ARRAY(SELECT d.depended FROM action_dependencies d WHERE d.dependent = t.id ORDER BY d.depended) AS depends_on, \
+    ARRAY(SELECT d.dependent FROM action_dependencies d WHERE d.depended = t.id ORDER BY d.dependent) AS depended_by \
+    FROM actions t";
+
+impl TryFrom<ActionRow> for Action {
+    type Error = DbError;
+
+    fn try_from(row: ActionRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            name: row.name,
+            kind: ActionKind::parse(&row.action)
+                .ok_or(DbError::Corrupt { column: "actions.action", value: row.action })?,
+            target: row.target,
+            cluster_id: row.cluster_id.map(Into::into),
+            parent_id: row.parent_id.map(Into::into),
+            cause: row.cause,
+            status: ActionStatus::parse(&row.status)
+                .ok_or(DbError::Corrupt { column: "actions.status", value: row.status })?,
+            status_reason: row.status_reason,
+            phase: row.phase,
+            cancel: row.cancel,
+            inputs: object(row.inputs),
+            outputs: object(row.outputs),
+            data: object(row.data),
+            owner: row.owner.map(Into::into),
+            attempt: row.attempt,
+            retries: row.retries,
+            interval: row.interval,
+            timeout: row.timeout,
+            user: row.user_id,
+            project: row.project,
+            request_id: row.request_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            depends_on: row.depends_on.into_iter().map(Into::into).collect(),
+            depended_by: row.depended_by.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+/// The action with that id, name or short id.
+///
+/// # Errors
+/// [`DbError::MultipleChoices`].
+pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Action>> {
+    let rows: Vec<ActionRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+}
+
+/// A page of actions.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Action>> {
+    let sql = page::page(conn, SELECT, "actions", scope, filters, page, "created_at").await?;
+    let rows: Vec<ActionRow> = sql.load(conn).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// What stands in the way of a new action on a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Another action holds the target's lock.
+    Locked,
+    /// Another action on the same target has not ended.
+    Active(ActionId),
+}
+
+row! { ObstacleRow { locked: bool = Bool, active: Option<Uuid> = Nullable<SqlUuid> } }
+row! { IdRow { id: Uuid = SqlUuid } }
+
+/// Holds the target's row until the transaction ends, and says whether
+/// anything stands in the way. Call it in the transaction that inserts.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result<Option<Obstacle>> {
+    let table = if kind.is_cluster() { "clusters" } else { "nodes" };
+    Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE")).bind(target).execute(conn).await?;
+    let row: Option<ObstacleRow> = Sql::new(
+        "SELECT EXISTS (SELECT 1 FROM cluster_locks WHERE cluster_id = ?)
+            OR EXISTS (SELECT 1 FROM node_locks WHERE node_id = ?) AS locked,
+            (SELECT id FROM actions WHERE target = ? AND cause = 'RPC Request'
+                AND status IN ('READY', 'WAITING', 'RUNNING', 'WAITING_LIFECYCLE_COMPLETION')
+                ORDER BY seq LIMIT 1) AS active",
+    )
+    .bind(target)
+    .bind(target)
+    .bind(target)
+    .first(conn)
+    .await?;
+    Ok(row.and_then(|r| match r.active {
+        Some(id) => Some(Obstacle::Active(id.into())),
+        None if r.locked => Some(Obstacle::Locked),
+        None => None,
+    }))
+}
+
+/// Records an action that a user asked for. `exclusive` refuses when another
+/// one is under way; a deletion instead asks those to end.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn submit(conn: &mut Conn, action: &NewAction, exclusive: bool) -> Result<std::result::Result<(), Obstacle>> {
+    conn.transaction(async |conn| {
+        if exclusive && let Some(obstacle) = obstacle(conn, action.kind, action.target).await? {
+            return Ok(Err(obstacle));
+        }
+        if matches!(action.kind, ActionKind::ClusterDelete | ActionKind::NodeDelete) {
+            end_others(conn, action.target).await?;
+        }
+        spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+        Ok(Ok(()))
+    })
+    .await
+}
+
+/// Asks every unfinished action on a target, and its descendants, to end.
+async fn end_others(conn: &mut Conn, target: Uuid) -> Result<()> {
+    Sql::new(
+        "WITH RECURSIVE tree AS (
+            SELECT id FROM actions WHERE (target = ? OR cluster_id = ?) AND action NOT IN ('CLUSTER_DELETE', 'NODE_DELETE')
+                AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id)
+        UPDATE actions SET control = 'CANCEL' WHERE id IN (SELECT id FROM tree)
+            AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
+    )
+    .bind(target)
+    .bind(target)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Asks an action and its descendants to end; answers those to be woken.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
+    let rows: Vec<IdRow> = Sql::new(
+        "WITH RECURSIVE tree AS (
+            SELECT id FROM actions WHERE id = ?
+            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id)
+        UPDATE actions SET control = 'CANCEL' WHERE id IN (SELECT id FROM tree)
+            AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') RETURNING id",
+    )
+    .bind(id)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+}
+
+/// Ends an action and its descendants at once, without asking whoever works
+/// on them: their later writes are fenced off. Answers parents to be woken.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
+    let rows: Vec<IdRow> = Sql::new(
+        "WITH RECURSIVE tree AS (
+            SELECT id FROM actions WHERE id = ?
+            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id),
+        ended AS (
+            UPDATE actions SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
+                control = 'CANCEL', owner = NULL, lease_expires_at = NULL, attempt = attempt + 1,
+                ended_at = now(), updated_at = now()
+            WHERE id IN (SELECT id FROM tree) AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') RETURNING *),
+        edges AS (DELETE FROM action_dependencies d USING ended e
+            WHERE d.depended = e.id OR d.dependent = e.id RETURNING d.dependent),
+        node_lock AS (DELETE FROM node_locks l USING ended e WHERE l.action_id = e.id),
+        shared AS (UPDATE cluster_locks l SET holders = array_remove(l.holders, e.id) FROM ended e
+            WHERE l.cluster_id = e.cluster_id AND e.id = ANY (l.holders) AND cardinality(l.holders) > 1),
+        alone AS (DELETE FROM cluster_locks l USING ended e WHERE l.holders = ARRAY[e.id]),
+        told AS (
+            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+            SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action,
+                'error', status_reason FROM ended)
+        SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
+    )
+    .bind(id)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+}

@@ -1,0 +1,169 @@
+//! Nodes.
+
+use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use senlin_core::{
+    Time,
+    caller::Scope,
+    ids::*,
+    node::{Node, NodeStatus},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result, object,
+    page::{self, Filter, Page},
+    sql::{Sql, row},
+};
+
+row! { NodeRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    physical_id: Option<String> = Nullable<Text>,
+    profile_id: Uuid = SqlUuid,
+    profile_name: String = Text,
+    profile_type: String = Text,
+    user_id: String = Text,
+    project: String = Text,
+    domain: Option<String> = Nullable<Text>,
+    index: i32 = Integer,
+    role: Option<String> = Nullable<Text>,
+    init_at: Time = Timestamptz,
+    created_at: Option<Time> = Nullable<Timestamptz>,
+    updated_at: Option<Time> = Nullable<Timestamptz>,
+    status: String = Text,
+    status_reason: String = Text,
+    metadata: Value = Jsonb,
+    data: Value = Jsonb,
+    tainted: bool = Bool,
+    host_id: Option<Uuid> = Nullable<SqlUuid>,
+    generation: i32 = Integer,
+    dependent_nodes: Vec<Uuid> = Array<SqlUuid>,
+    dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
+}}
+
+const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
+    p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
+    t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
+    ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id) AS dependent_nodes, \
+    ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id) AS dependent_profiles \
+    FROM nodes t JOIN profiles p ON p.id = t.profile_id";
+
+impl TryFrom<NodeRow> for Node {
+    type Error = DbError;
+
+    fn try_from(row: NodeRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            name: row.name,
+            cluster_id: row.cluster_id.map(Into::into),
+            physical_id: row.physical_id,
+            profile_id: row.profile_id.into(),
+            profile_name: row.profile_name,
+            profile_type: row.profile_type,
+            user: row.user_id,
+            project: row.project,
+            domain: row.domain,
+            index: row.index,
+            role: row.role,
+            init_at: row.init_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            status: NodeStatus::parse(&row.status)
+                .ok_or(DbError::Corrupt { column: "nodes.status", value: row.status })?,
+            status_reason: row.status_reason,
+            metadata: object(row.metadata),
+            data: object(row.data),
+            tainted: row.tainted,
+            host_id: row.host_id.map(Into::into),
+            generation: row.generation,
+            dependent_nodes: row.dependent_nodes.into_iter().map(Into::into).collect(),
+            dependent_profiles: row.dependent_profiles.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+/// The node with that id, whoever's it is: for the engine.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get(conn: &mut Conn, id: NodeId) -> Result<Option<Node>> {
+    let row: Option<NodeRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The node with that id, name or short id.
+///
+/// # Errors
+/// [`DbError::MultipleChoices`].
+pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Node>> {
+    let rows: Vec<NodeRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+}
+
+/// A page of nodes.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Node>> {
+    let sql = page::page(conn, SELECT, "nodes", scope, filters, page, "init_at").await?;
+    let rows: Vec<NodeRow> = sql.load(conn).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+row! { IndexRow { index: i32 = Integer } }
+
+/// The next index of a cluster, used up.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i32>> {
+    let row: Option<IndexRow> =
+        Sql::new("UPDATE clusters SET next_index = next_index + 1 WHERE id = ? RETURNING next_index - 1 AS index")
+            .bind(cluster)
+            .first(conn)
+            .await?;
+    Ok(row.map(|r| r.index))
+}
+
+/// Names of the containers placed on a host.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn containers_on(conn: &mut Conn, host: NodeId) -> Result<Vec<String>> {
+    let rows: Vec<NameRow> =
+        Sql::new("SELECT name FROM nodes WHERE host_id = ? ORDER BY name").bind(host).load(conn).await?;
+    Ok(rows.into_iter().map(|r| r.name).collect())
+}
+
+row! { NameRow { name: String = Text } }
+
+/// Marks a node that already runs as adopted: ACTIVE under this physical id.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn adopt(conn: &mut Conn, id: NodeId, physical_id: &str, host: Option<NodeId>) -> Result<()> {
+    Sql::new(
+        "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
+            host_id = ?, created_at = now() WHERE id = ?",
+    )
+    .bind(physical_id)
+    .bind(host)
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+row! { OwnerRow { id: Uuid = SqlUuid } }
+
+/// The node that has this physical id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn with_physical_id(conn: &mut Conn, physical_id: &str) -> Result<Option<NodeId>> {
+    let row: Option<OwnerRow> =
+        Sql::new("SELECT id FROM nodes WHERE physical_id = ?").bind(physical_id).first(conn).await?;
+    Ok(row.map(|r| r.id.into()))
+}
