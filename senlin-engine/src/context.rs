@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     Engine,
-    faults::{Fault, Faults, When},
+    faults::{Fault, When},
     lease::Reins,
     specs::Loaded,
 };

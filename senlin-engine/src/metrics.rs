@@ -15,7 +15,7 @@ struct Kind {
 }
 
 /// The engine's counters.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     claimed: Counter,
     expired: Counter,
@@ -28,11 +28,23 @@ fn seconds() -> Histogram {
     Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            claimed: Counter::default(),
+            expired: Counter::default(),
+            collected: Counter::default(),
+            beats_missed: Counter::default(),
+            ran: Family::new_with_constructor(seconds as fn() -> Histogram),
+        }
+    }
+}
+
 impl Metrics {
     /// Puts the counters into a registry.
     #[must_use]
     pub fn registered(registry: &mut Registry) -> Self {
-        let metrics = Self { ran: Family::new_with_constructor(seconds as fn() -> Histogram), ..Self::default() };
+        let metrics = Self::default();
         registry.register("senlin_engine_actions_claimed", "Actions claimed", metrics.claimed.clone());
         registry.register("senlin_engine_leases_expired", "Leases of silent engines taken back", metrics.expired.clone());
         registry.register("senlin_engine_containers_collected", "Containers without a node removed", metrics.collected.clone());

@@ -191,13 +191,22 @@ pub trait ProfileType: Send + Sync {
     ) -> Result<Health, ProfileError>;
     /// What `show_details` shows; no secrets.
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError>;
-    /// Properties that describe what already runs under `identity` (adopt).
+    /// Properties of a host that is adopted under `identity` (its endpoint).
+    ///
+    /// # Errors
+    /// When this type is not of hosts, or the overrides do not fit.
+    fn adopted(&self, identity: &str, overrides: &Map) -> Result<Map, SpecError> {
+        let _ = (identity, overrides);
+        Err(SpecError(format!("'{}' does not describe hosts", self.name())))
+    }
+    /// Full id and properties of the container that already runs under
+    /// `identity` (its id or name).
     async fn adopt(
         &self,
         driver: &dyn ContainerDriver,
         identity: &str,
         overrides: &Map,
-    ) -> Result<Map, ProfileError>;
+    ) -> Result<(String, Map), ProfileError>;
 }
 
 /// Every type, found by `name-version`.

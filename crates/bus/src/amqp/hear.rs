@@ -1,0 +1,61 @@
+//! Hearing hints, one engine each, through any number of broker restarts.
+
+use futures_util::StreamExt;
+use lapin::{
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    types::FieldTable,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{AmqpSettings, open, pause, wake_queue};
+use crate::Hint;
+
+pub(super) async fn run(settings: AmqpSettings, hints: mpsc::Sender<Hint>, stop: CancellationToken) {
+    let mut tries = 0;
+    loop {
+        match listen(&settings, &hints, &stop, &mut tries).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(%error, "not hearing hints; trying again"),
+        }
+        if !pause(&mut tries, &stop).await {
+            return;
+        }
+    }
+}
+
+async fn listen(
+    settings: &AmqpSettings,
+    hints: &mpsc::Sender<Hint>,
+    stop: &CancellationToken,
+    tries: &mut u32,
+) -> lapin::Result<()> {
+    let line = open(settings, "hear").await?;
+    *tries = 0;
+    line.channel.basic_qos(settings.prefetch, BasicQosOptions::default()).await?;
+    let mut consumer = line
+        .channel
+        .basic_consume(wake_queue(settings).into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .await?;
+    loop {
+        let delivery = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = hints.closed() => return Ok(()),
+            delivery = consumer.next() => delivery,
+        };
+        let Some(delivery) = delivery else {
+            return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
+        };
+        let delivery = delivery?;
+        // Taken means done: the row is the truth, not the message.
+        delivery.ack(BasicAckOptions::default()).await?;
+        match serde_json::from_slice(&delivery.data) {
+            Ok(hint) => {
+                if hints.send(hint).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a hint cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Heartbeats: whether each host answers, what must still go from it, and
+//! containers of ours that no node knows.
+
+use std::{collections::BTreeSet, sync::Arc, time::{Duration, Instant}};
+
+use senlin_core::{
+    driver::{ContainerDriver, DriverError, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER},
+    ids::NodeId,
+    profile_type::ProfileError,
+};
+use senlin_db::hosts;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Engine, context::Failure, worker};
+
+/// Hosts asked at once by one engine.
+const AT_ONCE: i64 = 64;
+
+pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut timer = tokio::time::interval(Duration::from_millis(500));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut collected = Instant::now();
+    let collect_every = Duration::from_secs(engine.settings.collect);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        let due = async {
+            hosts::due(&mut *engine.db.get().await?, engine.settings.heartbeat, AT_ONCE).await
+        };
+        match due.await {
+            Ok(due) => {
+                let collect = collected.elapsed() >= collect_every;
+                if collect && !due.is_empty() {
+                    collected = Instant::now();
+                }
+                for host in due {
+                    engine.tasks.spawn(beat(engine.clone(), host, collect));
+                }
+            }
+            Err(error) => tracing::warn!(error = %worker::chain(&error), "no heartbeats: the database did not answer"),
+        }
+    }
+}
+
+/// One host: asks, records, tidies up.
+pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
+    if let Err(failure) = try_beat(&engine, host, collect).await {
+        engine.metrics.beat_missed();
+        engine.fleet.forget(host);
+        let reason = failure.to_string();
+        tracing::debug!(%host, reason, "a host did not answer");
+        let recorded = async { hosts::silent(&mut *engine.db.get().await?, host, &reason).await };
+        if let Err(error) = recorded.await {
+            tracing::warn!(error = %worker::chain(&error), "a missed heartbeat could not be recorded");
+        }
+    }
+}
+
+async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
+    let mut conn = engine.db.get().await?;
+    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    drop(conn);
+    let info = driver.info().await.map_err(ProfileError::from)?;
+    let mut conn = engine.db.get().await?;
+    let returned = hosts::answered(&mut conn, host, &info).await?;
+    let leftovers = hosts::leftovers(&mut conn, host).await?;
+    drop(conn);
+    for (node, generation) in leftovers {
+        clear(engine, driver.as_ref(), host, node, generation).await?;
+    }
+    if collect || returned {
+        strangers(engine, driver.as_ref(), host).await?;
+    }
+    Ok(())
+}
+
+/// Removes the containers of a node that left this host while it was silent.
+async fn clear(
+    engine: &Engine,
+    driver: &dyn ContainerDriver,
+    host: NodeId,
+    node: NodeId,
+    generation: i32,
+) -> Result<(), Failure> {
+    let id = node.to_string();
+    let labels = [(LABEL_OWNER, engine.installation.as_str()), (LABEL_NODE, id.as_str())];
+    for container in driver.find(&labels).await.map_err(ProfileError::from)? {
+        let of = container.labels.get(LABEL_GENERATION).and_then(|g| g.parse::<i32>().ok()).unwrap_or(0);
+        if of <= generation {
+            remove(engine, driver, host, &container.id).await?;
+        }
+    }
+    Ok(hosts::cleared(&mut *engine.db.get().await?, host, node, generation).await?)
+}
+
+/// Removes containers that carry our label and that no node here accounts for.
+/// The look at the host comes first, then the question to the database: what
+/// is made in between is not seen at all. Foreign containers are never listed.
+async fn strangers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
+    let seen = driver.find(&[(LABEL_OWNER, engine.installation.as_str())]).await.map_err(ProfileError::from)?;
+    let node_of = |labels: &std::collections::BTreeMap<String, String>| {
+        labels.get(LABEL_NODE).and_then(|id| id.parse::<NodeId>().ok())
+    };
+    let nodes: BTreeSet<NodeId> = seen.iter().filter_map(|c| node_of(&c.labels)).collect();
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let nodes: Vec<NodeId> = nodes.into_iter().collect();
+    let strange = hosts::strangers(&mut *engine.db.get().await?, host, &nodes).await?;
+    for container in seen {
+        if node_of(&container.labels).is_some_and(|id| strange.contains(&id)) {
+            remove(engine, driver, host, &container.id).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn remove(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId, container: &str) -> Result<(), Failure> {
+    tracing::warn!(%host, container, "removing a container that no node accounts for");
+    engine.metrics.collected();
+    match driver.remove(container).await {
+        Ok(()) | Err(DriverError::NotFound(_)) => Ok(()),
+        Err(error) => Err(ProfileError::from(error).into()),
+    }
+}
