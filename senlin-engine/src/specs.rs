@@ -8,7 +8,6 @@ use std::{
 
 use senlin_core::{
     Map,
-    caller::Scope,
     ids::*,
     placement::{Requirements, Strategy},
     profile_type::{Demand, ProfileError, ProfileType, Registry},
@@ -86,10 +85,12 @@ impl Specs {
             .await?
             .ok_or_else(|| Failure::Refused(format!("The profile '{id}' could not be found.")))?;
         let (host_node, host_cluster) = profiles::hosts(conn, id).await?;
+        let kind = self.find(&profile.type_name)?;
+        let opened = self.open(&profile.spec.properties)?;
         let loaded = Arc::new(Loaded {
             id,
-            kind: self.find(&profile.type_name)?,
-            properties: self.open(&profile.spec.properties)?,
+            properties: kind.schema().check(&opened).map_err(ProfileError::from)?,
+            kind,
             type_name: profile.type_name,
             host_node,
             host_cluster,
@@ -109,7 +110,7 @@ impl Specs {
             .ok_or_else(|| Failure::Refused(format!("This engine does not know the profile type '{full}'.")))
     }
 
-    /// Opens what is sealed in a set of properties and fills in defaults.
+    /// Opens what is sealed in a set of properties.
     pub(crate) fn open(&self, properties: &Map) -> Result<Map, Failure> {
         match unseal(&Value::Object(properties.clone()), &self.sealer) {
             Ok(Value::Object(map)) => Ok(map),
@@ -124,6 +125,3 @@ impl Specs {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// An engine sees every project's objects; the API has checked whose they are.
-pub(crate) const EVERYONE: Scope = Scope::All;

@@ -256,6 +256,10 @@ impl DriverError {
 /// A connected host. One suite (`drivers/tests/it`) runs on every implementation.
 #[async_trait::async_trait]
 pub trait ContainerDriver: Send + Sync {
+    /// The URL it was connected by, without secrets.
+    fn endpoint(&self) -> &str;
+    /// Lets time pass between two looks at the same thing.
+    async fn pause_between_looks(&self, time: std::time::Duration);
     /// What the engine is; also the heartbeat.
     async fn info(&self) -> Result<HostInfo, DriverError>;
     /// Containers with all of these labels, in any state, also never-started ones.

@@ -1,0 +1,41 @@
+//! Check: what is true of the node's container. Changes nothing.
+
+use senlin_core::{
+    driver::{ContainerState, DriverError},
+    profile_type::{Health, Job, ProfileError},
+};
+
+use super::current;
+
+/// Running, exited, unhealthy, gone, or unknown.
+pub(super) async fn check(job: &Job<'_>) -> Result<Health, ProfileError> {
+    let found = match current(job).await {
+        Err(ProfileError::Driver(error)) if error.is_unknown() => return Ok(Health::Unknown(error.to_string())),
+        other => other?,
+    };
+    let Some(container) = found else {
+        return Ok(Health::Gone("The container is gone from its host.".to_owned()));
+    };
+    match job.driver.inspect(&container.id).await {
+        Ok(state) => Ok(health_of(&state)),
+        Err(DriverError::NotFound(_)) => Ok(Health::Gone("The container is gone from its host.".to_owned())),
+        Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a container's state means for its node.
+pub(super) fn health_of(state: &ContainerState) -> Health {
+    match (state.status.as_str(), state.health.as_deref()) {
+        ("running", Some("unhealthy")) => Health::Unhealthy("The container's health check fails.".to_owned()),
+        ("running", _) => Health::Healthy,
+        ("paused", _) => Health::Suspended("The container is paused.".to_owned()),
+        ("restarting", _) => Health::Unhealthy("The container keeps restarting.".to_owned()),
+        ("exited" | "dead", _) => {
+            let code = state.exit_code.unwrap_or(0);
+            let why = state.error.as_deref().filter(|e| !e.is_empty()).map(|e| format!(": {e}")).unwrap_or_default();
+            Health::Unhealthy(format!("The container has exited with code {code}{why}."))
+        }
+        (other, _) => Health::Unhealthy(format!("The container is {other}.")),
+    }
+}
