@@ -1,0 +1,43 @@
+//! bollard's errors in our words, with the decision whether to try again.
+
+use bollard::errors::Error;
+use senlin_core::driver::DriverError;
+
+pub(super) fn translate(endpoint: &str, verb: &'static str, seconds: u64, error: &Error) -> DriverError {
+    match error {
+        Error::DockerResponseServerError { status_code, message } => answered(verb, *status_code, message.trim()),
+        Error::RequestTimeoutError => DriverError::TimedOut { endpoint: endpoint.to_owned(), verb, seconds },
+        Error::DockerStreamError { error } => DriverError::Refused(error.clone()),
+        Error::SocketNotFoundError(path) => {
+            DriverError::Unreachable { endpoint: endpoint.to_owned(), reason: format!("there is no socket '{path}'") }
+        }
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
+            DriverError::Failed(format!("{verb}: the engine's answer cannot be read: {error}"))
+        }
+        // What is left are connections that could not be made or broke.
+        other => DriverError::Unreachable { endpoint: endpoint.to_owned(), reason: innermost(other) },
+    }
+}
+
+fn answered(verb: &'static str, status: u16, message: &str) -> DriverError {
+    let text = format!("{verb}: {message}");
+    match status {
+        // 304: it is so already; bollard takes it for an error in places.
+        404 => DriverError::NotFound(text),
+        409 => DriverError::Conflict(text),
+        400..=499 => DriverError::Refused(text),
+        _ if message.contains("port is already allocated") || message.contains("address already in use") => {
+            DriverError::Conflict(text)
+        }
+        _ => DriverError::Failed(text),
+    }
+}
+
+/// The last cause tells most: "Connection refused (os error 111)".
+fn innermost(error: &Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
