@@ -1,1 +1,23 @@
-//! (to be written)
+//! REST server: authenticates, validates, records actions, wakes workers.
+//!
+//! Must never: talk to a host or know how (no `senlin-drivers`, no bollard), or
+//! run an action. Start at [`router`] (the whole API in one file), then
+//! [`request`] (what each call brings), then [`resources`].
+
+pub mod settings;
+
+pub mod app;
+pub mod router;
+
+pub mod auth;
+pub mod error;
+pub mod fields;
+pub mod lists;
+pub mod request;
+
+pub mod resources;
+
+pub mod openapi;
+
+pub use app::{Api, Parts};
+pub use settings::Settings;

@@ -1,8 +1,10 @@
 //! Clusters.
 
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
 use senlin_core::{
     Map, Time,
+    action::NewAction,
     caller::Scope,
     cluster::{Cluster, ClusterStatus},
     ids::*,
@@ -13,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     Conn, DbError, Result, object,
     page::{self, Filter, Page},
+    spawn,
     sql::{Sql, row},
 };
 
@@ -185,6 +188,18 @@ pub async fn insert(conn: &mut Conn, new: &NewCluster) -> Result<()> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Records a cluster and its CLUSTER_CREATE together.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn create(conn: &mut Conn, new: &NewCluster, action: &NewAction) -> Result<()> {
+    conn.transaction(async |conn| {
+        insert(conn, new).await?;
+        spawn::insert_actions(conn, std::slice::from_ref(action), "").await
+    })
+    .await
 }
 
 /// Sets the projects that may use a cluster's hosts.

@@ -1,9 +1,12 @@
 //! Nodes.
 
 use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
 use senlin_core::{
     Time,
+    action::NewAction,
     caller::Scope,
+    host::HostInfo,
     ids::*,
     node::{Node, NodeStatus},
 };
@@ -11,8 +14,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result, hosts, object,
     page::{self, Filter, Page},
+    profiles::{self, NewProfile},
+    spawn::{self, NewNode},
     sql::{Sql, row},
 };
 
@@ -139,31 +144,58 @@ pub async fn containers_on(conn: &mut Conn, host: NodeId) -> Result<Vec<String>>
 
 row! { NameRow { name: String = Text } }
 
-/// Marks a node that already runs as adopted: ACTIVE under this physical id.
+/// Records a node and its NODE_CREATE together.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn adopt(conn: &mut Conn, id: NodeId, physical_id: &str, host: Option<NodeId>) -> Result<()> {
-    Sql::new(
-        "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
-            host_id = ?, created_at = now() WHERE id = ?",
-    )
-    .bind(physical_id)
-    .bind(host)
-    .bind(id)
-    .execute(conn)
-    .await?;
-    Ok(())
+pub async fn create(conn: &mut Conn, node: &NewNode, action: &NewAction) -> Result<()> {
+    conn.transaction(async |conn| {
+        spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
+        spawn::insert_actions(conn, std::slice::from_ref(action), "").await
+    })
+    .await
 }
 
-row! { OwnerRow { id: Uuid = SqlUuid } }
+/// What an adopted node is.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// A container's full id, or a host's endpoint.
+    pub physical_id: String,
+    /// The host that a container is on.
+    pub host: Option<NodeId>,
+    /// What a host says of itself.
+    pub info: Option<HostInfo>,
+    /// A host's zone.
+    pub zone: Option<String>,
+}
 
-/// The node that has this physical id.
+/// Records a node that already runs, with a profile of its own: ACTIVE at once.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn with_physical_id(conn: &mut Conn, physical_id: &str) -> Result<Option<NodeId>> {
-    let row: Option<OwnerRow> =
-        Sql::new("SELECT id FROM nodes WHERE physical_id = ?").bind(physical_id).first(conn).await?;
-    Ok(row.map(|r| r.id.into()))
+/// A duplicate ([`DbError::is_duplicate`]) when another node has it already.
+pub async fn adopt(conn: &mut Conn, profile: &NewProfile, node: &NewNode, adoption: &Adoption) -> Result<()> {
+    conn.transaction(async |conn| {
+        profiles::insert(conn, profile).await?;
+        spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
+        Sql::new(
+            "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
+                host_id = ?, created_at = now() WHERE id = ?",
+        )
+        .bind(adoption.physical_id.as_str())
+        .bind(adoption.host)
+        .bind(node.id)
+        .execute(conn)
+        .await?;
+        if let Some(info) = &adoption.info {
+            Sql::new("INSERT INTO hosts (node_id, endpoint, zone, state) VALUES (?, ?, ?, 'UP')")
+                .bind(node.id)
+                .bind(adoption.physical_id.as_str())
+                .bind(adoption.zone.as_deref())
+                .execute(conn)
+                .await?;
+            hosts::answered(conn, node.id, info).await?;
+        }
+        Ok(())
+    })
+    .await
 }

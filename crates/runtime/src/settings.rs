@@ -48,6 +48,18 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<T, SettingsError
         .map_err(|e| SettingsError::Wrong(e.to_string()))
 }
 
+/// Reads `T` from TOML.
+///
+/// # Errors
+/// Names what is wrong.
+pub fn toml<T: DeserializeOwned>(text: &str) -> Result<T, SettingsError> {
+    Config::builder()
+        .add_source(File::from_str(text, FileFormat::Toml))
+        .build()
+        .and_then(Config::try_deserialize)
+        .map_err(|e| SettingsError::Wrong(e.to_string()))
+}
+
 /// A URL with a password in it is a secret in the file itself.
 fn holds_secrets(text: &str) -> bool {
     text.lines().filter(|l| !l.trim_start().starts_with('#')).any(|l| {

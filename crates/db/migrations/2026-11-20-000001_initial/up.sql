@@ -91,6 +91,8 @@ ALTER TABLE profiles ADD FOREIGN KEY (host_node_id) REFERENCES nodes (id);
 CREATE INDEX ON nodes (cluster_id, index);
 CREATE INDEX ON nodes (profile_id);
 CREATE INDEX ON nodes (host_id);
+-- What runs belongs to one node.
+CREATE UNIQUE INDEX ON nodes (physical_id);
 CREATE INDEX ON nodes (project, init_at, id);
 CREATE INDEX ON nodes (init_at, id);
 CREATE INDEX ON nodes (name);

@@ -1,0 +1,111 @@
+//! List parameters: filters, limit, marker, sort, global_project.
+
+use senlin_core::caller::Scope;
+use senlin_db::page::{Direction, Filter, Page};
+use uuid::Uuid;
+
+use crate::{
+    error::{ApiError, Result},
+    request::Call,
+};
+
+/// What a list of one resource understands.
+pub struct Rules {
+    /// Filter parameters and the columns they mean.
+    pub filters: &'static [(&'static str, &'static str)],
+    /// Sort keys and the columns they mean.
+    pub sort: &'static [(&'static str, &'static str)],
+    /// Parameters that the handler reads itself.
+    pub own: &'static [&'static str],
+    /// Values that a filter may have.
+    pub allowed: fn(&str, &str) -> bool,
+    /// Whether the message quotes an unknown parameter's name.
+    pub quote: bool,
+}
+
+/// What was asked for.
+pub struct Asked {
+    /// Whose objects.
+    pub scope: Scope,
+    /// Conditions.
+    pub filters: Vec<Filter>,
+    /// Which part, in which order.
+    pub page: Page,
+}
+
+fn refuse<T>(text: String) -> Result<T> {
+    Err(ApiError::BadRequest(text))
+}
+
+/// Understands a list's query.
+///
+/// # Errors
+/// Names the parameter and the rule.
+pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
+    let mut filters: Vec<Filter> = Vec::new();
+    let mut page = Page::default();
+    let mut global = false;
+    for (key, value) in &call.query {
+        if let Some((_, column)) = rules.filters.iter().find(|(k, _)| k == key) {
+            if !(rules.allowed)(key, value) {
+                return refuse(format!("Field value {value} is invalid"));
+            }
+            match filters.iter_mut().find(|f| f.column == *column) {
+                Some(filter) => filter.values.push(value.clone()),
+                None => filters.push(Filter { column, values: vec![value.clone()] }),
+            }
+            continue;
+        }
+        match key.as_str() {
+            "limit" => page.limit = Some(limit(value)?),
+            "marker" => page.marker = Some(marker(value)?),
+            "sort" => page.sort = sort(value, rules)?,
+            "global_project" => global = global_project(call, value)?,
+            own if rules.own.contains(&own) => {}
+            other if rules.quote => return refuse(format!("Invalid parameter '{other}'")),
+            other => return refuse(format!("Invalid parameter {other}")),
+        }
+    }
+    let scope = if global || call.caller.is_admin { Scope::All } else { call.scope() };
+    Ok(Asked { scope, filters, page })
+}
+
+fn limit(value: &str) -> Result<i64> {
+    match value.parse::<i64>() {
+        Ok(n) if n >= 0 => Ok(n),
+        Ok(_) => refuse("Value must be >= 0 for field 'limit'.".to_owned()),
+        Err(_) => refuse(format!("The value for limit must be an integer: '{value}'.")),
+    }
+}
+
+fn marker(value: &str) -> Result<Uuid> {
+    value
+        .parse()
+        .map_err(|_: uuid::Error| ApiError::BadRequest(format!("The value for marker is not a valid UUID: '{value}'.")))
+}
+
+fn sort(value: &str, rules: &Rules) -> Result<Vec<(&'static str, Direction)>> {
+    let mut keys = Vec::new();
+    for part in value.split(',') {
+        let (key, direction) = part.trim().split_once(':').unwrap_or((part.trim(), "asc"));
+        let Some((_, column)) = rules.sort.iter().find(|(k, _)| *k == key) else {
+            return refuse(format!("Unsupported sort key '{key}' for 'sort'."));
+        };
+        let direction = match direction {
+            "asc" | "" => Direction::Asc,
+            "desc" => Direction::Desc,
+            other => return refuse(format!("Unsupported sort dir '{other}' for 'sort'.")),
+        };
+        keys.push((*column, direction));
+    }
+    Ok(keys)
+}
+
+fn global_project(call: &Call, value: &str) -> Result<bool> {
+    match value.to_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" if call.caller.is_admin => Ok(true),
+        "1" | "t" | "true" | "on" | "y" | "yes" => Err(ApiError::Forbidden),
+        "0" | "f" | "false" | "off" | "n" | "no" => Ok(false),
+        _ => refuse(format!("Invalid value '{value}' specified for 'global_project'")),
+    }
+}

@@ -1,0 +1,174 @@
+//! What each call brings: identity, microversion, query, body.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload, http::header, web::Data,
+};
+use futures_util::StreamExt;
+use senlin_core::{
+    Map,
+    caller::{Caller, Scope},
+    ids::ActionId,
+};
+use senlin_db::Conn;
+use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted};
+use serde_json::Value;
+
+use crate::{
+    app::Api,
+    error::{ApiError, Result},
+};
+
+/// The request's id, put there by the router's first layer.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// An authenticated call.
+pub struct Call {
+    /// The server.
+    pub api: Data<Api>,
+    /// Who asks.
+    pub caller: Caller,
+    /// In which version.
+    pub version: Microversion,
+    /// Query parameters, in order.
+    pub query: Vec<(String, String)>,
+    /// The body, when it is a JSON object.
+    pub body: Option<Map>,
+    /// Path segment after the resource's name, still as it came.
+    pub identity: String,
+    base: String,
+}
+
+impl FromRequest for Call {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move { Self::read(&request, payload).await })
+    }
+}
+
+impl Call {
+    async fn read(request: &HttpRequest, payload: Payload) -> Result<Self> {
+        let api = request
+            .app_data::<Data<Api>>()
+            .cloned()
+            .ok_or_else(|| ApiError::Internal("the server is not set up".to_owned()))?;
+        let request_id = request.extensions().get::<RequestId>().map(|r| r.0.clone()).unwrap_or_default();
+        let version = version(request)?;
+        let token = request.headers().get("x-auth-token").and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let caller = api.auth.authenticate(token, &request_id).await.ok_or(ApiError::Unauthorized)?;
+        let query = form(request.query_string());
+        let body = body(request, payload, api.settings.max_json_body_size).await?;
+        let info = request.connection_info();
+        let base = format!("{}://{}", info.scheme(), info.host());
+        drop(info);
+        let identity = request.match_info().get("id").unwrap_or_default().to_owned();
+        Ok(Self { api, caller, version, query, body, identity, base })
+    }
+
+    /// Refuses a call below the version that brought it.
+    ///
+    /// # Errors
+    /// [`ApiError::MethodVersion`].
+    pub fn since(&self, minor: u32) -> Result<()> {
+        if self.version >= Microversion(1, minor) { Ok(()) } else { Err(ApiError::MethodVersion(self.version)) }
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn conn(&self) -> Result<impl std::ops::DerefMut<Target = Conn> + use<>> {
+        Ok(self.api.db.get().await?)
+    }
+
+    /// What the caller may look up by identity.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.caller.scope()
+    }
+
+    /// 200 with a body.
+    #[must_use]
+    pub fn ok(&self, body: &Value) -> HttpResponse {
+        self.with(HttpResponse::Ok(), body)
+    }
+
+    /// 201 with a body.
+    #[must_use]
+    pub fn created(&self, body: &Value) -> HttpResponse {
+        self.with(HttpResponse::Created(), body)
+    }
+
+    /// 202 with a body and where the action is.
+    #[must_use]
+    pub fn accepted(&self, action: ActionId, body: &Value) -> HttpResponse {
+        let mut response = HttpResponse::Accepted();
+        response.insert_header((header::LOCATION, format!("{}/v1/actions/{action}", self.base)));
+        self.with(response, body)
+    }
+
+    /// 202 with the action's id.
+    #[must_use]
+    pub fn started(&self, action: ActionId) -> HttpResponse {
+        self.accepted(action, &accepted(action))
+    }
+
+    fn with(&self, mut response: HttpResponseBuilder, body: &Value) -> HttpResponse {
+        response
+            .insert_header(("OpenStack-API-Version", format!("clustering {}", self.version)))
+            .insert_header((header::VARY, "OpenStack-API-Version"))
+            .json(body)
+    }
+}
+
+/// Decodes a query string.
+#[must_use]
+pub fn form(query: &str) -> Vec<(String, String)> {
+    actix_web::web::Query::<Vec<(String, String)>>::from_query(query).map(|q| q.into_inner()).unwrap_or_default()
+}
+
+fn version(request: &HttpRequest) -> Result<Microversion> {
+    let Some(value) = request.headers().get("openstack-api-version").and_then(|v| v.to_str().ok()) else {
+        return Ok(MIN);
+    };
+    // "clustering 1.5", among those of other services.
+    let ours = value.split(',').find_map(|part| {
+        let (service, version) = part.trim().split_once(' ')?;
+        (service == "clustering").then(|| version.trim())
+    });
+    let Some(text) = ours else { return Ok(MIN) };
+    if text.eq_ignore_ascii_case("latest") {
+        return Ok(SENLIN_MAX);
+    }
+    let number = |t: &str| t.parse::<u32>().ok().filter(|n| t == n.to_string());
+    let parsed = text.split_once('.').and_then(|(a, b)| Some(Microversion(number(a).filter(|n| *n > 0)?, number(b)?)));
+    match parsed {
+        None => Err(ApiError::BadRequest(format!("API Version String '{text}' is of invalid format. It must be of format 'major.minor'."))),
+        Some(version) if (MIN..=MAX).contains(&version) => Ok(version),
+        Some(_) => Err(ApiError::Version(text.to_owned())),
+    }
+}
+
+/// The contract's rule: an object, of a type that may be JSON, or no body.
+async fn body(request: &HttpRequest, mut payload: Payload, most: usize) -> Result<Option<Map>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|e| ApiError::BadRequest(format!("The body cannot be read: {e}")))?;
+        if bytes.len() + chunk.len() > most {
+            return Err(ApiError::TooLarge(most));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let kind = request.content_type();
+    let json = kind.is_empty() || kind.starts_with("text/plain") || kind == "JSON" || kind == "application/json";
+    if bytes.is_empty() || !json || bytes.first() != Some(&b'{') {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| ApiError::BadRequest(format!("The body is not JSON: {e}")))
+}

@@ -1,0 +1,90 @@
+//! One file per resource of the contract; the same word names it in every layer.
+
+pub mod actions;
+pub mod build_info;
+pub mod clusters;
+pub mod events;
+pub mod nodes;
+pub mod profile_types;
+pub mod profiles;
+pub mod services;
+pub mod versions;
+
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    ids::*,
+};
+use senlin_db::actions::{Obstacle, submit};
+
+use crate::{
+    error::{ApiError, Result},
+    request::Call,
+};
+
+/// The target of a new action.
+pub(crate) struct Target<'a> {
+    pub(crate) id: uuid::Uuid,
+    pub(crate) name: &'a str,
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) host: Option<NodeId>,
+    pub(crate) project: &'a str,
+    pub(crate) timeout: i32,
+}
+
+/// The action as it will be recorded.
+pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs: Map) -> NewAction {
+    let short: String = target.id.to_string().chars().take(8).collect();
+    let lock_scope = match (kind.is_cluster(), target.cluster) {
+        (true, _) => LockScope::Cluster,
+        (false, Some(_)) => LockScope::Member,
+        (false, None) => LockScope::Node,
+    };
+    NewAction {
+        id: ActionId::random(),
+        name: format!("{}_{short}", kind.as_str().to_lowercase()),
+        kind,
+        target: target.id,
+        cluster_id: target.cluster,
+        parent_id: None,
+        cause: Cause::Rpc,
+        lock_scope,
+        host_id: target.host,
+        status: ActionStatus::Ready,
+        inputs,
+        timeout: target.timeout,
+        user: call.caller.user.clone(),
+        project: target.project.to_owned(),
+        request_id: call.caller.request_id.clone(),
+    }
+}
+
+/// Records an action and wakes workers; `exclusive` refuses while another one
+/// on the same target has not ended.
+pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusive: bool) -> Result<ActionId> {
+    let mut conn = call.conn().await?;
+    let kind = if action.kind.is_cluster() { "cluster" } else { "node" };
+    match submit(&mut conn, action, exclusive).await? {
+        Ok(()) => {
+            call.api.wake(&[action.id], &call.caller.request_id);
+            Ok(action.id)
+        }
+        Err(Obstacle::Locked) => Err(ApiError::Locked { kind, identity: name.to_owned() }),
+        Err(Obstacle::Active(with)) => Err(ApiError::ActionConflict { target: name.to_owned(), with }),
+    }
+}
+
+/// The one action of a body such as `{"resize": {…}}`.
+pub(crate) fn only_key(body: Option<&Map>) -> Result<(String, Map)> {
+    let body = body.filter(|b| !b.is_empty()).ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
+    if body.len() > 1 {
+        return Err(ApiError::BadRequest("Multiple actions specified".to_owned()));
+    }
+    let (key, value) =
+        body.iter().next().ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
+    match value {
+        serde_json::Value::Object(map) => Ok((key.clone(), map.clone())),
+        serde_json::Value::Null => Ok((key.clone(), Map::new())),
+        _ => Err(ApiError::BadRequest("The data provided is not a map".to_owned())),
+    }
+}

@@ -1,0 +1,252 @@
+//! Clusters.
+
+use actix_web::HttpResponse;
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    cluster::{Cluster, ClusterStatus},
+    ids::*,
+};
+use senlin_db::clusters::{self as db, NewCluster};
+use senlin_openapi as wire;
+use senlin_policies::size::{self, Bounds};
+use serde_json::{Value, json};
+
+use super::{Target, action, profiles, record};
+use crate::{
+    error::{ApiError, Result},
+    fields::{Fields, envelope},
+    lists::{Rules, asked},
+    request::Call,
+};
+
+mod act;
+
+pub use act::{act, operate};
+pub(crate) use act::{operation, recover};
+
+const RULES: Rules = Rules {
+    filters: &[("name", "name"), ("status", "status")],
+    sort: &[
+        ("name", "name"),
+        ("status", "status"),
+        ("init_at", "init_at"),
+        ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
+    ],
+    own: &[],
+    allowed: |key, value| key != "status" || ClusterStatus::parse(value).is_some(),
+    quote: true,
+};
+
+/// `GET /v1/clusters`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    let asked = asked(&call, &RULES)?;
+    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let shown: Vec<Value> = found.iter().map(|c| wire::cluster(c, call.version)).collect();
+    Ok(call.ok(&json!({"clusters": shown})))
+}
+
+/// The cluster that an identity means.
+pub(crate) async fn find(call: &Call, identity: &str) -> Result<Cluster> {
+    db::find(&mut *call.conn().await?, &call.scope(), identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound { kind: "cluster", identity: identity.to_owned() })
+}
+
+/// `GET /v1/clusters/{id}`
+pub async fn show(call: Call) -> Result<HttpResponse> {
+    let cluster = find(&call, &call.identity).await?;
+    Ok(call.ok(&json!({"cluster": wire::cluster(&cluster, call.version)})))
+}
+
+fn target(cluster: &Cluster) -> Target<'_> {
+    Target {
+        id: cluster.id.0,
+        name: &cluster.name,
+        cluster: Some(cluster.id),
+        host: None,
+        project: &cluster.project,
+        timeout: cluster.timeout,
+    }
+}
+
+/// `POST /v1/clusters`
+pub async fn create(call: Call) -> Result<HttpResponse> {
+    let keys = ["name", "profile_id", "min_size", "max_size", "desired_capacity", "metadata", "timeout", "config"];
+    let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
+    let new = checked(&call, &fields).await?;
+    let mut conn = call.conn().await?;
+    let most = call.api.settings.max_clusters_per_project;
+    if db::count(&mut conn, &new.project).await? >= most {
+        return Err(ApiError::OverQuota(format!("clusters: a project may have {most}")));
+    }
+    if call.api.settings.name_unique {
+        let filter = senlin_db::page::Filter { column: "name", values: vec![new.name.clone()] };
+        let scope = senlin_core::caller::Scope::Project(new.project.clone());
+        if !db::list(&mut conn, &scope, &[filter], &senlin_db::page::Page::default()).await?.is_empty() {
+            return Err(ApiError::BadRequest(format!("a cluster named '{}' already exists.", new.name)));
+        }
+    }
+    let goal = Target {
+        id: new.id.0,
+        name: &new.name,
+        cluster: Some(new.id),
+        host: None,
+        project: &new.project,
+        timeout: new.timeout,
+    };
+    let recorded = action(&call, ActionKind::ClusterCreate, &goal, Map::new());
+    db::create(&mut conn, &new, &recorded).await?;
+    call.api.wake(&[recorded.id], &call.caller.request_id);
+    let cluster = db::get(&mut conn, new.id).await?.ok_or_else(|| ApiError::Internal("the new cluster is gone".to_owned()))?;
+    Ok(call.accepted(recorded.id, &json!({"cluster": wire::cluster(&cluster, call.version)})))
+}
+
+async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
+    let most = call.api.settings.max_nodes_per_cluster;
+    let name = fields.required_name("name")?;
+    fields.required("profile_id")?;
+    let profile = fields.text("profile_id")?.unwrap_or_default();
+    let min_size = fields.integer("min_size", 0, most)?.unwrap_or(0);
+    let max_size = fields.integer("max_size", -1, most)?.unwrap_or(-1);
+    let desired = fields.integer("desired_capacity", 0, most)?.unwrap_or(min_size);
+    let timeout = fields.integer("timeout", 0, i32::MAX)?.filter(|t| *t > 0);
+    let profile = profiles::find(call, &profile).await.map_err(|error| match error {
+        ApiError::NotFound { identity, .. } => {
+            ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
+        }
+        other => other,
+    })?;
+    let anything = Bounds { min: 0, max: -1, desired: 0, limit: most };
+    size::check(Some(desired), Some(min_size), Some(max_size), true, anything)?;
+    Ok(NewCluster {
+        id: ClusterId::random(),
+        name,
+        profile_id: profile.id,
+        user: call.caller.user.clone(),
+        project: call.caller.project.clone(),
+        domain: call.caller.domain.clone(),
+        min_size,
+        max_size,
+        desired_capacity: desired,
+        timeout: timeout.unwrap_or(call.api.settings.default_action_timeout),
+        metadata: fields.map("metadata")?.unwrap_or_default(),
+        config: fields.map("config")?.unwrap_or_default(),
+    })
+}
+
+/// `PATCH /v1/clusters/{id}`
+pub async fn update(call: Call) -> Result<HttpResponse> {
+    let keys = ["name", "profile_id", "metadata", "timeout", "profile_only", "config", "shared_with"];
+    let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
+    let cluster = find(&call, &call.identity).await?;
+    if call.version >= wire::MAX && fields.has("shared_with") {
+        return share(&call, &cluster, fields).await;
+    }
+    if cluster.status == ClusterStatus::Error {
+        return Err(ApiError::NotSupported("Updating a cluster in error state is not supported.".to_owned()));
+    }
+    let mut inputs = Map::new();
+    if let Some(name) = fields.name("name")?.filter(|n| *n != cluster.name) {
+        inputs.insert("name".to_owned(), name.into());
+    }
+    if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != cluster.metadata) {
+        inputs.insert("metadata".to_owned(), metadata.into());
+    }
+    if let Some(timeout) = fields.integer("timeout", 0, i32::MAX)?.filter(|t| *t > 0 && *t != cluster.timeout) {
+        inputs.insert("timeout".to_owned(), timeout.into());
+    }
+    if let Some(config) = fields.map("config")?.filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7)) {
+        inputs.insert("config".to_owned(), config.into());
+    }
+    if let Some(identity) = fields.text("profile_id")? {
+        let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
+            ApiError::NotFound { identity, .. } => {
+                ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
+            }
+            other => other,
+        })?;
+        if profile.type_name != cluster.profile_type {
+            return Err(ApiError::BadRequest(
+                "Cannot update a cluster to a different profile type, operation aborted.".to_owned(),
+            ));
+        }
+        if profile.id != cluster.profile_id {
+            inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+        }
+    }
+    if call.version >= wire::Microversion(1, 6)
+        && let Some(only) = fields.boolean("profile_only")?
+    {
+        inputs.insert("profile_only".to_owned(), only.into());
+    }
+    if inputs.is_empty() {
+        return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
+    }
+    let new = action(&call, ActionKind::ClusterUpdate, &target(&cluster), inputs);
+    let id = record(&call, &new, &cluster.name, true).await?;
+    Ok(call.accepted(id, &json!({"cluster": wire::cluster(&cluster, call.version)})))
+}
+
+/// Lets other projects use the hosts of this cluster: admins only.
+async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpResponse> {
+    if !call.caller.is_admin {
+        return Err(ApiError::Forbidden);
+    }
+    let projects: Option<Vec<String>> =
+        fields.into_map().remove("shared_with").and_then(|v| serde_json::from_value(v).ok());
+    let projects = projects
+        .ok_or_else(|| ApiError::BadRequest("'shared_with' must be a list of project ids, or of '*'.".to_owned()))?;
+    db::share(&mut *call.conn().await?, cluster.id, &projects).await?;
+    let cluster = find(call, &cluster.id.to_string()).await?;
+    Ok(call.ok(&json!({"cluster": wire::cluster(&cluster, call.version)})))
+}
+
+/// `DELETE /v1/clusters/{id}`
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let cluster = find(&call, &call.identity).await?;
+    let force = force(&call)?;
+    let busy = matches!(
+        cluster.status,
+        ClusterStatus::Creating | ClusterStatus::Updating | ClusterStatus::Deleting | ClusterStatus::Recovering
+    );
+    if busy && !force {
+        return Err(ApiError::InProgress {
+            kind: "cluster",
+            identity: call.identity.clone(),
+            status: cluster.status.as_str().to_owned(),
+        });
+    }
+    let in_use = |reason: String| ApiError::InUse { kind: "cluster", identity: call.identity.clone(), reason };
+    if !cluster.dependent_profiles.is_empty() {
+        let ids: Vec<String> = cluster.dependent_profiles.iter().map(ToString::to_string).collect();
+        return Err(in_use(format!("profiles name it as host_cluster: {}", ids.join(", "))));
+    }
+    let mut conn = call.conn().await?;
+    for host in &cluster.nodes {
+        let containers = senlin_db::nodes::containers_on(&mut conn, *host).await?;
+        if !containers.is_empty() {
+            return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
+        }
+    }
+    drop(conn);
+    let new = action(&call, ActionKind::ClusterDelete, &target(&cluster), Map::new());
+    let id = record(&call, &new, &cluster.name, false).await?;
+    Ok(call.accepted(id, &Value::Null))
+}
+
+/// `force`, from the query or the body, since 1.8.
+pub(crate) fn force(call: &Call) -> Result<bool> {
+    if call.version < wire::Microversion(1, 8) {
+        return Ok(false);
+    }
+    let mut map = call.body.clone().unwrap_or_default();
+    for (key, value) in &call.query {
+        if key != "force" {
+            return Err(ApiError::BadRequest(format!("Invalid parameter {key}")));
+        }
+        map.insert(key.clone(), value.clone().into());
+    }
+    Ok(Fields::new(map, &["force"])?.boolean("force")?.unwrap_or(false))
+}

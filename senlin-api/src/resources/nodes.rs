@@ -1,0 +1,280 @@
+//! Nodes.
+
+use actix_web::HttpResponse;
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    ids::*,
+    naming,
+    node::{Node, NodeStatus},
+};
+use senlin_db::{
+    clusters as db_clusters,
+    nodes::{self as db},
+    page::Filter,
+    spawn::NewNode,
+};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use super::{
+    Target, action,
+    clusters::{self},
+    only_key, profiles, record,
+};
+use crate::{
+    error::{ApiError, Result},
+    fields::{Fields, envelope},
+    lists::{Rules, asked},
+    request::Call,
+};
+
+mod adopt;
+
+pub use adopt::{adopt, adopt_preview};
+
+const RULES: Rules = Rules {
+    filters: &[("name", "name"), ("status", "status")],
+    sort: &[
+        ("index", "index"),
+        ("name", "name"),
+        ("status", "status"),
+        ("init_at", "init_at"),
+        ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
+    ],
+    own: &["cluster_id"],
+    allowed: |key, value| key != "status" || NodeStatus::parse(value).is_some(),
+    quote: false,
+};
+
+/// `GET /v1/nodes`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    let mut asked = asked(&call, &RULES)?;
+    let mut conn = call.conn().await?;
+    if let Some((_, identity)) = call.query.iter().find(|(k, _)| k == "cluster_id") {
+        let cluster = db_clusters::find(&mut conn, &call.scope(), identity)
+            .await?
+            .ok_or_else(|| ApiError::BadRequest(format!("Cannot find the given cluster: {identity}.")))?;
+        asked.filters.push(Filter { column: "cluster_id", values: vec![cluster.id.to_string()] });
+    }
+    let found = db::list(&mut conn, &asked.scope, &asked.filters, &asked.page).await?;
+    let shown: Vec<Value> = found.iter().map(|n| wire::node(n, call.version)).collect();
+    Ok(call.ok(&json!({"nodes": shown})))
+}
+
+async fn find(call: &Call, identity: &str) -> Result<Node> {
+    db::find(&mut *call.conn().await?, &call.scope(), identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound { kind: "node", identity: identity.to_owned() })
+}
+
+/// `GET /v1/nodes/{id}`
+pub async fn show(call: Call) -> Result<HttpResponse> {
+    let mut detailed = false;
+    for (key, value) in &call.query {
+        if key != "show_details" {
+            return Err(ApiError::BadRequest(format!("Invalid parameter {key}")));
+        }
+        detailed = matches!(value.to_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes");
+    }
+    let node = find(&call, &call.identity).await?;
+    let mut shown = wire::node(&node, call.version);
+    if detailed
+        && node.physical_id.is_some()
+        && let Value::Object(map) = &mut shown
+    {
+        let body = Map::from_iter([("ids".to_owned(), json!([node.id]))]);
+        let mut all = call.api.ask("nodes.details", body, &call.caller.request_id).await?;
+        let details = all.get_mut(node.id.to_string()).map(Value::take).unwrap_or_default();
+        map.insert("details".to_owned(), details);
+    }
+    Ok(call.ok(&json!({"node": shown})))
+}
+
+fn target<'a>(call: &Call, node: &'a Node) -> Target<'a> {
+    Target {
+        id: node.id.0,
+        name: &node.name,
+        cluster: node.cluster_id,
+        host: node.host_id,
+        project: &node.project,
+        timeout: call.api.settings.default_action_timeout,
+    }
+}
+
+/// `POST /v1/nodes`
+pub async fn create(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(call.body.as_ref(), "node", &["name", "profile_id", "cluster_id", "role", "metadata"])?;
+    let name = fields.required_name("name")?;
+    fields.required("profile_id")?;
+    let identity = fields.text("profile_id")?.unwrap_or_default();
+    let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
+        ApiError::NotFound { identity, .. } => {
+            ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
+        }
+        other => other,
+    })?;
+    let role = role(&fields)?;
+    let metadata = fields.map("metadata")?.unwrap_or_default();
+    let cluster = match fields.text("cluster_id")? {
+        None => None,
+        Some(identity) => Some(clusters::find(&call, &identity).await.map_err(|error| match error {
+            ApiError::NotFound { identity, .. } => {
+                ApiError::BadRequest(format!("The specified cluster '{identity}' could not be found."))
+            }
+            other => other,
+        })?),
+    };
+    if let Some(cluster) = &cluster
+        && cluster.profile_type != profile.type_name
+    {
+        return Err(ApiError::BadRequest("Node and cluster have different profile type, operation aborted.".to_owned()));
+    }
+    let id = NodeId::random();
+    let mut node = NewNode {
+        id,
+        name,
+        cluster_id: cluster.as_ref().map(|c| c.id),
+        profile_id: profile.id,
+        user: call.caller.user.clone(),
+        project: cluster.as_ref().map_or_else(|| call.caller.project.clone(), |c| c.project.clone()),
+        domain: call.caller.domain.clone(),
+        index: -1,
+        role: Some(role.unwrap_or_default()),
+        metadata,
+    };
+    let mut conn = call.conn().await?;
+    if let Some(cluster) = &cluster {
+        let index = db::next_index(&mut conn, cluster.id).await?;
+        node.index = index.ok_or_else(|| ApiError::NotFound { kind: "cluster", identity: cluster.name.clone() })?;
+        let format = cluster.config.get("node.name.format").and_then(Value::as_str).unwrap_or_default();
+        node.name = naming::node_name(format, node.index, id.0.as_u64_pair().0);
+    }
+    let goal = Target {
+        id: id.0,
+        name: &node.name,
+        cluster: node.cluster_id,
+        host: None,
+        project: &node.project,
+        timeout: call.api.settings.default_action_timeout,
+    };
+    let recorded = action(&call, ActionKind::NodeCreate, &goal, Map::new());
+    db::create(&mut conn, &node, &recorded).await?;
+    call.api.wake(&[recorded.id], &call.caller.request_id);
+    let made = db::get(&mut conn, id).await?.ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
+    Ok(call.accepted(recorded.id, &json!({"node": wire::node(&made, call.version)})))
+}
+
+fn role(fields: &Fields) -> Result<Option<String>> {
+    let role = fields.text("role")?;
+    if role.as_ref().is_some_and(|r| r.chars().count() > 64) {
+        return Err(ApiError::BadRequest("The value of 'role' must have at most 64 characters.".to_owned()));
+    }
+    Ok(role)
+}
+
+/// `PATCH /v1/nodes/{id}`
+pub async fn update(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(call.body.as_ref(), "node", &["name", "profile_id", "role", "metadata", "tainted"])?;
+    let node = find(&call, &call.identity).await?;
+    let mut inputs = Map::new();
+    if let Some(name) = fields.name("name")?.filter(|n| *n != node.name) {
+        inputs.insert("name".to_owned(), name.into());
+    }
+    if let Some(role) = role(&fields)?.filter(|r| Some(r) != node.role.as_ref()) {
+        inputs.insert("role".to_owned(), role.into());
+    }
+    if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != node.metadata) {
+        inputs.insert("metadata".to_owned(), metadata.into());
+    }
+    if call.version >= wire::Microversion(1, 13)
+        && let Some(tainted) = fields.boolean("tainted")?.filter(|t| *t != node.tainted)
+    {
+        inputs.insert("tainted".to_owned(), tainted.into());
+    }
+    if let Some(identity) = fields.text("profile_id")? {
+        let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
+            ApiError::NotFound { identity, .. } => {
+                ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
+            }
+            other => other,
+        })?;
+        if profile.type_name != node.profile_type {
+            return Err(ApiError::BadRequest(
+                "Cannot update a node to a different profile type, operation aborted.".to_owned(),
+            ));
+        }
+        if profile.id != node.profile_id {
+            inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+        }
+    }
+    if inputs.is_empty() {
+        return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
+    }
+    let new = action(&call, ActionKind::NodeUpdate, &target(&call, &node), inputs);
+    let id = record(&call, &new, &node.name, true).await?;
+    Ok(call.accepted(id, &json!({"node": wire::node(&node, call.version)})))
+}
+
+/// `DELETE /v1/nodes/{id}`
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let node = find(&call, &call.identity).await?;
+    let force = clusters::force(&call)?;
+    let busy = matches!(
+        node.status,
+        NodeStatus::Creating | NodeStatus::Updating | NodeStatus::Deleting | NodeStatus::Recovering
+    );
+    if busy && !force {
+        return Err(ApiError::InProgress {
+            kind: "node",
+            identity: call.identity.clone(),
+            status: node.status.as_str().to_owned(),
+        });
+    }
+    let in_use = |reason: String| ApiError::InUse { kind: "node", identity: call.identity.clone(), reason };
+    if !node.dependent_nodes.is_empty() {
+        let names = db::containers_on(&mut *call.conn().await?, node.id).await?;
+        return Err(in_use(format!("there are still containers on it: {}", names.join(", "))));
+    }
+    if !node.dependent_profiles.is_empty() {
+        let ids: Vec<String> = node.dependent_profiles.iter().map(ToString::to_string).collect();
+        return Err(in_use(format!("profiles name it as host_node: {}", ids.join(", "))));
+    }
+    let inputs = if force { Map::from_iter([("force".to_owned(), true.into())]) } else { Map::new() };
+    let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), inputs);
+    let id = record(&call, &new, &node.name, false).await?;
+    Ok(call.accepted(id, &Value::Null))
+}
+
+/// `POST /v1/nodes/{id}/actions`
+pub async fn act(call: Call) -> Result<HttpResponse> {
+    let (verb, params) = only_key(call.body.as_ref())?;
+    let (kind, inputs) = match verb.as_str() {
+        "check" => (ActionKind::NodeCheck, params),
+        "recover" => {
+            let allowed = ["operation", "operation_params", "check", "delete_timeout", "force_recreate"];
+            (ActionKind::NodeRecover, clusters::recover(params, &allowed)?)
+        }
+        other => return Err(ApiError::BadRequest(format!("Unrecognized action '{other}' specified"))),
+    };
+    let node = find(&call, &call.identity).await?;
+    let new = action(&call, kind, &target(&call, &node), inputs);
+    let id = record(&call, &new, &node.name, true).await?;
+    Ok(call.started(id))
+}
+
+/// `POST /v1/nodes/{id}/ops`
+pub async fn operate(call: Call) -> Result<HttpResponse> {
+    call.since(4)?;
+    let (name, params) = only_key(call.body.as_ref()).map_err(|error| match error {
+        ApiError::BadRequest(text) => ApiError::BadRequest(text.replace("action", "operation").replace("actions", "operations")),
+        other => other,
+    })?;
+    let node = find(&call, &call.identity).await?;
+    let params = clusters::operation(&call, &node.profile_type, &name, &params)?;
+    let inputs = Map::from_iter([("operation".to_owned(), name.into()), ("params".to_owned(), params.into())]);
+    let new = action(&call, ActionKind::NodeOperation, &target(&call, &node), inputs);
+    let id = record(&call, &new, &node.name, false).await?;
+    Ok(call.started(id))
+}

@@ -1,0 +1,147 @@
+//! Adopting what already runs: a host by its endpoint, a container by its id.
+
+use actix_web::HttpResponse;
+use senlin_core::{Map, host::HostInfo, ids::*, profile_type::ProfileType};
+use senlin_db::{
+    nodes::{self, Adoption},
+    profiles::NewProfile,
+    spawn::NewNode,
+};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    request::Call,
+};
+
+struct Seen {
+    spec: Value,
+    physical_id: String,
+    host: Option<NodeId>,
+    info: Option<HostInfo>,
+    zone: Option<String>,
+}
+
+/// Has an engine look at what is there.
+async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
+    fields.required("identity")?;
+    fields.required("type")?;
+    let identity = fields.text("identity")?.unwrap_or_default();
+    let full = fields.text("type")?.unwrap_or_default();
+    let mut overrides = fields.map("overrides")?.unwrap_or_default();
+    let kind: &dyn ProfileType = call
+        .api
+        .registry
+        .find(&full)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| ApiError::BadRequest(format!("The profile type '{full}' could not be found.")))?;
+    let zone = overrides.get("zone").and_then(Value::as_str).map(str::to_owned);
+    let mut body = Map::new();
+    if !kind.is_host() {
+        let name = overrides.get("host_node").and_then(Value::as_str).ok_or_else(|| {
+            ApiError::BadRequest("overrides.host_node must name the host that the container is on.".to_owned())
+        })?;
+        let host = nodes::find(&mut *call.conn().await?, &call.scope(), name)
+            .await?
+            .ok_or_else(|| ApiError::BadRequest(format!("The specified host_node '{name}' could not be found.")))?;
+        body.insert("host_node".to_owned(), json!(host.id));
+        overrides.insert("host_node".to_owned(), host.id.to_string().into());
+    }
+    // Nothing secret goes over the bus in the clear.
+    let sealed = if kind.is_host() {
+        let properties = kind.adopted(&identity, &overrides)?;
+        kind.validate(&properties, &call.api.rules)?;
+        let sealed = kind.schema().seal(&properties, &call.api.sealer).map_err(|e| ApiError::Internal(e.to_string()))?;
+        let mut first = sealed
+            .get("endpoints")
+            .and_then(|e| e.get(0))
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        first.remove("url");
+        for shared in ["zone", "labels"] {
+            if let Some(value) = sealed.get(shared) {
+                first.insert(shared.to_owned(), value.clone());
+            }
+        }
+        first
+    } else {
+        kind.schema().seal(&overrides, &call.api.sealer).map_err(|e| ApiError::Internal(e.to_string()))?
+    };
+    body.insert("type".to_owned(), full.clone().into());
+    body.insert("identity".to_owned(), identity.into());
+    body.insert("overrides".to_owned(), sealed.into());
+    let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
+    let version = kind.version();
+    Ok(Seen {
+        spec: json!({"type": kind.name(), "version": version, "properties": seen.get("properties")}),
+        physical_id: seen.get("physical_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        host: seen.get("host_id").cloned().and_then(|v| serde_json::from_value(v).ok()),
+        info: seen.get("info").cloned().and_then(|v| serde_json::from_value(v).ok()),
+        zone,
+    })
+}
+
+fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
+    let body = call.body.clone().ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
+    Fields::new(body, allowed)
+}
+
+/// `POST /v1/nodes/adopt-preview`
+pub async fn adopt_preview(call: Call) -> Result<HttpResponse> {
+    call.since(7)?;
+    let seen = look(&call, &fields(&call, &["identity", "type", "overrides", "snapshot"])?).await?;
+    let shown = senlin_core::spec::redact(&seen.spec);
+    Ok(call.ok(&json!({"node_profile": {"node_preview": shown}})))
+}
+
+/// `POST /v1/nodes/adopt`
+pub async fn adopt(call: Call) -> Result<HttpResponse> {
+    call.since(7)?;
+    let allowed = ["identity", "type", "name", "role", "metadata", "overrides", "snapshot"];
+    let fields = fields(&call, &allowed)?;
+    let name = fields.name("name")?;
+    let role = fields.text("role")?.unwrap_or_default();
+    let metadata = fields.map("metadata")?.unwrap_or_default();
+    let full = fields.text("type")?.unwrap_or_default();
+    let seen = look(&call, &fields).await?;
+    let id = NodeId::random();
+    let name = name.unwrap_or_else(|| format!("node-{}", id.short()));
+    let profile = NewProfile {
+        id: ProfileId::random(),
+        name: format!("prof-{name}"),
+        type_name: full,
+        spec: seen.spec,
+        user: call.caller.user.clone(),
+        project: call.caller.project.clone(),
+        domain: call.caller.domain.clone(),
+        metadata: Map::new(),
+        host_node: seen.host,
+        host_cluster: None,
+    };
+    let node = NewNode {
+        id,
+        name,
+        cluster_id: None,
+        profile_id: profile.id,
+        user: profile.user.clone(),
+        project: profile.project.clone(),
+        domain: profile.domain.clone(),
+        index: -1,
+        role: Some(role),
+        metadata,
+    };
+    let adoption = Adoption { physical_id: seen.physical_id.clone(), host: seen.host, info: seen.info, zone: seen.zone };
+    let mut conn = call.conn().await?;
+    if let Err(error) = nodes::adopt(&mut conn, &profile, &node, &adoption).await {
+        return Err(if error.is_duplicate() {
+            ApiError::Conflict(format!("'{}' belongs to another node already.", seen.physical_id))
+        } else {
+            error.into()
+        });
+    }
+    let made = nodes::get(&mut conn, id).await?.ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
+    Ok(call.ok(&json!({"node": wire::node(&made, call.version)})))
+}

@@ -1,0 +1,216 @@
+//! Profiles.
+
+use actix_web::HttpResponse;
+use senlin_core::{
+    Map,
+    ids::*,
+    profile::{Profile, Spec},
+    profile_type::ProfileType,
+};
+use senlin_db::{Conn, clusters, nodes, profiles::{self as db, NewProfile}};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use crate::{
+    error::{ApiError, Result},
+    fields::envelope,
+    lists::{Rules, asked},
+    request::Call,
+};
+
+const RULES: Rules = Rules {
+    filters: &[("name", "name"), ("type", "type")],
+    sort: &[("type", "type"), ("name", "name"), ("created_at", "created_at"), ("updated_at", "updated_at")],
+    own: &[],
+    allowed: |_, _| true,
+    quote: false,
+};
+
+/// `GET /v1/profiles`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    let asked = asked(&call, &RULES)?;
+    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let shown: Vec<Value> = found.iter().map(wire::profile).collect();
+    Ok(call.ok(&json!({"profiles": shown})))
+}
+
+/// The profile that an identity means.
+pub(crate) async fn find(call: &Call, identity: &str) -> Result<Profile> {
+    db::find(&mut *call.conn().await?, &call.scope(), identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound { kind: "profile", identity: identity.to_owned() })
+}
+
+/// `GET /v1/profiles/{id}`
+pub async fn show(call: Call) -> Result<HttpResponse> {
+    let profile = find(&call, &call.identity).await?;
+    Ok(call.ok(&json!({"profile": wire::profile(&profile)})))
+}
+
+/// A spec that has been checked.
+struct Checked<'a> {
+    kind: &'a dyn ProfileType,
+    spec: Spec,
+    properties: Map,
+}
+
+fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
+    let Value::Object(map) = spec else {
+        return Err(ApiError::BadRequest("The 'spec' must be a map.".to_owned()));
+    };
+    for key in ["type", "version"] {
+        if !map.contains_key(key) {
+            return Err(ApiError::InvalidSpec(format!("The '{key}' key is missing from the provided spec map.")));
+        }
+    }
+    if let Some(key) = map.keys().find(|k| !matches!(k.as_str(), "type" | "version" | "properties")) {
+        return Err(ApiError::InvalidSpec(format!("Unrecognizable spec item '{key}'")));
+    }
+    let mut map = map.clone();
+    map.entry("properties").or_insert_with(|| json!({}));
+    let spec: Spec = serde_json::from_value(Value::Object(map))
+        .map_err(|_| ApiError::InvalidSpec("The spec is {type, version, properties}, and properties is a map.".to_owned()))?;
+    let full = spec.full_type();
+    let kind = call
+        .api
+        .registry
+        .find(&full)
+        .map(AsRef::as_ref)
+        .ok_or(ApiError::NotFound { kind: "profile_type", identity: full })?;
+    let properties = kind.schema().check(&spec.properties)?;
+    kind.validate(&properties, &call.api.rules)?;
+    Ok(Checked { kind, spec, properties })
+}
+
+/// What `host_node` and `host_cluster` mean: hosts of the caller, or of a
+/// cluster that an admin shared.
+async fn hosts(call: &Call, conn: &mut Conn, checked: &Checked<'_>) -> Result<(Option<NodeId>, Option<ClusterId>)> {
+    let refs = checked.kind.host_refs(&checked.properties);
+    let wrong = |what: &str, name: &str, why: &str| ApiError::InvalidSpec(format!("The specified {what} '{name}' {why}"));
+    let is_host = |full: &str| call.api.registry.find(full).is_some_and(|t| t.is_host());
+    let mut cluster_id = None;
+    if let Some(name) = &refs.host_cluster {
+        let own = clusters::find(conn, &call.scope(), name).await?;
+        let found = match own {
+            Some(cluster) => Some(cluster),
+            None => clusters::find_shared(conn, &call.caller.project, name).await?,
+        };
+        let cluster = found.ok_or_else(|| wrong("host_cluster", name, "could not be found."))?;
+        if !is_host(&cluster.profile_type) {
+            return Err(wrong("host_cluster", name, "is not a cluster of hosts."));
+        }
+        cluster_id = Some(cluster.id);
+    }
+    let mut node_id = None;
+    if let Some(name) = &refs.host_node {
+        let own = nodes::find(conn, &call.scope(), name).await?;
+        let found = match own {
+            Some(node) => Some(node),
+            None => shared_node(conn, call, name).await?,
+        };
+        let node = found.ok_or_else(|| wrong("host_node", name, "could not be found."))?;
+        if !is_host(&node.profile_type) {
+            return Err(wrong("host_node", name, "is not a host."));
+        }
+        if cluster_id.is_some() && node.cluster_id != cluster_id {
+            return Err(wrong("host_node", name, "is not a member of the host_cluster."));
+        }
+        node_id = Some(node.id);
+    }
+    Ok((node_id, cluster_id))
+}
+
+/// A host of a cluster that an admin shared with the caller's project.
+async fn shared_node(conn: &mut Conn, call: &Call, name: &str) -> Result<Option<senlin_core::node::Node>> {
+    let Some(node) = nodes::find(conn, &senlin_core::caller::Scope::All, name).await.ok().flatten() else {
+        return Ok(None);
+    };
+    let Some(cluster) = node.cluster_id else { return Ok(None) };
+    let shared = clusters::find_shared(conn, &call.caller.project, &cluster.to_string()).await?;
+    Ok(shared.map(|_| node))
+}
+
+/// `POST /v1/profiles`
+pub async fn create(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(call.body.as_ref(), "profile", &["name", "spec", "metadata"])?;
+    let name = fields.required_name("name")?;
+    let metadata = fields.map("metadata")?.unwrap_or_default();
+    let failed = |error: ApiError| match error {
+        ApiError::InvalidSpec(text) => ApiError::InvalidSpec(format!("Failed in creating profile {name}: {text}")),
+        other => other,
+    };
+    let checked = check(&call, fields.required("spec")?).map_err(failed)?;
+    let mut conn = call.conn().await?;
+    let (host_node, host_cluster) = hosts(&call, &mut conn, &checked).await.map_err(failed)?;
+    let new = NewProfile {
+        id: ProfileId::random(),
+        name: name.clone(),
+        type_name: checked.spec.full_type(),
+        spec: sealed(&call, &checked)?,
+        user: call.caller.user.clone(),
+        project: call.caller.project.clone(),
+        domain: call.caller.domain.clone(),
+        metadata,
+        host_node,
+        host_cluster,
+    };
+    db::insert(&mut conn, &new).await?;
+    let profile = db::get(&mut conn, new.id).await?.ok_or_else(|| ApiError::Internal("the new profile is gone".to_owned()))?;
+    Ok(call.created(&json!({"profile": wire::profile(&profile)})))
+}
+
+/// The spec as it is stored: as it was given, secrets sealed.
+fn sealed(call: &Call, checked: &Checked<'_>) -> Result<Value> {
+    let properties = checked
+        .kind
+        .schema()
+        .seal(&checked.spec.properties, &call.api.sealer)
+        .map_err(|e| ApiError::Internal(e.to_string()))?;
+    let spec = Spec { properties, ..checked.spec.clone() };
+    serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))
+}
+
+/// `POST /v1/profiles/validate`
+pub async fn validate(call: Call) -> Result<HttpResponse> {
+    call.since(2)?;
+    let fields = envelope(call.body.as_ref(), "profile", &["spec"])?;
+    let checked = check(&call, fields.required("spec")?)?;
+    let mut conn = call.conn().await?;
+    hosts(&call, &mut conn, &checked).await?;
+    let spec = senlin_core::spec::redact(&sealed(&call, &checked)?);
+    Ok(call.ok(&json!({"profile": {
+        "id": null, "name": "validated_profile", "type": checked.spec.full_type(), "user": call.caller.user,
+        "project": call.caller.project, "domain": call.caller.domain, "spec": spec, "metadata": null,
+        "created_at": null, "updated_at": null,
+    }})))
+}
+
+/// `PATCH /v1/profiles/{id}`
+pub async fn update(call: Call) -> Result<HttpResponse> {
+    let profile = find(&call, &call.identity).await?;
+    let fields = envelope(call.body.as_ref(), "profile", &["name", "metadata"])?;
+    let name = fields.name("name")?.filter(|n| *n != profile.name);
+    let metadata = fields.map("metadata")?.filter(|m| *m != profile.metadata);
+    if name.is_none() && metadata.is_none() {
+        return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
+    }
+    let mut conn = call.conn().await?;
+    db::update(&mut conn, profile.id, name.as_deref(), metadata.as_ref()).await?;
+    drop(conn);
+    let profile = find(&call, &profile.id.to_string()).await?;
+    Ok(call.ok(&json!({"profile": wire::profile(&profile)})))
+}
+
+/// `DELETE /v1/profiles/{id}`
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let profile = find(&call, &call.identity).await?;
+    match db::delete(&mut *call.conn().await?, profile.id).await {
+        Ok(()) => Ok(HttpResponse::NoContent().finish()),
+        Err(error) if error.is_in_use() => Err(ApiError::InUse {
+            kind: "profile",
+            identity: call.identity.clone(),
+            reason: "still referenced by some clusters and/or nodes".to_owned(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,123 @@
+//! The whole API in one file.
+
+use std::time::Instant;
+
+use actix_web::{
+    App, Error, HttpMessage, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::{Next, from_fn},
+    web::{self, Data, delete, get, patch, post},
+};
+use tracing::Instrument;
+
+use crate::{
+    app::{Api, Served},
+    error::ApiError,
+    openapi,
+    request::RequestId,
+    resources::{actions, build_info, clusters, events, nodes, profile_types, profiles, services, versions},
+};
+
+/// The application of one worker.
+pub fn app(
+    api: Data<Api>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(api)
+        .wrap(from_fn(around))
+        .configure(routes)
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::UnknownPath) }))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/healthz", get().to(HttpResponse::Ok))
+        .route("/readyz", get().to(ready))
+        .route("/metrics", get().to(metrics))
+        .route("/", get().to(versions::list))
+        .route("/versions", get().to(versions::list))
+        .route("/v1", get().to(versions::show))
+        .route("/v1/", get().to(versions::show_authenticated))
+        .route("/v1/openapi.json", get().to(openapi::serve))
+        .route("/v1/build-info", get().to(build_info::show))
+        .route("/v1/profile-types", get().to(profile_types::list))
+        .route("/v1/profile-types/{id}", get().to(profile_types::show))
+        .route("/v1/profile-types/{id}/ops", get().to(profile_types::ops))
+        .route("/v1/policy-types", get().to(profile_types::list_policy_types))
+        .route("/v1/profiles", get().to(profiles::list))
+        .route("/v1/profiles", post().to(profiles::create))
+        .route("/v1/profiles/validate", post().to(profiles::validate))
+        .route("/v1/profiles/{id}", get().to(profiles::show))
+        .route("/v1/profiles/{id}", patch().to(profiles::update))
+        .route("/v1/profiles/{id}", delete().to(profiles::delete))
+        .route("/v1/clusters", get().to(clusters::list))
+        .route("/v1/clusters", post().to(clusters::create))
+        .route("/v1/clusters/{id}", get().to(clusters::show))
+        .route("/v1/clusters/{id}", patch().to(clusters::update))
+        .route("/v1/clusters/{id}", delete().to(clusters::delete))
+        .route("/v1/clusters/{id}/actions", post().to(clusters::act))
+        .route("/v1/clusters/{id}/ops", post().to(clusters::operate))
+        .route("/v1/nodes", get().to(nodes::list))
+        .route("/v1/nodes", post().to(nodes::create))
+        .route("/v1/nodes/adopt", post().to(nodes::adopt))
+        .route("/v1/nodes/adopt-preview", post().to(nodes::adopt_preview))
+        .route("/v1/nodes/{id}", get().to(nodes::show))
+        .route("/v1/nodes/{id}", patch().to(nodes::update))
+        .route("/v1/nodes/{id}", delete().to(nodes::delete))
+        .route("/v1/nodes/{id}/actions", post().to(nodes::act))
+        .route("/v1/nodes/{id}/ops", post().to(nodes::operate))
+        .route("/v1/actions", get().to(actions::list))
+        .route("/v1/actions/{id}", get().to(actions::show))
+        .route("/v1/actions/{id}", patch().to(actions::update))
+        .route("/v1/events", get().to(events::list))
+        .route("/v1/events/{id}", get().to(events::show))
+        .route("/v1/services", get().to(services::list));
+}
+
+async fn ready(api: Data<Api>) -> HttpResponse {
+    match api.ready().await {
+        Ok(()) => HttpResponse::Ok().body("ready\n"),
+        Err(why) => HttpResponse::ServiceUnavailable().body(format!("{why}\n")),
+    }
+}
+
+async fn metrics(api: Data<Api>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(senlin_runtime::ops::render(&api.metrics))
+}
+
+/// Around every request: its id, its log line, its counters.
+async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let id = format!("req-{}", uuid::Uuid::new_v4());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let (method, path) = (request.method().to_string(), request.path().to_owned());
+    let api = request.app_data::<Data<Api>>().cloned();
+    let begun = Instant::now();
+    let span = tracing::info_span!("request", id, method, path);
+    let mut response = next.call(request).instrument(span.clone()).await?;
+    let status = response.status().as_u16();
+    tracing::debug!(parent: &span, status, ms = begun.elapsed().as_millis(), "answered");
+    if let Some(api) = api {
+        let path = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
+        api.served.get_or_create(&Served { method, path, status }).inc();
+        api.seconds.observe(begun.elapsed().as_secs_f64());
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(HeaderName::from_static("x-openstack-request-id"), value);
+    }
+    Ok(response)
+}
