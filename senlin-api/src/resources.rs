@@ -25,7 +25,6 @@ use crate::{
 /// The target of a new action.
 pub(crate) struct Target<'a> {
     pub(crate) id: uuid::Uuid,
-    pub(crate) name: &'a str,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) host: Option<NodeId>,
     pub(crate) project: &'a str,

@@ -32,6 +32,8 @@ pub struct Parts {
     pub sealer: Sealer,
     /// What the operator set.
     pub settings: Settings,
+    /// What it counts.
+    pub metrics: Metrics,
 }
 
 /// One engine. Cheap to clone behind its `Arc`.
@@ -39,7 +41,6 @@ pub struct Engine {
     pub(crate) id: ServiceId,
     pub(crate) db: Db,
     pub(crate) bus: Arc<dyn Bus>,
-    pub(crate) registry: Registry,
     pub(crate) settings: Settings,
     pub(crate) sealer: Sealer,
     pub(crate) specs: Specs,
@@ -76,12 +77,11 @@ impl Engine {
         let (parents, parents_in) = mpsc::unbounded_channel();
         Ok(Arc::new(Self {
             id: ServiceId::random(),
-            specs: Specs::new(parts.registry.clone(), parts.sealer.clone()),
+            specs: Specs::new(parts.registry, parts.sealer.clone()),
             fleet: Fleet::new(parts.connector),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             db: parts.db,
             bus: parts.bus,
-            registry: parts.registry,
             settings: parts.settings,
             sealer: parts.sealer,
             faults,
@@ -91,7 +91,7 @@ impl Engine {
             work: Notify::new(),
             parents,
             parents_in: tokio::sync::Mutex::new(parents_in),
-            metrics: Metrics::default(),
+            metrics: parts.metrics,
         }))
     }
 
@@ -142,7 +142,6 @@ impl Engine {
 }
 
 /// The machine's name, for the list of services.
-#[must_use]
-pub fn hostname() -> String {
+fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
 }

@@ -27,7 +27,8 @@ pub struct Settings {
     pub collect: u64,
     /// Seconds that running actions get to end when the engine stops.
     pub grace: u64,
-    /// What specs may ask for beyond the defaults.
+    /// What specs may ask for beyond the defaults; set from the section `rules`.
+    #[serde(skip)]
     pub rules: SpecRules,
 }
 

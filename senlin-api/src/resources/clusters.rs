@@ -63,7 +63,6 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
 fn target(cluster: &Cluster) -> Target<'_> {
     Target {
         id: cluster.id.0,
-        name: &cluster.name,
         cluster: Some(cluster.id),
         host: None,
         project: &cluster.project,
@@ -90,7 +89,6 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     }
     let goal = Target {
         id: new.id.0,
-        name: &new.name,
         cluster: Some(new.id),
         host: None,
         project: &new.project,

@@ -95,7 +95,6 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
 fn target<'a>(call: &Call, node: &'a Node) -> Target<'a> {
     Target {
         id: node.id.0,
-        name: &node.name,
         cluster: node.cluster_id,
         host: node.host_id,
         project: &node.project,
@@ -153,7 +152,6 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     }
     let goal = Target {
         id: id.0,
-        name: &node.name,
         cluster: node.cluster_id,
         host: None,
         project: &node.project,
