@@ -101,6 +101,44 @@ impl Engine {
         self.id
     }
 
+    /// Claims and runs what is READY until nothing is, without waiting for
+    /// anything: how tests drive an engine step by step.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn drain(self: &Arc<Self>) -> Result<(), DbError> {
+        loop {
+            sweeper::sweep(self).await?;
+            let any = dispatcher::claim_some(self).await?;
+            while self.held.len() > 0 || !self.tasks.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let mut parents = Vec::new();
+            let mut waiting = self.parents_in.lock().await;
+            while let Ok(parent) = waiting.try_recv() {
+                parents.push(parent);
+            }
+            drop(waiting);
+            dispatcher::promote_now(self, &parents).await;
+            if !any && parents.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One look at every host, as the heartbeat does it, leftovers and
+    /// strangers included.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn beat_all(self: &Arc<Self>) -> Result<(), DbError> {
+        let due = hosts::due(&mut *self.db.get().await?, 0.0, 10_000).await?;
+        for host in due {
+            beat::beat(self.clone(), host, true).await;
+        }
+        Ok(())
+    }
+
     /// Runs until `shutdown`, then hands back what is unfinished. Never touches
     /// a container on the way out.
     ///

@@ -76,7 +76,7 @@ async fn main() -> anyhow::Result<()> {
     let ready: ops::Ready = Arc::new(move || {
         let (db, bus) = (checked_db.clone(), checked_bus.clone());
         Box::pin(async move {
-            db.get().await.map_err(|e| e.to_string())?;
+            drop(db.get().await.map_err(|e| e.to_string())?);
             if bus.connected() { Ok(()) } else { Err("the message bus is not connected".to_owned()) }
         })
     });

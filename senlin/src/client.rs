@@ -34,10 +34,6 @@ impl Client {
         self.call(Method::PATCH, path, Some(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.call(Method::DELETE, path, None).await
-    }
-
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let text = body.map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()

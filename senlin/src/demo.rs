@@ -57,7 +57,7 @@ It goes on running. To go on yourself:
   T=$(cat {file})
   curl -s -H \"X-Auth-Token: $T\" {url}/clusters/{NAME}
   curl -s -H \"X-Auth-Token: $T\" '{url}/nodes?cluster_id={NAME}'
-  curl -s -H \"X-Auth-Token: $T\" -d '{{\"scale_out\": {{\"count\": 1}}}}' {url}/clusters/{NAME}/actions
+  curl -s -H \"X-Auth-Token: $T\" -H 'Content-Type: application/json' -d '{{\"scale_out\": {{\"count\": 1}}}}' {url}/clusters/{NAME}/actions
   curl -s -H \"X-Auth-Token: $T\" '{url}/events?cluster_id={NAME}'
   curl -s -H \"X-Auth-Token: $T\" -X DELETE {url}/clusters/{NAME}
 

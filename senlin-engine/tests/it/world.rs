@@ -1,0 +1,306 @@
+//! A database with hosts and clusters in it, and engines that can crash.
+
+use std::sync::{Arc, Mutex};
+
+use senlin_bus::LocalBus;
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    ids::*,
+    seal::Sealer,
+};
+use senlin_db::{
+    actions, clusters::{self, NewCluster},
+    nodes, profiles::{self, NewProfile},
+    spawn::NewNode,
+};
+use senlin_drivers::{Connector, sim::Sim};
+use senlin_engine::{
+    Engine, Parts, Settings,
+    faults::{Fault, Faults, NoFaults, When},
+    metrics::Metrics,
+};
+use senlin_testkit::TestDb;
+use serde_json::{Value, json};
+
+/// A fault at one step, once.
+pub(crate) struct Once {
+    pub(crate) at: usize,
+    pub(crate) fault: Fault,
+    seen: Mutex<(usize, Option<(ActionKind, &'static str, When)>)>,
+}
+
+impl Once {
+    pub(crate) fn new(at: usize, fault: Fault) -> Arc<Self> {
+        Arc::new(Self { at, fault, seen: Mutex::default() })
+    }
+
+    /// How many steps were passed, and where it struck.
+    pub(crate) fn seen(&self) -> (usize, Option<(ActionKind, &'static str, When)>) {
+        *self.seen.lock().unwrap()
+    }
+}
+
+impl Faults for Once {
+    fn at(&self, kind: ActionKind, step: &'static str, when: When) -> Fault {
+        let mut seen = self.seen.lock().unwrap();
+        seen.0 += 1;
+        if seen.0 == self.at {
+            seen.1 = Some((kind, step, when));
+            return self.fault;
+        }
+        Fault::None
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) db: TestDb,
+    pub(crate) sims: Vec<Sim>,
+    pub(crate) sealer: Sealer,
+    pub(crate) hosts: ClusterId,
+    tag: String,
+}
+
+const PROJECT: &str = "p1";
+
+impl World {
+    /// A cluster of `n` simulated hosts.
+    pub(crate) async fn new(n: usize) -> Self {
+        let tag = uuid::Uuid::new_v4().simple().to_string();
+        let db = TestDb::new().await.unwrap();
+        let sealer = Sealer::new(&Sealer::generate_key()).unwrap();
+        let mut world = Self { db, sims: Vec::new(), sealer, hosts: ClusterId::random(), tag };
+        let mut endpoints = Vec::new();
+        for i in 0..n {
+            let name = format!("{}-{i}", world.tag);
+            let sim = Sim::host(&name);
+            sim.log_calls();
+            world.sims.push(sim);
+            endpoints.push(json!({"url": format!("sim://{name}?patience=0")}));
+        }
+        let profile = world
+            .profile("hosts", "host.dockerinc.engine", "1.0", json!({"endpoints": endpoints}), None)
+            .await;
+        world.hosts = world.cluster("hosts", profile, i32::try_from(n).unwrap()).await.0;
+        let engine = world.engine(Arc::new(NoFaults)).await;
+        engine.drain().await.unwrap();
+        assert_eq!(world.status(world.hosts).await, "ACTIVE");
+        world
+    }
+
+    pub(crate) async fn engine(&self, faults: Arc<dyn Faults>) -> Arc<Engine> {
+        let mut settings = Settings::default();
+        settings.rules.allow_simulated = true;
+        let parts = Parts {
+            db: self.db.db.clone(),
+            bus: Arc::new(LocalBus::default()),
+            registry: senlin_profiles::all(),
+            connector: Arc::new(Connector::new(senlin_drivers::Settings { allow_simulated: true })),
+            sealer: self.sealer.clone(),
+            settings,
+            metrics: Metrics::default(),
+        };
+        Engine::with_faults(parts, faults).await.unwrap()
+    }
+
+    pub(crate) async fn profile(
+        &self,
+        name: &str,
+        kind: &str,
+        version: &str,
+        properties: Value,
+        host_cluster: Option<ClusterId>,
+    ) -> ProfileId {
+        let id = ProfileId::random();
+        let new = NewProfile {
+            id,
+            name: name.to_owned(),
+            type_name: format!("{kind}-{version}"),
+            spec: json!({"type": kind, "version": version, "properties": properties}),
+            user: "u".to_owned(),
+            project: PROJECT.to_owned(),
+            domain: None,
+            metadata: Map::new(),
+            host_node: None,
+            host_cluster,
+        };
+        profiles::insert(&mut *self.db.db.get().await.unwrap(), &new).await.unwrap();
+        id
+    }
+
+    /// A profile of containers on the hosts.
+    pub(crate) async fn containers(&self, extra: Value) -> ProfileId {
+        let mut properties = json!({"image": "busybox", "host_cluster": "hosts", "memory": "64m"});
+        properties.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        self.profile("web", "container.dockerinc.docker", "1.1", properties, Some(self.hosts)).await
+    }
+
+    pub(crate) async fn cluster(&self, name: &str, profile: ProfileId, size: i32) -> (ClusterId, ActionId) {
+        let id = ClusterId::random();
+        let new = NewCluster {
+            id,
+            name: name.to_owned(),
+            profile_id: profile,
+            user: "u".to_owned(),
+            project: PROJECT.to_owned(),
+            domain: None,
+            min_size: 0,
+            max_size: -1,
+            desired_capacity: size,
+            timeout: 3600,
+            metadata: Map::new(),
+            config: Map::new(),
+        };
+        let action = Self::action(ActionKind::ClusterCreate, id.0, Some(id), LockScope::Cluster, Map::new());
+        clusters::create(&mut *self.db.db.get().await.unwrap(), &new, &action).await.unwrap();
+        (id, action.id)
+    }
+
+    pub(crate) async fn node(&self, name: &str, profile: ProfileId, cluster: Option<ClusterId>) -> (NodeId, ActionId) {
+        let id = NodeId::random();
+        let mut conn = self.db.db.get().await.unwrap();
+        let index = match cluster {
+            Some(cluster) => nodes::next_index(&mut conn, cluster).await.unwrap().unwrap(),
+            None => -1,
+        };
+        let node = NewNode {
+            id,
+            name: name.to_owned(),
+            cluster_id: cluster,
+            profile_id: profile,
+            user: "u".to_owned(),
+            project: PROJECT.to_owned(),
+            domain: None,
+            index,
+            role: None,
+            metadata: Map::new(),
+        };
+        let scope = if cluster.is_some() { LockScope::Member } else { LockScope::Node };
+        let action = Self::action(ActionKind::NodeCreate, id.0, cluster, scope, Map::new());
+        nodes::create(&mut conn, &node, &action).await.unwrap();
+        (id, action.id)
+    }
+
+    fn action(
+        kind: ActionKind,
+        target: uuid::Uuid,
+        cluster: Option<ClusterId>,
+        lock_scope: LockScope,
+        inputs: Map,
+    ) -> NewAction {
+        NewAction {
+            id: ActionId::random(),
+            name: kind.as_str().to_lowercase(),
+            kind,
+            target,
+            cluster_id: cluster,
+            parent_id: None,
+            cause: Cause::Rpc,
+            lock_scope,
+            host_id: None,
+            status: ActionStatus::Ready,
+            inputs,
+            timeout: 3600,
+            user: "u".to_owned(),
+            project: PROJECT.to_owned(),
+            request_id: "req-test".to_owned(),
+        }
+    }
+
+    /// Records an action on a cluster.
+    pub(crate) async fn act(&self, kind: ActionKind, cluster: ClusterId, inputs: Value) -> ActionId {
+        let inputs = inputs.as_object().unwrap().clone();
+        let action = Self::action(kind, cluster.0, Some(cluster), LockScope::Cluster, inputs);
+        actions::submit(&mut *self.db.db.get().await.unwrap(), &action, false).await.unwrap().unwrap();
+        action.id
+    }
+
+    /// Records an action on a node.
+    pub(crate) async fn act_on_node(&self, kind: ActionKind, node: NodeId, inputs: Value) -> ActionId {
+        let cluster = nodes::get(&mut *self.db.db.get().await.unwrap(), node).await.unwrap().unwrap().cluster_id;
+        let scope = if cluster.is_some() { LockScope::Member } else { LockScope::Node };
+        let action = Self::action(kind, node.0, cluster, scope, inputs.as_object().unwrap().clone());
+        actions::submit(&mut *self.db.db.get().await.unwrap(), &action, false).await.unwrap().unwrap();
+        action.id
+    }
+
+    /// The engine of that id is dead: its leases have run out.
+    pub(crate) async fn expire(&self) {
+        self.db.execute("UPDATE actions SET lease_expires_at = now() - interval '1 second' WHERE status = 'RUNNING'").await.unwrap();
+    }
+
+    /// Back-offs are over.
+    pub(crate) async fn skip_waits(&self) {
+        self.db.execute("UPDATE actions SET run_after = now() WHERE status = 'READY'").await.unwrap();
+    }
+
+    /// Runs engines until no action is left open.
+    pub(crate) async fn settle(&self) {
+        let engine = self.engine(Arc::new(NoFaults)).await;
+        for _ in 0..40 {
+            self.expire().await;
+            self.skip_waits().await;
+            engine.drain().await.unwrap();
+            self.skip_waits().await;
+            let open = "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
+            if self.db.count(open).await.unwrap() == 0 {
+                engine.beat_all().await.unwrap();
+                return;
+            }
+        }
+        let open = "SELECT action || ' ' || status || ' ' || phase || ': ' || status_reason FROM actions \
+                    WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
+        panic!("still open: {:?}", self.db.column(open).await.unwrap());
+    }
+
+    pub(crate) async fn status(&self, cluster: ClusterId) -> String {
+        let rows = self.db.column(&format!("SELECT status FROM clusters WHERE id = '{cluster}'")).await.unwrap();
+        rows.into_iter().next().unwrap_or_else(|| "gone".to_owned())
+    }
+
+    pub(crate) async fn outcome(&self, action: ActionId) -> (String, String) {
+        let query = format!("SELECT status || '|' || status_reason FROM actions WHERE id = '{action}'");
+        let row = self.db.column(&query).await.unwrap().remove(0);
+        let (status, reason) = row.split_once('|').unwrap();
+        (status.to_owned(), reason.to_owned())
+    }
+
+    /// Containers by host.
+    pub(crate) fn containers_by_host(&self) -> Vec<usize> {
+        self.sims.iter().map(|s| s.list().len()).collect()
+    }
+
+    /// What must be true when everything is quiet: no lock, no edge, no open
+    /// action; each container has its node, and each node at most one.
+    pub(crate) async fn assert_clean(&self, context: &str) {
+        for (what, query) in [
+            ("cluster locks", "SELECT count(*) FROM cluster_locks"),
+            ("node locks", "SELECT count(*) FROM node_locks"),
+            ("edges", "SELECT count(*) FROM action_dependencies"),
+            ("open actions", "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED','FAILED','CANCELLED')"),
+            ("transitional nodes", "SELECT count(*) FROM nodes WHERE status NOT IN ('ACTIVE','ERROR','WARNING')"),
+            (
+                "transitional clusters",
+                "SELECT count(*) FROM clusters WHERE status NOT IN ('ACTIVE','ERROR','WARNING')",
+            ),
+        ] {
+            assert_eq!(self.db.count(query).await.unwrap(), 0, "{what} left: {context}");
+        }
+        let known = self.db.column("SELECT physical_id FROM nodes WHERE physical_id IS NOT NULL").await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for (position, sim) in self.sims.iter().enumerate() {
+            for container in sim.list() {
+                let node = container.labels["senlin.node"].clone();
+                assert!(seen.insert(node.clone()), "node {node} has two containers: {context}");
+                let failed = format!("SELECT count(*) FROM nodes WHERE id = '{node}'");
+                assert!(
+                    known.contains(&container.id) || self.db.count(&failed).await.unwrap() == 1,
+                    "container of {node} on host {position} has no node: {context}"
+                );
+            }
+            for (node, most) in sim.most_alive() {
+                assert!(most <= 1, "{node} had {most} containers at once: {context}");
+            }
+        }
+    }
+}
