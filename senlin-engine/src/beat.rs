@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::{Duration, Instant}};
 
 use senlin_core::{
-    driver::{ContainerDriver, DriverError, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER},
+    driver::{ContainerDriver, ContainerSummary, DriverError, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER},
     ids::NodeId,
     profile_type::ProfileError,
 };
@@ -87,8 +87,7 @@ async fn clear(
     let id = node.to_string();
     let labels = [(LABEL_OWNER, engine.installation.as_str()), (LABEL_NODE, id.as_str())];
     for container in driver.find(&labels).await.map_err(ProfileError::from)? {
-        let of = container.labels.get(LABEL_GENERATION).and_then(|g| g.parse::<i32>().ok()).unwrap_or(0);
-        if of <= generation {
+        if self::generation(&container) <= generation {
             remove(engine, driver, host, &container.id).await?;
         }
     }
@@ -100,21 +99,23 @@ async fn clear(
 /// is made in between is not seen at all. Foreign containers are never listed.
 async fn strangers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
     let seen = driver.find(&[(LABEL_OWNER, engine.installation.as_str())]).await.map_err(ProfileError::from)?;
-    let node_of = |labels: &std::collections::BTreeMap<String, String>| {
-        labels.get(LABEL_NODE).and_then(|id| id.parse::<NodeId>().ok())
-    };
-    let nodes: BTreeSet<NodeId> = seen.iter().filter_map(|c| node_of(&c.labels)).collect();
-    if nodes.is_empty() {
+    let key = |c: &ContainerSummary| Some((c.labels.get(LABEL_NODE)?.parse::<NodeId>().ok()?, generation(c)));
+    let keys: BTreeSet<(NodeId, i32)> = seen.iter().filter_map(key).collect();
+    if keys.is_empty() {
         return Ok(());
     }
-    let nodes: Vec<NodeId> = nodes.into_iter().collect();
-    let strange = hosts::strangers(&mut *engine.db.get().await?, host, &nodes).await?;
+    let keys: Vec<(NodeId, i32)> = keys.into_iter().collect();
+    let strange = hosts::strangers(&mut *engine.db.get().await?, host, &keys).await?;
     for container in seen {
-        if node_of(&container.labels).is_some_and(|id| strange.contains(&id)) {
+        if key(&container).is_some_and(|k| strange.contains(&k)) {
             remove(engine, driver, host, &container.id).await?;
         }
     }
     Ok(())
+}
+
+fn generation(container: &ContainerSummary) -> i32 {
+    container.labels.get(LABEL_GENERATION).and_then(|g| g.parse().ok()).unwrap_or(0)
 }
 
 async fn remove(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId, container: &str) -> Result<(), Failure> {

@@ -1,1 +1,5 @@
-//! (to be written)
+//! What end to end tests and the benchmark share: real programs, real hosts.
+
+pub mod hosts;
+pub mod http;
+pub mod programs;

@@ -7,7 +7,7 @@ use senlin_core::{
     host::{Host, HostInfo, HostState},
     ids::*,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -212,23 +212,28 @@ pub async fn cleared(conn: &mut Conn, host: NodeId, node: NodeId, generation: i3
     Ok(())
 }
 
-/// Of these nodes, whose containers were seen on `host`, those that have no
-/// business there: the node is gone, or lives elsewhere and nothing is being
-/// done to it. Ask only after having looked at the host.
+row! { StrangerRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_types::Integer } }
+
+/// Of the containers that were seen on `host`, by node and generation, those
+/// that have no business there: the node is gone, lives elsewhere, or is of an
+/// earlier generation, and nothing is being done to it. Ask only after having
+/// looked at the host.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn strangers(conn: &mut Conn, host: NodeId, seen: &[NodeId]) -> Result<Vec<NodeId>> {
-    let rows: Vec<DueRow> = Sql::new(
-        "SELECT s.id AS node_id FROM unnest(?) AS s(id) LEFT JOIN nodes n ON n.id = s.id
-        WHERE (n.id IS NULL OR n.host_id IS DISTINCT FROM ?)
+pub async fn strangers(conn: &mut Conn, host: NodeId, seen: &[(NodeId, i32)]) -> Result<Vec<(NodeId, i32)>> {
+    let list: Vec<Value> = seen.iter().map(|(id, generation)| json!({"id": id, "generation": generation})).collect();
+    let rows: Vec<StrangerRow> = Sql::new(
+        "SELECT s.id AS node_id, s.generation
+        FROM jsonb_to_recordset(?) AS s(id uuid, generation integer) LEFT JOIN nodes n ON n.id = s.id
+        WHERE (n.id IS NULL OR n.host_id IS DISTINCT FROM ? OR s.generation > n.generation)
             AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = s.id)",
     )
-    .bind(seen)
+    .bind(Value::Array(list))
     .bind(host)
     .load(conn)
     .await?;
-    Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
+    Ok(rows.into_iter().map(|r| (r.node_id.into(), r.generation)).collect())
 }
 
 row! { InstallationRow { id: Uuid = SqlUuid } }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use senlin_core::{
-    driver::{ContainerSummary, DriverError},
+    driver::{ContainerSummary, DriverError, LABEL_ACTION},
     profile_type::{Health, Job, ProfileError, Updated},
-    steps::step,
+    steps::{Interrupt, step},
 };
 
 use super::{
@@ -18,9 +18,18 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Brings the node's container from one spec to the other.
 pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Updated, ProfileError> {
-    let container =
-        current(job).await?.ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
+    let Some(container) = current(job).await? else { return finished_before(job).await };
     if needs_another(job, old, new) { replace(job, old, new, container).await } else { in_place(job, new, container).await }
+}
+
+/// A try before this one may have replaced the container and died before it
+/// could say so.
+async fn finished_before(job: &Job<'_>) -> Result<Updated, ProfileError> {
+    let made_here = |c: &ContainerSummary| c.labels.get(LABEL_ACTION) == Some(&job.action.to_string());
+    match super::ours(job).await?.into_iter().find(made_here) {
+        Some(new) => Ok(Updated::Done { generation: generation_of(&new), physical_id: new.id }),
+        None => Err(ProfileError::State("The container is gone from its host.".to_owned())),
+    }
 }
 
 /// Whether anything differs beyond name, limits and restart policy.
@@ -77,9 +86,14 @@ async fn replace(
                 .await?;
             Ok(Updated::Done { physical_id, generation })
         }
-        Err(error) if error.is_transient() || matches!(error, ProfileError::Interrupt(_)) => Err(error),
+        // A silent host is asked again; what is not ours any more is not touched.
+        Err(error) if error.is_transient() || matches!(error, ProfileError::Interrupt(Interrupt::LeaseLost)) => Err(error),
         Err(error) => {
-            clean_newer(job, generation).await?;
+            for container in super::ours(job).await? {
+                if generation_of(&container) >= generation {
+                    job.driver.remove(&container.id).await?;
+                }
+            }
             if clash {
                 job.driver.start(&container.id).await?;
             }

@@ -108,7 +108,7 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
         Story::Operation => {
             world.act(ActionKind::ClusterOperation, cluster, json!({"operation": "restart", "params": {}})).await
         }
-        Story::MemberCreate => world.node("", profile, Some(cluster)).await.1,
+        Story::MemberCreate => world.node("member", profile, Some(cluster)).await.1,
         Story::MemberDelete => world.act_on_node(ActionKind::NodeDelete, nodes[0], json!({})).await,
     };
     (cluster, action)
@@ -132,46 +132,68 @@ async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: Ac
     assert_eq!(world.db.count(nodes).await.unwrap(), i64::try_from(containers).unwrap(), "one each: {context}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_step_of_every_action_fails_and_crashes() {
-    let mut cases = 0;
-    let mut steps: BTreeSet<(String, &'static str)> = BTreeSet::new();
-    for story in STORIES {
-        let mut at = 0;
-        loop {
-            at += 1;
-            let mut reached = false;
-            for fault in [Fault::Crash, Fault::Error] {
-                let world = World::new(1).await;
-                let (cluster, action) = begin(&world, story).await;
-                let once = Once::new(at, fault);
-                let engine = world.engine(once.clone()).await;
-                engine.drain().await.unwrap();
-                let Some((kind, step, when)) = once.seen().1 else {
-                    // Past the last step: the story ran through unharmed.
-                    world.settle().await;
-                    assert_done(&world, story, cluster, action, &format!("{story:?} unharmed")).await;
-                    world.db.close().await.unwrap();
-                    continue;
-                };
-                reached = true;
-                cases += 1;
-                steps.insert((kind.as_str().to_owned(), step));
-                let context = format!("{story:?}: {fault:?} {when:?} step '{step}' of {}", kind.as_str());
+/// Puts one story to the test at every step; answers the steps it struck.
+async fn harness(story: Story) -> (usize, BTreeSet<(String, &'static str)>) {
+    let (mut cases, mut steps) = (0, BTreeSet::new());
+    for at in 1.. {
+        let mut reached = false;
+        for fault in [Fault::Crash, Fault::Error] {
+            let world = World::new(1).await;
+            let (cluster, action) = begin(&world, story).await;
+            let once = Once::new(at, fault);
+            let engine = world.engine(once.clone()).await;
+            engine.drain().await.unwrap();
+            let Some((kind, step, when)) = once.seen().1 else {
+                // Past the last step: the story ran through unharmed.
                 world.settle().await;
-                world.assert_clean(&context).await;
-                if fault == Fault::Crash {
-                    assert_done(&world, story, cluster, action, &context).await;
-                }
-                // Whatever became of it, it can all be taken away.
-                take_away(&world, &context).await;
+                assert_done(&world, story, cluster, action, &format!("{story:?} unharmed")).await;
                 world.db.close().await.unwrap();
+                continue;
+            };
+            reached = true;
+            cases += 1;
+            steps.insert((kind.as_str().to_owned(), step));
+            let context = format!("{story:?}: {fault:?} {when:?} step '{step}' of {}", kind.as_str());
+            world.settle().await;
+            world.assert_clean(&context).await;
+            if fault == Fault::Crash {
+                assert_done(&world, story, cluster, action, &context).await;
             }
-            if !reached {
-                break;
-            }
+            // Whatever became of it, it can all be taken away.
+            take_away(&world, &context).await;
+            world.db.close().await.unwrap();
+        }
+        if !reached {
+            break;
         }
     }
+    (cases, steps)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_every_action_fails_and_crashes() {
+    let mut running = tokio::task::JoinSet::new();
+    let slots = Arc::new(tokio::sync::Semaphore::new(6));
+    for story in STORIES {
+        let slots = slots.clone();
+        running.spawn(async move {
+            let _slot = slots.acquire().await.unwrap();
+            harness(story).await
+        });
+    }
+    let mut cases = 0;
+    let mut steps: BTreeSet<(String, &'static str)> = BTreeSet::new();
+    let mut failed = Vec::new();
+    while let Some(done) = running.join_next().await {
+        match done {
+            Ok((n, struck)) => {
+                cases += n;
+                steps.extend(struck);
+            }
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    assert!(failed.is_empty(), "{} stories failed; see above", failed.len());
     println!("fault harness: {cases} cases over {} steps of {} stories", steps.len(), STORIES.len());
     assert!(cases > 300, "the harness reached only {cases} cases");
     let kinds: BTreeSet<&str> = steps.iter().map(|(kind, _)| kind.as_str()).collect();

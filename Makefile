@@ -1,0 +1,33 @@
+# Every step that CI takes is a target here: local is the same as CI.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+deps: ## install what is missing, by package name
+	scripts/deps.sh
+
+run: deps ## build, start `senlin standalone` and show a demonstration
+	cargo build --release -p senlin
+	scripts/run.sh
+
+test: deps ## everything CI runs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	scripts/services.sh start
+	cargo build --workspace --bins
+	cargo test --workspace
+
+bench: deps ## measure, and write docs/performance.md
+	scripts/services.sh start
+	cargo run --release -p senlin-tests --bin bench
+
+services: deps ## start PostgreSQL and RabbitMQ for tests
+	scripts/services.sh start
+
+services-stop: ## stop them
+	scripts/services.sh stop
+
+.PHONY: help deps run test bench services services-stop

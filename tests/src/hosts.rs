@@ -1,0 +1,184 @@
+//! Real Docker hosts on one machine: daemons in network namespaces, each with
+//! an address and a socket of its own, all gone when the test is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+
+/// One daemon.
+pub struct Host {
+    name: String,
+    dir: PathBuf,
+    /// `10.99.<net>.1<i>`.
+    pub address: String,
+}
+
+/// Several daemons on a bridge of their own.
+pub struct Hosts {
+    /// The daemons.
+    pub all: Vec<Host>,
+    bridge: String,
+}
+
+fn sh(script: &str) -> anyhow::Result<String> {
+    let out = Command::new("bash").args(["-euc", script]).stdin(Stdio::null()).output()?;
+    ensure!(out.status.success(), "{script}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+impl Hosts {
+    /// Starts `n` daemons on network `10.99.<net>.0/24`. Needs root.
+    ///
+    /// # Errors
+    /// When a daemon does not come up; says what it logged.
+    pub fn start(n: usize, net: u8) -> anyhow::Result<Self> {
+        let bridge = format!("snl{net}");
+        let mut hosts = Self { all: Vec::new(), bridge: bridge.clone() };
+        for i in 1..=n {
+            let name = format!("snl{net}h{i}");
+            hosts.all.push(Host {
+                dir: PathBuf::from(format!("/tmp/senlin-hosts/{name}")),
+                address: format!("10.99.{net}.{}", 10 + i),
+                name,
+            });
+        }
+        // What a killed run has left behind.
+        hosts.sweep();
+        sh(&format!(
+            "ip link add {bridge} type bridge; ip addr add 10.99.{net}.1/24 dev {bridge}; ip link set {bridge} up;
+             iptables -C DOCKER-USER -i {bridge} -j ACCEPT 2>/dev/null || iptables -I DOCKER-USER -i {bridge} -j ACCEPT 2>/dev/null || true"
+        ))?;
+        for host in &hosts.all {
+            let (ns, dir, address) = (&host.name, host.dir.display(), &host.address);
+            sh(&format!(
+                "ip netns add {ns}; ip link add v{ns} type veth peer name eth0 netns {ns};
+                 ip link set v{ns} master {bridge}; ip link set v{ns} up;
+                 ip -n {ns} addr add {address}/24 dev eth0; ip -n {ns} link set eth0 up; ip -n {ns} link set lo up;
+                 ip -n {ns} route add default via 10.99.{net}.1; mkdir -p {dir}/run {dir}/data {dir}/exec"
+            ))?;
+            host.launch()?;
+        }
+        for host in &hosts.all {
+            host.wait()?;
+            host.import_image()?;
+        }
+        Ok(hosts)
+    }
+
+    fn sweep(&self) {
+        for host in &self.all {
+            host.kill();
+            let ns = &host.name;
+            let dir = host.dir.display();
+            let _ = sh(&format!(
+                "for p in $(ip netns pids {ns} 2>/dev/null || true); do kill -9 $p 2>/dev/null || true; done; sleep 0.2;
+                 ip link del v{ns} 2>/dev/null || true; ip netns del {ns} 2>/dev/null || true;
+                 for m in $(grep -o ' {dir}[^ ]*' /proc/mounts | sort -r); do umount -l $m || true; done; rm -rf {dir}"
+            ));
+        }
+        let _ = sh(&format!("ip link del {} 2>/dev/null || true", self.bridge));
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for host in &self.all {
+            let _ = host.docker("ps -aq | xargs -r docker -H $DOCKER_HOST rm -f");
+        }
+        self.sweep();
+    }
+}
+
+impl Host {
+    /// The socket, as an endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}/docker.sock", self.dir.display())
+    }
+
+    /// Starts the daemon again after [`Self::kill`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(&self) -> anyhow::Result<()> {
+        let dir = self.dir.display();
+        let inner = format!(
+            "mount --bind {dir}/run /run; rm -f {dir}/pid; exec dockerd --data-root {dir}/data --exec-root {dir}/exec \
+             -p {dir}/pid -H unix://{dir}/docker.sock -H tcp://{}:2375 --tls=false --live-restore",
+            self.address
+        );
+        let log = fs::File::options().create(true).append(true).open(self.dir.join("log"))?;
+        Command::new("setsid")
+            .args([&format!("nsenter"), &format!("--net=/run/netns/{}", self.name), "unshare", "-m", "sh", "-c", &inner])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("start dockerd")?;
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not within 30 s.
+    pub fn wait(&self) -> anyhow::Result<()> {
+        for _ in 0..150 {
+            if self.docker("version").is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        anyhow::bail!("dockerd on {} does not answer: {tail:?}", self.name)
+    }
+
+    /// Kills the daemon by its own pid; containers go on (live restore).
+    pub fn kill(&self) {
+        self.signal("-9");
+    }
+
+    /// Freezes or thaws the daemon: `-STOP`, `-CONT`.
+    pub fn signal(&self, signal: &str) {
+        if let Ok(pid) = fs::read_to_string(self.dir.join("pid")) {
+            let _ = Command::new("kill").args([signal, pid.trim()]).stderr(Stdio::null()).status();
+        }
+    }
+
+    /// Runs `docker <line>` against it.
+    ///
+    /// # Errors
+    /// What docker said.
+    pub fn docker(&self, line: &str) -> anyhow::Result<String> {
+        sh(&format!("export DOCKER_HOST={}; timeout 60 docker {line}", self.endpoint()))
+    }
+
+    /// Ids of every container with a label, whatever its state.
+    ///
+    /// # Errors
+    /// What docker said.
+    pub fn labelled(&self, label: &str) -> anyhow::Result<Vec<String>> {
+        let out = self.docker(&format!("ps -aq --no-trunc --filter label={label}"))?;
+        Ok(out.lines().map(str::to_owned).collect())
+    }
+
+    fn import_image(&self) -> anyhow::Result<()> {
+        let tar = Path::new("/tmp/senlin-hosts/busybox.tar");
+        if !tar.exists() {
+            sh(&format!(
+                "d=$(mktemp -d); mkdir -p $d/bin $d/tmp $d/etc; cp $(command -v busybox) $d/bin/busybox;
+                 for a in $($d/bin/busybox --list | grep -v '^busybox$'); do ln -s busybox $d/bin/$a; done;
+                 tar -C $d -cf {0}.new .; mv {0}.new {0}; rm -rf $d",
+                tar.display()
+            ))?;
+        }
+        self.docker(&format!("import --change 'CMD [\"sh\"]' --change 'ENV PATH=/bin' {} senlin/busybox:latest", tar.display()))?;
+        Ok(())
+    }
+}

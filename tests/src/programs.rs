@@ -1,0 +1,208 @@
+//! The real programs, started as an operator would.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context;
+use senlin_testkit::{TestDb, amqp_url, until, workspace};
+
+use crate::http::Client;
+
+/// The token of the tests' user, an admin of project `demo`.
+pub const TOKEN: &str = "test-token";
+
+/// A program that runs.
+pub struct Program {
+    child: Child,
+    /// Where its log is.
+    pub log: PathBuf,
+}
+
+impl Program {
+    /// Starts `name` with a settings file.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn start(name: &str, settings: &Path, tag: &str) -> anyhow::Result<Self> {
+        let release = std::env::var_os("SENLIN_BIN_DIR").map(PathBuf::from);
+        let dir = release.unwrap_or_else(|| workspace().join("target/debug"));
+        let log = settings.with_file_name(format!("{tag}.log"));
+        let out = fs::File::options().create(true).append(true).open(&log)?;
+        let child = Command::new(dir.join(name))
+            .arg(settings)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("start {name}: run 'cargo build --workspace --bins' first"))?;
+        Ok(Self { child, log })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and its exit status.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn terminate(&mut self) -> anyhow::Result<bool> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        Ok(self.child.wait()?.success())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A whole control plane: database, broker, one API, engines.
+pub struct Plane {
+    /// The database.
+    pub db: TestDb,
+    /// The API.
+    pub api: Program,
+    /// The engines.
+    pub engines: Vec<Program>,
+    /// A client of the API.
+    pub client: Client,
+    dir: PathBuf,
+    settings: String,
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn private(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
+}
+
+impl Plane {
+    /// Starts everything; `extra` are more lines of settings.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start(engines: usize, extra: &str) -> anyhow::Result<Self> {
+        let db = TestDb::new().await?;
+        Self::on(db, engines, extra).await
+    }
+
+    /// The same on a database that is there already.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn on(db: TestDb, engines: usize, extra: &str) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
+        fs::create_dir_all(&dir)?;
+        private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
+        let hash = sha256(TOKEN)?;
+        let tokens = format!(
+            "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"tester\"\nproject = \"demo\"\nroles = [\"admin\", \"member\"]\n"
+        );
+        private(&dir.join("tokens.toml"), &tokens)?;
+        let port = free_port()?;
+        let settings = format!(
+            "[database]\nurl = \"{}\"\npool_size = 24\n[bus]\nurl = \"{}\"\nprefix = \"t{port}\"\n\
+             [secrets]\nkey_file = \"{dir}/key\"\n",
+            db.url(),
+            amqp_url()?.expose(),
+            dir = dir.display(),
+        );
+        let api_file = dir.join("api.toml");
+        private(
+            &api_file,
+            &format!("{settings}[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{extra}", dir.display()),
+        )?;
+        let api = Program::start("senlin-api", &api_file, "api")?;
+        let base = format!("http://127.0.0.1:{port}");
+        let client = Client::new(&base, TOKEN);
+        let settings = format!("{settings}{extra}");
+        let mut plane = Self { db, api, engines: Vec::new(), client, dir, settings };
+        for _ in 0..engines {
+            plane.add_engine()?;
+        }
+        until("the API to be ready", Duration::from_secs(20), || async {
+            let (status, _) = plane.client.call(hyper::Method::GET, "/readyz", None).await?;
+            anyhow::ensure!(status == 200, "readyz answers {status}");
+            Ok(())
+        })
+        .await?;
+        Ok(plane)
+    }
+
+    /// Starts one engine more.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn add_engine(&mut self) -> anyhow::Result<()> {
+        let tag = format!("engine{}", self.engines.len());
+        let file = self.dir.join(format!("{tag}.toml"));
+        let text = format!(
+            "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n[ops]\nlisten = \"127.0.0.1:{}\"\n",
+            self.settings,
+            free_port()?
+        );
+        private(&file, &text)?;
+        self.engines.push(Program::start("senlin-engine", &file, &tag)?);
+        Ok(())
+    }
+
+    /// What every program logged.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        files
+            .filter(|f| f.path().extension().is_some_and(|e| e == "log"))
+            .filter_map(|f| fs::read_to_string(f.path()).ok())
+            .collect()
+    }
+
+    /// A cluster `hosts` of these endpoints, ACTIVE.
+    ///
+    /// # Errors
+    /// When the hosts do not come up.
+    pub async fn hosts(&self, endpoints: &[String]) -> anyhow::Result<String> {
+        let list: Vec<_> = endpoints.iter().map(|url| serde_json::json!({"url": url})).collect();
+        let properties = serde_json::json!({"endpoints": list});
+        let profile = self.client.profile("hosts", "host.dockerinc.engine", "1.0", properties).await?;
+        let size = i64::try_from(endpoints.len())?;
+        let id = self.client.cluster("hosts", &profile, size).await?;
+        self.client.active(&id, endpoints.len(), Duration::from_secs(60)).await?;
+        Ok(id)
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        for engine in &mut self.engines {
+            engine.kill();
+        }
+        self.api.kill();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn sha256(text: &str) -> anyhow::Result<String> {
+    let script = format!("printf %s '{text}' | sha256sum");
+    let out = Command::new("sh").args(["-c", &script]).output()?;
+    let line = String::from_utf8(out.stdout)?;
+    line.split_whitespace().next().map(str::to_owned).context("sha256sum said nothing")
+}
