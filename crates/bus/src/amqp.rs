@@ -85,8 +85,18 @@ struct Line {
     _connection: Connection,
 }
 
-/// Connects and declares both queues, so that either side may come first.
+/// A broker that takes a connection while it starts up may never answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects and declares the queue of hints, so that either side may come first.
 async fn open(settings: &AmqpSettings, role: &str) -> lapin::Result<Line> {
+    match tokio::time::timeout(PATIENCE, try_open(settings, role)).await {
+        Ok(line) => line,
+        Err(_) => Err(lapin::ErrorKind::IOError(Arc::new(std::io::ErrorKind::TimedOut.into())).into()),
+    }
+}
+
+async fn try_open(settings: &AmqpSettings, role: &str) -> lapin::Result<Line> {
     let name = format!("{}-{role}", settings.prefix);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connection = Connection::connect(settings.url.expose(), properties).await?;
