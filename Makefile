@@ -22,7 +22,8 @@ test: deps ## everything CI runs
 
 bench: deps ## measure, and write docs/performance.md
 	scripts/services.sh start
-	cargo run --release -p senlin-tests --bin bench
+	cargo build --release --workspace --bins
+	target/release/bench
 
 services: deps ## start PostgreSQL and RabbitMQ for tests
 	scripts/services.sh start

@@ -33,6 +33,21 @@ start_postgres() {
     fi
 }
 
+# For the benchmark: fsync on, statements counted.
+start_durable() {
+    local home=$work/pg-durable
+    if [ ! -e "$home/data/PG_VERSION" ]; then
+        mkdir -p "$home"
+        [ "$(id -u)" != 0 ] || chown postgres "$home"
+        as_pg "$pg_bin/initdb" -D "$home/data" -U senlin -A trust -E UTF8 >/dev/null
+    fi
+    if ! as_pg "$pg_bin/pg_ctl" -D "$home/data" status >/dev/null 2>&1; then
+        echo "Starting PostgreSQL with fsync on port $((pg_port + 1))"
+        as_pg "$pg_bin/pg_ctl" -D "$home/data" -l "$home/log" -w -t 60 -o "-p $((pg_port + 1)) -k $home \
+            -c listen_addresses=127.0.0.1 -c shared_preload_libraries=pg_stat_statements" start >/dev/null
+    fi
+}
+
 start_rabbit() {
     rabbit_env
     mkdir -p "$HOME" "$RABBITMQ_LOG_BASE"
@@ -57,7 +72,11 @@ start)
     start_postgres 9>&-
     start_rabbit 9>&-
     ;;
+start-durable)
+    start_durable
+    ;;
 stop)
+    as_pg "$pg_bin/pg_ctl" -D "$work/pg-durable/data" -m fast stop >/dev/null 2>&1 || true
     as_pg "$pg_bin/pg_ctl" -D "$work/pg/data" -m immediate stop >/dev/null 2>&1 || true
     rabbit_env
     "$rabbit_bin/rabbitmqctl" -n "$RABBITMQ_NODENAME" stop >/dev/null 2>&1 || true
@@ -70,10 +89,11 @@ start-rabbit)
     ;;
 env)
     echo "SENLIN_TEST_PG_URL=postgres://senlin@127.0.0.1:$pg_port/postgres"
+    echo "SENLIN_BENCH_PG_URL=postgres://senlin@127.0.0.1:$((pg_port + 1))/postgres"
     echo "SENLIN_TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$mq_port/%2f"
     ;;
 *)
-    echo "usage: services.sh start | stop | env | kill-rabbit | start-rabbit" >&2
+    echo "usage: services.sh start | stop | env | start-durable | kill-rabbit | start-rabbit" >&2
     exit 2
     ;;
 esac

@@ -72,7 +72,7 @@ impl Hosts {
 
     fn sweep(&self) {
         for host in &self.all {
-            host.kill();
+            host.signal("-9");
             let ns = &host.name;
             let dir = host.dir.display();
             let _ = sh(&format!(
@@ -101,20 +101,20 @@ impl Host {
         format!("unix://{}/docker.sock", self.dir.display())
     }
 
-    /// Starts the daemon again after [`Self::kill`].
+    /// Starts the daemon, also again after [`Self::stop`].
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn launch(&self) -> anyhow::Result<()> {
         let dir = self.dir.display();
         let inner = format!(
-            "mount --bind {dir}/run /run; rm -f {dir}/pid; exec dockerd --data-root {dir}/data --exec-root {dir}/exec \
+            "mount --bind {dir}/run /run; rm -f {dir}/pid {dir}/exec/containerd/*.pid {dir}/exec/containerd/*.sock*; exec dockerd --data-root {dir}/data --exec-root {dir}/exec \
              -p {dir}/pid -H unix://{dir}/docker.sock -H tcp://{}:2375 --tls=false --live-restore",
             self.address
         );
         let log = fs::File::options().create(true).append(true).open(self.dir.join("log"))?;
         Command::new("setsid")
-            .args([&format!("nsenter"), &format!("--net=/run/netns/{}", self.name), "unshare", "-m", "sh", "-c", &inner])
+            .args(["nsenter", &format!("--net=/run/netns/{}", self.name), "unshare", "-m", "sh", "-c", &inner])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -139,8 +139,15 @@ impl Host {
         anyhow::bail!("dockerd on {} does not answer: {tail:?}", self.name)
     }
 
-    /// Kills the daemon by its own pid; containers go on (live restore).
-    pub fn kill(&self) {
+    /// Stops the daemon by its own pid; containers go on (live restore).
+    pub fn stop(&self) {
+        self.signal("-TERM");
+        for _ in 0..100 {
+            if !self.dir.join("pid").exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         self.signal("-9");
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use senlin_testkit::{TestDb, amqp_url, until, workspace};
+use senlin_testkit::{TestDb, amqp_url, until};
 
 use crate::http::Client;
 
@@ -30,8 +30,12 @@ impl Program {
     /// # Errors
     /// When it was not built.
     pub fn start(name: &str, settings: &Path, tag: &str) -> anyhow::Result<Self> {
-        let release = std::env::var_os("SENLIN_BIN_DIR").map(PathBuf::from);
-        let dir = release.unwrap_or_else(|| workspace().join("target/debug"));
+        // The programs beside this one: debug for tests, release for the benchmark.
+        let mut dir = std::env::current_exe()?;
+        dir.pop();
+        if dir.ends_with("deps") {
+            dir.pop();
+        }
         let log = settings.with_file_name(format!("{tag}.log"));
         let out = fs::File::options().create(true).append(true).open(&log)?;
         let child = Command::new(dir.join(name))
@@ -102,6 +106,17 @@ impl Plane {
     /// When a part does not come up.
     pub async fn start(engines: usize, extra: &str) -> anyhow::Result<Self> {
         let db = TestDb::new().await?;
+        Self::on(db, engines, extra).await
+    }
+
+    /// The same on a server with fsync on, its statements counted.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn durable(engines: usize, extra: &str) -> anyhow::Result<Self> {
+        senlin_testkit::services("start-durable")?;
+        let db = TestDb::durable().await?;
+        db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
         Self::on(db, engines, extra).await
     }
 

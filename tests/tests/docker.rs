@@ -172,7 +172,7 @@ async fn daemon_restarted(hosts: &Hosts, endpoints: &[String]) {
     let profile = plane.client.profile("web", "container.dockerinc.docker", "1.1", container(json!({}))).await.unwrap();
     let cluster = plane.client.cluster("web", &profile, 20).await.unwrap();
     in_the_middle(hosts).await;
-    hosts.all[1].kill();
+    hosts.all[1].stop();
     hosts.all[1].launch().unwrap();
     hosts.all[1].wait().unwrap();
     all_there(&plane, hosts, &cluster).await;

@@ -75,6 +75,20 @@ impl TestDb {
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
         let admin_url = variable("SENLIN_TEST_PG_URL")?;
         let template = TEMPLATE.get_or_try_init(|| template(admin_url.clone())).await?;
+        Self::copy(admin_url, template).await
+    }
+
+    /// The same on the server with fsync on (`services.sh start-durable`).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn durable() -> anyhow::Result<Self> {
+        let admin_url = variable("SENLIN_BENCH_PG_URL")?;
+        let template = template(admin_url.clone()).await?;
+        Self::copy(admin_url, &template).await
+    }
+
+    async fn copy(admin_url: String, template: &str) -> anyhow::Result<Self> {
         let name = format!("senlin_test_{}", uuid::Uuid::new_v4().simple());
         admin(&admin_url)
             .await?
