@@ -35,7 +35,10 @@ impl Connector {
     /// A connector that allows what the settings do.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, known: Mutex::default() }
+        Self {
+            settings,
+            known: Mutex::default(),
+        }
     }
 }
 
@@ -45,7 +48,11 @@ fn fingerprint(endpoint: &Endpoint) -> u64 {
     if let Some(tls) = &endpoint.tls {
         (&tls.ca, &tls.cert, tls.key.expose()).hash(&mut hasher);
     }
-    endpoint.ssh_key.as_ref().map(|k| k.expose().to_owned()).hash(&mut hasher);
+    endpoint
+        .ssh_key
+        .as_ref()
+        .map(|k| k.expose().to_owned())
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -56,7 +63,9 @@ impl HostConnector for Connector {
         let print = fingerprint(endpoint);
         let known = |map: &Mutex<HashMap<String, Known>>| {
             let map = map.lock().unwrap_or_else(PoisonError::into_inner);
-            map.get(&endpoint.url).filter(|k| k.print == print).map(|k| k.driver.clone())
+            map.get(&endpoint.url)
+                .filter(|k| k.print == print)
+                .map(|k| k.driver.clone())
         };
         if let Some(driver) = known(&self.known) {
             return Ok(driver);
@@ -67,13 +76,22 @@ impl HostConnector for Connector {
             Arc::new(DockerHost::connect(endpoint).await?)
         };
         let mut map = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(endpoint.url.clone(), Known { print, driver: driver.clone() });
+        map.insert(
+            endpoint.url.clone(),
+            Known {
+                print,
+                driver: driver.clone(),
+            },
+        );
         Ok(driver)
     }
 
     fn accept(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
         let refuse = |reason: &str| {
-            Err(DriverError::Endpoint { endpoint: endpoint.url.clone(), reason: reason.to_owned() })
+            Err(DriverError::Endpoint {
+                endpoint: endpoint.url.clone(),
+                reason: reason.to_owned(),
+            })
         };
         match endpoint.url.split_once("://").map(|(scheme, _)| scheme) {
             Some("unix" | "ssh") => Ok(()),

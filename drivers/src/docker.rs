@@ -48,7 +48,11 @@ impl DockerHost {
     /// When it cannot be reached, or is older than API 1.41.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, DriverError> {
         let (docker, keys) = connect::connect(endpoint).await?;
-        Ok(Self { endpoint: endpoint.url.clone(), docker, _keys: keys })
+        Ok(Self {
+            endpoint: endpoint.url.clone(),
+            docker,
+            _keys: keys,
+        })
     }
 
     /// Runs a call within its time, its error in our words.
@@ -61,7 +65,11 @@ impl DockerHost {
         match tokio::time::timeout(Duration::from_secs(seconds), call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(error::translate(&self.endpoint, verb, seconds, &error)),
-            Err(_) => Err(DriverError::TimedOut { endpoint: self.endpoint.clone(), verb, seconds }),
+            Err(_) => Err(DriverError::TimedOut {
+                endpoint: self.endpoint.clone(),
+                verb,
+                seconds,
+            }),
         }
     }
 }
@@ -118,7 +126,9 @@ impl ContainerDriver for DockerHost {
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let filters = std::collections::HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let list = self.call("list containers", LOOK, self.docker.list_containers(Some(options))).await?;
+        let list = self
+            .call("list containers", LOOK, self.docker.list_containers(Some(options)))
+            .await?;
         Ok(list.into_iter().filter_map(inspect::summary).collect())
     }
 
@@ -146,19 +156,33 @@ impl ContainerDriver for DockerHost {
         let pulled = self.call("pull", PULL, stream.try_for_each(|_| async { Ok(()) })).await;
         pulled.map_err(|error| match error {
             error if error.is_transient() => error,
-            other => DriverError::Pull { image: image.to_owned(), reason: other.to_string() },
+            other => DriverError::Pull {
+                image: image.to_owned(),
+                reason: other.to_string(),
+            },
         })
     }
 
     async fn create(&self, config: &ContainerConfig) -> Result<String, DriverError> {
         let options = CreateContainerOptionsBuilder::new().name(&config.name).build();
         let body = config::body(config);
-        let made = self.call("create container", CHANGE, self.docker.create_container(Some(options), body)).await?;
+        let made = self
+            .call(
+                "create container",
+                CHANGE,
+                self.docker.create_container(Some(options), body),
+            )
+            .await?;
         Ok(made.id)
     }
 
     async fn start(&self, id: &str) -> Result<(), DriverError> {
-        self.call("start container", CHANGE, self.docker.start_container(id, None::<StartContainerOptions>)).await
+        self.call(
+            "start container",
+            CHANGE,
+            self.docker.start_container(id, None::<StartContainerOptions>),
+        )
+        .await
     }
 
     async fn stop(&self, id: &str, grace: Option<i64>) -> Result<(), DriverError> {
@@ -167,7 +191,12 @@ impl ContainerDriver for DockerHost {
             options = options.t(as_i32(grace));
         }
         let seconds = CHANGE + grace_seconds(grace);
-        self.call("stop container", seconds, self.docker.stop_container(id, Some(options.build()))).await
+        self.call(
+            "stop container",
+            seconds,
+            self.docker.stop_container(id, Some(options.build())),
+        )
+        .await
     }
 
     async fn restart(&self, id: &str, grace: Option<i64>) -> Result<(), DriverError> {
@@ -176,27 +205,46 @@ impl ContainerDriver for DockerHost {
             options = options.t(as_i32(grace));
         }
         let seconds = CHANGE + grace_seconds(grace);
-        self.call("restart container", seconds, self.docker.restart_container(id, Some(options.build()))).await
+        self.call(
+            "restart container",
+            seconds,
+            self.docker.restart_container(id, Some(options.build())),
+        )
+        .await
     }
 
     async fn kill(&self, id: &str, signal: Option<&str>) -> Result<(), DriverError> {
-        let options = KillContainerOptionsBuilder::new().signal(signal.unwrap_or("SIGKILL")).build();
-        self.call("kill container", LOOK, self.docker.kill_container(id, Some(options))).await
+        let options = KillContainerOptionsBuilder::new()
+            .signal(signal.unwrap_or("SIGKILL"))
+            .build();
+        self.call("kill container", LOOK, self.docker.kill_container(id, Some(options)))
+            .await
     }
 
     async fn pause(&self, id: &str) -> Result<(), DriverError> {
-        let paused = self.call("pause container", LOOK, self.docker.pause_container(id)).await;
-        already(paused, |e| matches!(e, DriverError::Conflict(t) if t.contains("already paused")))
+        let paused = self
+            .call("pause container", LOOK, self.docker.pause_container(id))
+            .await;
+        already(
+            paused,
+            |e| matches!(e, DriverError::Conflict(t) if t.contains("already paused")),
+        )
     }
 
     async fn unpause(&self, id: &str) -> Result<(), DriverError> {
-        let thawed = self.call("unpause container", LOOK, self.docker.unpause_container(id)).await;
-        already(thawed, |e| matches!(e, DriverError::Conflict(t) | DriverError::Failed(t) if t.contains("is not paused")))
+        let thawed = self
+            .call("unpause container", LOOK, self.docker.unpause_container(id))
+            .await;
+        already(
+            thawed,
+            |e| matches!(e, DriverError::Conflict(t) | DriverError::Failed(t) if t.contains("is not paused")),
+        )
     }
 
     async fn rename(&self, id: &str, name: &str) -> Result<(), DriverError> {
         let options = RenameContainerOptionsBuilder::new().name(name).build();
-        self.call("rename container", LOOK, self.docker.rename_container(id, options)).await
+        self.call("rename container", LOOK, self.docker.rename_container(id, options))
+            .await
     }
 
     async fn update(
@@ -213,20 +261,31 @@ impl ContainerDriver for DockerHost {
             restart_policy: restart.map(config::restart).or(None::<DockerRestart>),
             ..ContainerUpdateBody::default()
         };
-        self.call("update container", LOOK, self.docker.update_container(id, body)).await.map(|_| ())
+        self.call("update container", LOOK, self.docker.update_container(id, body))
+            .await
+            .map(|_| ())
     }
 
     async fn remove(&self, id: &str) -> Result<(), DriverError> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        let removed = self.call("remove container", CHANGE, self.docker.remove_container(id, Some(options))).await;
+        let removed = self
+            .call(
+                "remove container",
+                CHANGE,
+                self.docker.remove_container(id, Some(options)),
+            )
+            .await;
         already(removed, |e| {
             e.is_not_found() || matches!(e, DriverError::Conflict(t) if t.contains("already in progress"))
         })
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerState, DriverError> {
-        let shown =
-            self.call("inspect container", LOOK, self.docker.inspect_container(id, None::<InspectContainerOptions>));
+        let shown = self.call(
+            "inspect container",
+            LOOK,
+            self.docker.inspect_container(id, None::<InspectContainerOptions>),
+        );
         Ok(inspect::state(shown.await?))
     }
 }

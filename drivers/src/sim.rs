@@ -69,7 +69,13 @@ impl Sim {
     #[must_use]
     pub fn host(name: &str) -> Self {
         let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.entry(name.to_owned()).or_insert_with(|| Self { name: name.to_owned(), world: Arc::default() }).clone()
+        hosts
+            .entry(name.to_owned())
+            .or_insert_with(|| Self {
+                name: name.to_owned(),
+                world: Arc::default(),
+            })
+            .clone()
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -155,7 +161,11 @@ impl SimHost {
     /// When a knob is unknown or has no usable value.
     pub fn open(url: &str) -> Result<Self, DriverError> {
         let (name, knobs) = Knobs::parse(url)?;
-        Ok(Self { url: url.to_owned(), sim: Sim::host(&name), knobs })
+        Ok(Self {
+            url: url.to_owned(),
+            sim: Sim::host(&name),
+            knobs,
+        })
     }
 
     /// Latency, outages and failures, before anything happens.
@@ -163,7 +173,11 @@ impl SimHost {
         let (down, hang) = {
             let mut world = self.sim.world();
             if world.log_calls {
-                world.calls.push(Call { verb, subject: subject.to_owned(), at: Instant::now() });
+                world.calls.push(Call {
+                    verb,
+                    subject: subject.to_owned(),
+                    at: Instant::now(),
+                });
             }
             world.count += 1;
             let count = world.count;
@@ -207,13 +221,20 @@ impl World {
     /// Counts who lives at once, for the checker.
     fn count_alive(&mut self, of: &ContainerConfig) {
         let key = |c: &ContainerConfig| {
-            Some(format!("{}/{}", c.labels.get(LABEL_NODE)?, c.labels.get(LABEL_GENERATION)?))
+            Some(format!(
+                "{}/{}",
+                c.labels.get(LABEL_NODE)?,
+                c.labels.get(LABEL_GENERATION)?
+            ))
         };
         let Some(own) = key(of) else { return };
         if !self.log_calls {
             return;
         }
-        let alive = self.containers.values().filter(|c| c.status == "running" && key(&c.config).as_ref() == Some(&own));
+        let alive = self
+            .containers
+            .values()
+            .filter(|c| c.status == "running" && key(&c.config).as_ref() == Some(&own));
         let alive = alive.count();
         let most = self.most_alive.entry(own).or_default();
         *most = (*most).max(alive);
@@ -247,7 +268,11 @@ impl ContainerDriver for SimHost {
     async fn find(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>, DriverError> {
         self.enter("find", "").await?;
         let world = self.sim.world();
-        let has = |c: &&Simulated| labels.iter().all(|(k, v)| c.config.labels.get(*k).is_some_and(|have| have == v));
+        let has = |c: &&Simulated| {
+            labels
+                .iter()
+                .all(|(k, v)| c.config.labels.get(*k).is_some_and(|have| have == v))
+        };
         // A node's containers carry its id at the end of their key: none is scanned twice.
         Ok(world.containers.values().filter(has).map(summary).collect())
     }
@@ -259,7 +284,10 @@ impl ContainerDriver for SimHost {
 
     async fn pull(&self, image: &str, auth: Option<&RegistryAuth>) -> Result<(), DriverError> {
         self.enter("pull", image).await?;
-        let refuse = |reason: &str| DriverError::Pull { image: image.to_owned(), reason: reason.to_owned() };
+        let refuse = |reason: &str| DriverError::Pull {
+            image: image.to_owned(),
+            reason: reason.to_owned(),
+        };
         if image.contains("missing") {
             return Err(refuse("manifest unknown"));
         }
@@ -281,12 +309,21 @@ impl ContainerDriver for SimHost {
                 config.name
             )));
         }
-        let id = format!("{:0>64}", format!("{:x}", world.count) + &format!("{:016x}", hash(&config.name)));
+        let id = format!(
+            "{:0>64}",
+            format!("{:x}", world.count) + &format!("{:016x}", hash(&config.name))
+        );
         let born = world.count;
         world.by_name.insert(config.name.clone(), id.clone());
         world.containers.insert(
             id.clone(),
-            Simulated { id: id.clone(), config: config.clone(), status: "created", exit_code: 0, born },
+            Simulated {
+                id: id.clone(),
+                config: config.clone(),
+                status: "created",
+                exit_code: 0,
+                born,
+            },
         );
         Ok(id)
     }
@@ -300,7 +337,10 @@ impl ContainerDriver for SimHost {
             world.containers.values().any(|c| {
                 c.id != own
                     && matches!(c.status, "running" | "paused")
-                    && c.config.ports.iter().any(|q| q.host == p.host && q.protocol == p.protocol)
+                    && c.config
+                        .ports
+                        .iter()
+                        .any(|q| q.host == p.host && q.protocol == p.protocol)
             })
         });
         if let Some(port) = taken {
@@ -310,8 +350,15 @@ impl ContainerDriver for SimHost {
             )));
         }
         let container = world.get(id)?;
-        if container.config.command.as_deref().is_some_and(|c| c.first().is_some_and(|w| w == "/nonexistent")) {
-            return Err(DriverError::Refused("start container: exec: \"/nonexistent\": no such file".to_owned()));
+        if container
+            .config
+            .command
+            .as_deref()
+            .is_some_and(|c| c.first().is_some_and(|w| w == "/nonexistent"))
+        {
+            return Err(DriverError::Refused(
+                "start container: exec: \"/nonexistent\": no such file".to_owned(),
+            ));
         }
         if container.status == "paused" {
             return Err(DriverError::Conflict("cannot start a paused container".to_owned()));
@@ -343,7 +390,9 @@ impl ContainerDriver for SimHost {
         let mut world = self.sim.world();
         let container = world.get(id)?;
         if container.status != "running" {
-            return Err(DriverError::Conflict(format!("kill container: Container {id} is not running")));
+            return Err(DriverError::Conflict(format!(
+                "kill container: Container {id} is not running"
+            )));
         }
         container.status = "exited";
         container.exit_code = 137;
@@ -356,7 +405,11 @@ impl ContainerDriver for SimHost {
         let container = world.get(id)?;
         match container.status {
             "running" | "paused" => container.status = "paused",
-            _ => return Err(DriverError::Conflict(format!("pause container: Container {id} is not running"))),
+            _ => {
+                return Err(DriverError::Conflict(format!(
+                    "pause container: Container {id} is not running"
+                )));
+            }
         }
         Ok(())
     }
@@ -375,7 +428,9 @@ impl ContainerDriver for SimHost {
         self.enter("rename", id).await?;
         let mut world = self.sim.world();
         if world.by_name.contains_key(name) {
-            return Err(DriverError::Conflict(format!("rename container: the name {name} is already in use")));
+            return Err(DriverError::Conflict(format!(
+                "rename container: the name {name} is already in use"
+            )));
         }
         let (id, old) = {
             let container = world.get(id)?;
@@ -424,7 +479,12 @@ impl ContainerDriver for SimHost {
             status: c.status.to_owned(),
             exit_code: matches!(c.status, "exited").then_some(c.exit_code),
             health: c.config.health.as_ref().map(|h| {
-                if h.test.iter().any(|t| t.contains("false")) { "unhealthy" } else { "healthy" }.to_owned()
+                if h.test.iter().any(|t| t.contains("false")) {
+                    "unhealthy"
+                } else {
+                    "healthy"
+                }
+                .to_owned()
             }),
             error: None,
             labels: c.config.labels.clone(),

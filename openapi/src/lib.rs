@@ -129,7 +129,10 @@ pub fn action(a: &Action, version: Microversion) -> Value {
     if version >= Microversion(1, 14)
         && let Value::Object(map) = &mut out
     {
-        map.insert("cluster_id".to_owned(), json!(a.cluster_id.map(|c| c.to_string()).unwrap_or_default()));
+        map.insert(
+            "cluster_id".to_owned(),
+            json!(a.cluster_id.map(|c| c.to_string()).unwrap_or_default()),
+        );
     }
     out
 }

@@ -51,12 +51,7 @@ impl Refusal {
 ///
 /// # Errors
 /// The refusal, with the count of hosts that failed each test.
-pub fn place(
-    hosts: &[HostSnapshot],
-    needs: &Requirements,
-    strategy: Strategy,
-    seed: u64,
-) -> Result<NodeId, Refusal> {
+pub fn place(hosts: &[HostSnapshot], needs: &Requirements, strategy: Strategy, seed: u64) -> Result<NodeId, Refusal> {
     let mut counts = BTreeMap::new();
     let mut best: Option<(score::Score, NodeId)> = None;
     for host in hosts {
@@ -138,7 +133,10 @@ mod tests {
         let mut hosts: Vec<_> = (0..4).map(host).collect();
         hosts.iter_mut().take(3).for_each(|h| h.memory_used = h.memory);
         hosts[3].state = HostState::Unknown;
-        let needs = Requirements { memory: 1, ..Requirements::default() };
+        let needs = Requirements {
+            memory: 1,
+            ..Requirements::default()
+        };
         let refusal = place(&hosts, &needs, Strategy::Spread, 0).unwrap_err();
         assert_eq!(refusal.to_string(), "3 hosts: not enough memory; 1 host: unreachable");
         assert_eq!(
@@ -175,16 +173,28 @@ mod tests {
                 h.containers = i64::try_from(chance.next() % 5).unwrap();
                 h.siblings = i64::try_from(chance.next() % 3).unwrap();
                 h.memory = 1000 + i64::try_from(chance.next() % 3000).unwrap();
-                if chance.next() % 7 == 0 {
+                if chance.next().is_multiple_of(7) {
                     h.state = HostState::Unknown;
                 }
             }
-            let strategy = if round % 2 == 0 { Strategy::Spread } else { Strategy::Random };
+            let strategy = if round % 2 == 0 {
+                Strategy::Spread
+            } else {
+                Strategy::Random
+            };
             let mut planner = Planner::new(hosts.clone(), strategy, round);
-            let ports = if round % 3 == 0 { vec![(8080, "tcp".to_owned())] } else { Vec::new() };
+            let ports = if round % 3 == 0 {
+                vec![(8080, "tcp".to_owned())]
+            } else {
+                Vec::new()
+            };
             for turn in 0..60 {
                 let memory = i64::try_from(chance.next() % 400).unwrap();
-                let needs = Requirements { memory, ports: ports.clone(), ..Requirements::default() };
+                let needs = Requirements {
+                    memory,
+                    ports: ports.clone(),
+                    ..Requirements::default()
+                };
                 let expected = place(&hosts, &needs, strategy, planner.seed());
                 let got = planner.place(&needs);
                 assert_eq!(got, expected, "round {round} turn {turn}");

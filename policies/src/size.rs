@@ -78,11 +78,18 @@ pub fn desired(current: i32, kind: Adjustment, number: f64, min_step: Option<i32
         Adjustment::Change => current.saturating_add(whole(number)),
         Adjustment::Percentage => {
             let delta = number * f64::from(current) / 100.0;
-            let rounded =
-                if delta.abs() < 1.0 { whole(delta.abs().ceil().copysign(delta)) } else { whole(delta.trunc()) };
+            let rounded = if delta.abs() < 1.0 {
+                whole(delta.abs().ceil().copysign(delta))
+            } else {
+                whole(delta.trunc())
+            };
             let change = match min_step {
                 Some(step) if step > rounded.saturating_abs() => {
-                    if number < 0.0 { step.saturating_neg() } else { step }
+                    if number < 0.0 {
+                        step.saturating_neg()
+                    } else {
+                        step
+                    }
                 }
                 _ => rounded,
             };
@@ -124,16 +131,26 @@ pub fn check(
             ));
         }
         if let Some(min) = min.filter(|m| d < *m) {
-            return refuse(format!("The target capacity ({d}) is less than the specified min_size ({min})."));
+            return refuse(format!(
+                "The target capacity ({d}) is less than the specified min_size ({min})."
+            ));
         }
         if min.is_none() && strict && d < now.min {
-            return refuse(format!("The target capacity ({d}) is less than the cluster's min_size ({}).", now.min));
+            return refuse(format!(
+                "The target capacity ({d}) is less than the cluster's min_size ({}).",
+                now.min
+            ));
         }
         if let Some(max) = max.filter(|m| *m >= 0 && d > *m) {
-            return refuse(format!("The target capacity ({d}) is greater than the specified max_size ({max})."));
+            return refuse(format!(
+                "The target capacity ({d}) is greater than the specified max_size ({max})."
+            ));
         }
         if max.is_none() && strict && now.max >= 0 && d > now.max {
-            return refuse(format!("The target capacity ({d}) is greater than the cluster's max_size ({}).", now.max));
+            return refuse(format!(
+                "The target capacity ({d}) is greater than the cluster's max_size ({}).",
+                now.max
+            ));
         }
         if d < 0 {
             return refuse(format!("The target capacity ({d}) is less than 0."));
@@ -141,7 +158,9 @@ pub fn check(
     }
     if let Some(min) = min {
         if let Some(max) = max.filter(|m| *m >= 0 && min > *m) {
-            return refuse(format!("The specified min_size ({min}) is greater than the specified max_size ({max})."));
+            return refuse(format!(
+                "The specified min_size ({min}) is greater than the specified max_size ({max})."
+            ));
         }
         if max.is_none() && now.max >= 0 && min > now.max {
             return refuse(format!(
@@ -183,7 +202,12 @@ pub fn check(
 mod tests {
     use super::*;
 
-    const NOW: Bounds = Bounds { min: 1, max: 10, desired: 4, limit: 1000 };
+    const NOW: Bounds = Bounds {
+        min: 1,
+        max: 10,
+        desired: 4,
+        limit: 1000,
+    };
 
     #[test]
     fn adjustments() {
@@ -202,7 +226,11 @@ mod tests {
             (0, Percentage, -50.0, Some(2), -2),
         ];
         for (current, kind, number, step, expected) in table {
-            assert_eq!(desired(current, kind, number, step), expected, "{current} {kind:?} {number} {step:?}");
+            assert_eq!(
+                desired(current, kind, number, step),
+                expected,
+                "{current} {kind:?} {number} {step:?}"
+            );
         }
     }
 
@@ -218,16 +246,66 @@ mod tests {
     #[test]
     fn the_first_broken_rule_is_named() {
         let table: [(Option<i32>, Option<i32>, Option<i32>, &str); 10] = [
-            (Some(1001), None, None, "The target capacity (1001) is greater than the maximum number of nodes allowed per cluster (1000)."),
-            (Some(2), Some(5), None, "The target capacity (2) is less than the specified min_size (5)."),
-            (Some(0), None, None, "The target capacity (0) is less than the cluster's min_size (1)."),
-            (Some(6), None, Some(5), "The target capacity (6) is greater than the specified max_size (5)."),
-            (Some(11), None, None, "The target capacity (11) is greater than the cluster's max_size (10)."),
-            (None, Some(6), Some(5), "The specified min_size (6) is greater than the specified max_size (5)."),
-            (None, Some(11), None, "The specified min_size (11) is greater than the current max_size (10) of the cluster."),
-            (None, Some(5), None, "The specified min_size (5) is greater than the current desired_capacity (4) of the cluster."),
-            (None, None, Some(0), "The specified max_size (0) is less than the current min_size (1) of the cluster."),
-            (None, None, Some(3), "The specified max_size (3) is less than the current desired_capacity (4) of the cluster."),
+            (
+                Some(1001),
+                None,
+                None,
+                "The target capacity (1001) is greater than the maximum number of nodes allowed per cluster (1000).",
+            ),
+            (
+                Some(2),
+                Some(5),
+                None,
+                "The target capacity (2) is less than the specified min_size (5).",
+            ),
+            (
+                Some(0),
+                None,
+                None,
+                "The target capacity (0) is less than the cluster's min_size (1).",
+            ),
+            (
+                Some(6),
+                None,
+                Some(5),
+                "The target capacity (6) is greater than the specified max_size (5).",
+            ),
+            (
+                Some(11),
+                None,
+                None,
+                "The target capacity (11) is greater than the cluster's max_size (10).",
+            ),
+            (
+                None,
+                Some(6),
+                Some(5),
+                "The specified min_size (6) is greater than the specified max_size (5).",
+            ),
+            (
+                None,
+                Some(11),
+                None,
+                "The specified min_size (11) is greater than the current max_size (10) of the cluster.",
+            ),
+            (
+                None,
+                Some(5),
+                None,
+                "The specified min_size (5) is greater than the current desired_capacity (4) of the cluster.",
+            ),
+            (
+                None,
+                None,
+                Some(0),
+                "The specified max_size (0) is less than the current min_size (1) of the cluster.",
+            ),
+            (
+                None,
+                None,
+                Some(3),
+                "The specified max_size (3) is less than the current desired_capacity (4) of the cluster.",
+            ),
         ];
         for (desired, min, max, message) in table {
             assert_eq!(check(desired, min, max, true, NOW).unwrap_err().to_string(), message);

@@ -36,7 +36,12 @@ mod tests {
 
     fn candidate(bad: bool, made: bool, occupied: bool) -> Candidate {
         let created_at = made.then(|| "2026-01-01T00:00:00Z".parse().unwrap());
-        Candidate { id: NodeId::random(), bad, created_at, occupied }
+        Candidate {
+            id: NodeId::random(),
+            bad,
+            created_at,
+            occupied,
+        }
     }
 
     #[test]
@@ -55,8 +60,7 @@ mod tests {
     fn chance_decides_among_equals_and_can_be_repeated() {
         let all: Vec<_> = (0..10).map(|_| candidate(false, true, false)).collect();
         assert_eq!(choose(&all, 3, 7), choose(&all, 3, 7));
-        let firsts: std::collections::BTreeSet<_> =
-            (0..200).map(|seed| choose(&all, 1, seed)[0]).collect();
+        let firsts: std::collections::BTreeSet<_> = (0..200).map(|seed| choose(&all, 1, seed)[0]).collect();
         assert_eq!(firsts.len(), 10, "every member can be the one");
     }
 

@@ -43,7 +43,10 @@ impl Docker {
         Self {
             version: "1.0",
             schema: SpecSchema::of::<V1_0>(),
-            support: &[Support { status: "EXPERIMENTAL", since: "2017.02" }],
+            support: &[Support {
+                status: "EXPERIMENTAL",
+                since: "2017.02",
+            }],
         }
     }
 
@@ -53,7 +56,10 @@ impl Docker {
         Self {
             version: "1.1",
             schema: SpecSchema::of::<V1_1>(),
-            support: &[Support { status: "SUPPORTED", since: "2026.11" }],
+            support: &[Support {
+                status: "SUPPORTED",
+                since: "2026.11",
+            }],
         }
     }
 
@@ -86,13 +92,20 @@ async fn ours(job: &Job<'_>) -> Result<Vec<ContainerSummary>, ProfileError> {
 
 /// The generation that a container's label tells.
 fn generation_of(container: &ContainerSummary) -> i32 {
-    container.labels.get(LABEL_GENERATION).and_then(|g| g.parse().ok()).unwrap_or(0)
+    container
+        .labels
+        .get(LABEL_GENERATION)
+        .and_then(|g| g.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The container that the node has now: by label, newest generation.
 async fn current(job: &Job<'_>) -> Result<Option<ContainerSummary>, ProfileError> {
     let all = ours(job).await?;
-    Ok(all.into_iter().filter(|c| generation_of(c) <= job.node.generation).max_by_key(generation_of))
+    Ok(all
+        .into_iter()
+        .filter(|c| generation_of(c) <= job.node.generation)
+        .max_by_key(generation_of))
 }
 
 #[async_trait::async_trait]
@@ -123,7 +136,10 @@ impl ProfileType for Docker {
 
     fn host_refs(&self, properties: &Map) -> HostRefs {
         let text = |key: &str| properties.get(key).and_then(Value::as_str).map(str::to_owned);
-        HostRefs { host_node: text("host_node"), host_cluster: text("host_cluster") }
+        HostRefs {
+            host_node: text("host_node"),
+            host_cluster: text("host_cluster"),
+        }
     }
 
     fn demand(&self, properties: &Map) -> Result<Demand, SpecError> {

@@ -66,7 +66,9 @@ impl Engine {
     /// The type.
     #[must_use]
     pub fn new() -> Self {
-        Self { schema: SpecSchema::of::<V1_0>() }
+        Self {
+            schema: SpecSchema::of::<V1_0>(),
+        }
     }
 }
 
@@ -111,7 +113,10 @@ impl ProfileType for Engine {
     }
 
     fn support(&self) -> &'static [Support] {
-        &[Support { status: "SUPPORTED", since: "2026.11" }]
+        &[Support {
+            status: "SUPPORTED",
+            since: "2026.11",
+        }]
     }
 
     fn schema(&self) -> &SpecSchema {
@@ -146,7 +151,11 @@ impl ProfileType for Engine {
         let spec = parse(properties)?;
         let endpoint = |e: EndpointSpec| Endpoint {
             url: e.url,
-            tls: e.tls.map(|t| Tls { ca: t.ca, cert: t.cert, key: t.key }),
+            tls: e.tls.map(|t| Tls {
+                ca: t.ca,
+                cert: t.cert,
+                key: t.key,
+            }),
             allow_insecure: e.allow_insecure.unwrap_or(false),
             ssh_key: e.ssh_key,
         };
@@ -154,7 +163,10 @@ impl ProfileType for Engine {
     }
 
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError> {
-        step(job.steps, "reach", async { Ok::<_, ProfileError>(job.driver.info().await?) }).await?;
+        step(job.steps, "reach", async {
+            Ok::<_, ProfileError>(job.driver.info().await?)
+        })
+        .await?;
         Ok(job.driver.endpoint().to_owned())
     }
 
@@ -174,13 +186,20 @@ impl ProfileType for Engine {
     async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError> {
         let url = job.driver.endpoint();
         if !parse(new)?.endpoints.iter().any(|e| e.url == url) {
-            return Err(ProfileError::State(format!("The new profile does not list this host's endpoint '{url}'.")));
+            return Err(ProfileError::State(format!(
+                "The new profile does not list this host's endpoint '{url}'."
+            )));
         }
-        Ok(Updated::Done { physical_id: url.to_owned(), generation: job.node.generation })
+        Ok(Updated::Done {
+            physical_id: url.to_owned(),
+            generation: job.node.generation,
+        })
     }
 
     async fn operate(&self, _: &Job<'_>, operation: &str, _: &Map) -> Result<Health, ProfileError> {
-        Err(ProfileError::Unsupported(format!("A host has no operation '{operation}'.")))
+        Err(ProfileError::Unsupported(format!(
+            "A host has no operation '{operation}'."
+        )))
     }
 
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError> {
@@ -201,6 +220,8 @@ impl ProfileType for Engine {
     }
 
     async fn adopt(&self, _: &dyn ContainerDriver, _: &str, _: &Map) -> Result<(String, Map), ProfileError> {
-        Err(ProfileError::Unsupported("A host is adopted by its endpoint.".to_owned()))
+        Err(ProfileError::Unsupported(
+            "A host is adopted by its endpoint.".to_owned(),
+        ))
     }
 }

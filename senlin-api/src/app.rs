@@ -139,12 +139,19 @@ impl Api {
     /// # Errors
     /// When there is none, it does not answer, or it says no.
     pub(crate) async fn ask(&self, verb: &str, body: Map, request_id: &str) -> Result<Value> {
-        let request = Request { request_id: request_id.to_owned(), verb: verb.to_owned(), body };
+        let request = Request {
+            request_id: request_id.to_owned(),
+            verb: verb.to_owned(),
+            body,
+        };
         let deadline = Duration::from_secs(self.settings.engine_timeout);
         self.bus
             .call(request, deadline)
             .await?
-            .map_err(|fault| ApiError::Engine { status: fault.status, message: fault.message })
+            .map_err(|fault| ApiError::Engine {
+                status: fault.status,
+                message: fault.message,
+            })
     }
 
     /// Whether requests can be served.
@@ -153,8 +160,14 @@ impl Api {
             return Err("stopping".to_owned());
         }
         let mut conn = self.db.get().await.map_err(|e| e.to_string())?;
-        services::list(&mut conn, 60.0).await.map_err(|_| "the database does not answer".to_owned())?;
-        if self.bus.connected() { Ok(()) } else { Err("the message bus is not connected".to_owned()) }
+        services::list(&mut conn, 60.0)
+            .await
+            .map_err(|_source| "the database does not answer".to_owned())?;
+        if self.bus.connected() {
+            Ok(())
+        } else {
+            Err("the message bus is not connected".to_owned())
+        }
     }
 }
 
@@ -168,7 +181,14 @@ async fn beat(api: Data<Api>, shutdown: CancellationToken) {
             _ = timer.tick() => {}
         }
         let said = async {
-            services::register(&mut *api.db.get().await?, api.id, host.trim(), "senlin-api", "senlin-api").await
+            services::register(
+                &mut *api.db.get().await?,
+                api.id,
+                host.trim(),
+                "senlin-api",
+                "senlin-api",
+            )
+            .await
         };
         if let Err(error) = said.await {
             tracing::debug!(%error, "the list of services could not be told");

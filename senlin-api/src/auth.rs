@@ -78,7 +78,10 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 /// The hash of a token as the file holds it.
 #[must_use]
 pub fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(token.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 #[async_trait::async_trait]
@@ -116,7 +119,10 @@ mod tests {
         );
         let file = TokenFile::parse(&text).unwrap();
         let caller = file.authenticate("open sesame", "req-1").await.unwrap();
-        assert_eq!((caller.user.as_str(), caller.project.as_str(), caller.is_admin), ("u", "p", false));
+        assert_eq!(
+            (caller.user.as_str(), caller.project.as_str(), caller.is_admin),
+            ("u", "p", false)
+        );
         assert!(file.authenticate("open sesam", "req-1").await.is_none());
         assert!(file.authenticate("", "req-1").await.is_none());
         assert!(TokenFile::parse("[[tokens]]\nsha256 = \"xyz\"\nuser = \"u\"\nproject = \"p\"\n").is_err());

@@ -35,13 +35,21 @@ pub enum ApiError {
     #[error("The {kind} '{identity}' is busy now.")]
     Locked { kind: &'static str, identity: String },
     #[error("The {kind} '{identity}' is in status {status}.")]
-    InProgress { kind: &'static str, identity: String, status: String },
+    InProgress {
+        kind: &'static str,
+        identity: String,
+        status: String,
+    },
     #[error("The action that is requested conflicts with action {with} on '{target}', which has not ended.")]
     ActionConflict { target: String, with: ActionId },
     #[error("The action '{id}' is in status {status}; it cannot be cancelled any more.")]
     Immutable { id: String, status: String },
     #[error("The {kind} '{identity}' cannot be deleted: {reason}.")]
-    InUse { kind: &'static str, identity: String, reason: String },
+    InUse {
+        kind: &'static str,
+        identity: String,
+        reason: String,
+    },
     #[error("{0}")]
     NotSupported(String),
     #[error("Quota exceeded for resources: {0}")]
@@ -122,7 +130,11 @@ impl ApiError {
             code,
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             explanation: explanation(code).to_owned(),
-            error: FaultDetail { code, message, kind: kind.to_owned() },
+            error: FaultDetail {
+                code,
+                message,
+                kind: kind.to_owned(),
+            },
         }
     }
 }

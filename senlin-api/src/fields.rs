@@ -34,11 +34,17 @@ impl Fields {
     /// # Errors
     /// Names what is unknown.
     pub fn new(map: Map, allowed: &[&str]) -> Result<Self> {
-        let unknown: Vec<String> =
-            map.keys().filter(|k| !allowed.contains(&k.as_str())).map(|k| format!("'{k}'")).collect();
+        let unknown: Vec<String> = map
+            .keys()
+            .filter(|k| !allowed.contains(&k.as_str()))
+            .map(|k| format!("'{k}'"))
+            .collect();
         if !unknown.is_empty() {
             let verb = if unknown.len() == 1 { "was" } else { "were" };
-            return refuse(format!("Additional properties are not allowed ({} {verb} unexpected)", unknown.join(", ")));
+            return refuse(format!(
+                "Additional properties are not allowed ({} {verb} unexpected)",
+                unknown.join(", ")
+            ));
         }
         Ok(Self(map))
     }
@@ -64,7 +70,9 @@ impl Fields {
     /// # Errors
     /// When it is not.
     pub fn required(&self, key: &str) -> Result<&Value> {
-        self.0.get(key).ok_or_else(|| ApiError::BadRequest(format!("'{key}' is a required property")))
+        self.0
+            .get(key)
+            .ok_or_else(|| ApiError::BadRequest(format!("'{key}' is a required property")))
     }
 
     /// A text.
@@ -92,7 +100,9 @@ impl Fields {
             return refuse(format!("The value of '{key}' must have 1 to 255 characters."));
         }
         if !name.chars().all(fine) {
-            return refuse(format!("The value '{name}' of '{key}' contains illegal character(s): letters, digits and ._~- are allowed."));
+            return refuse(format!(
+                "The value '{name}' of '{key}' contains illegal character(s): letters, digits and ._~- are allowed."
+            ));
         }
         Ok(Some(name))
     }
@@ -103,7 +113,8 @@ impl Fields {
     /// As [`Self::name`].
     pub fn required_name(&self, key: &str) -> Result<String> {
         self.required(key)?;
-        self.name(key)?.ok_or_else(|| ApiError::BadRequest(format!("'{key}' cannot be null.")))
+        self.name(key)?
+            .ok_or_else(|| ApiError::BadRequest(format!("'{key}' cannot be null.")))
     }
 
     /// A map, or JSON text of one.
@@ -191,9 +202,10 @@ impl Fields {
     pub fn identities(&self, key: &str) -> Result<Vec<String>> {
         let list: Vec<String> = match self.get(key) {
             None => Vec::new(),
-            Some(Value::Array(list)) => {
-                list.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect()
-            }
+            Some(Value::Array(list)) => list
+                .iter()
+                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+                .collect(),
             Some(Value::String(text)) => text.chars().map(String::from).collect(),
             Some(_) => return refuse(format!("Items for '{key}' must be a list.")),
         };

@@ -52,7 +52,10 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
             }
             match filters.iter_mut().find(|f| f.column == *column) {
                 Some(filter) => filter.values.push(value.clone()),
-                None => filters.push(Filter { column, values: vec![value.clone()] }),
+                None => filters.push(Filter {
+                    column,
+                    values: vec![value.clone()],
+                }),
             }
             continue;
         }
@@ -66,7 +69,11 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
             other => return refuse(format!("Invalid parameter {other}")),
         }
     }
-    let scope = if global || call.caller.is_admin { Scope::All } else { call.scope() };
+    let scope = if global || call.caller.is_admin {
+        Scope::All
+    } else {
+        call.scope()
+    };
     Ok(Asked { scope, filters, page })
 }
 
@@ -79,9 +86,9 @@ fn limit(value: &str) -> Result<i64> {
 }
 
 fn marker(value: &str) -> Result<Uuid> {
-    value
-        .parse()
-        .map_err(|_: uuid::Error| ApiError::BadRequest(format!("The value for marker is not a valid UUID: '{value}'.")))
+    value.parse().map_err(|_source: uuid::Error| {
+        ApiError::BadRequest(format!("The value for marker is not a valid UUID: '{value}'."))
+    })
 }
 
 fn sort(value: &str, rules: &Rules) -> Result<Vec<(&'static str, Direction)>> {

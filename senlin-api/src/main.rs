@@ -30,7 +30,10 @@ struct All {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let file = std::env::args().nth(1).or_else(|| std::env::var("SENLIN_CONFIG").ok()).map(PathBuf::from);
+    let file = std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var("SENLIN_CONFIG").ok())
+        .map(PathBuf::from);
     let all: All = settings::load(file.as_deref())?;
     log::init(&all.log)?;
     let shutdown = signal::shutdown()?;
@@ -40,7 +43,11 @@ async fn main() -> anyhow::Result<()> {
     let auth = Arc::new(TokenFile::read(&all.api.tokens_file).context("read api.tokens_file")?);
     let listener =
         TcpListener::bind(all.api.listen).with_context(|| format!("listen on api.listen {}", all.api.listen))?;
-    let bus = AmqpBus::start(AmqpSettings { url: all.bus.resolve()?, prefix: all.bus.prefix, prefetch: 16 });
+    let bus = AmqpBus::start(AmqpSettings {
+        url: all.bus.resolve()?,
+        prefix: all.bus.prefix,
+        prefetch: 16,
+    });
     let api = Api::new(Parts {
         db,
         bus: Arc::new(bus),

@@ -1,6 +1,7 @@
 //! The OpenAPI document.
 
 use actix_web::{HttpResponse, web::Data};
+use senlin_core::Map;
 use serde_json::{Value, json};
 
 use crate::app::Api;
@@ -16,14 +17,29 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("get", "/v1", "Show API version 1", "200"),
     ("get", "/v1/build-info", "Show build information", "200"),
     ("get", "/v1/profile-types", "List profile types", "200"),
-    ("get", "/v1/profile-types/{id}", "Show a profile type and its schema", "200"),
-    ("get", "/v1/profile-types/{id}/ops", "List a profile type's operations (1.4)", "200"),
+    (
+        "get",
+        "/v1/profile-types/{id}",
+        "Show a profile type and its schema",
+        "200",
+    ),
+    (
+        "get",
+        "/v1/profile-types/{id}/ops",
+        "List a profile type's operations (1.4)",
+        "200",
+    ),
     ("get", "/v1/policy-types", "List policy types", "200"),
     ("get", "/v1/profiles", "List profiles", "200"),
     ("post", "/v1/profiles", "Create a profile", "201"),
     ("post", "/v1/profiles/validate", "Check a profile spec (1.2)", "200"),
     ("get", "/v1/profiles/{id}", "Show a profile", "200"),
-    ("patch", "/v1/profiles/{id}", "Change a profile's name or metadata", "200"),
+    (
+        "patch",
+        "/v1/profiles/{id}",
+        "Change a profile's name or metadata",
+        "200",
+    ),
     ("delete", "/v1/profiles/{id}", "Delete a profile", "204"),
     ("get", "/v1/clusters", "List clusters", "200"),
     ("post", "/v1/clusters", "Create a cluster", "202"),
@@ -31,7 +47,12 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("patch", "/v1/clusters/{id}", "Update a cluster", "202"),
     ("delete", "/v1/clusters/{id}", "Delete a cluster", "202"),
     ("post", "/v1/clusters/{id}/actions", "Act on a cluster", "202"),
-    ("post", "/v1/clusters/{id}/ops", "Run an operation on members (1.4)", "202"),
+    (
+        "post",
+        "/v1/clusters/{id}/ops",
+        "Run an operation on members (1.4)",
+        "202",
+    ),
     ("get", "/v1/nodes", "List nodes", "200"),
     ("post", "/v1/nodes", "Create a node", "202"),
     ("post", "/v1/nodes/adopt", "Adopt what already runs (1.7)", "200"),
@@ -53,15 +74,19 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
 /// them.
 #[must_use]
 pub fn document(registry: &senlin_core::profile_type::Registry) -> Value {
-    let mut paths = json!({});
+    let mut paths = Map::new();
     for (method, path, summary, status) in OPERATIONS {
         let mut parameters = Vec::new();
         if path.contains("{id}") {
-            parameters.push(json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"},
-                "description": "Id, name or the beginning of an id."}));
+            parameters.push(
+                json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"},
+                "description": "Id, name or the beginning of an id."}),
+            );
         }
-        parameters.push(json!({"name": "OpenStack-API-Version", "in": "header", "schema": {"type": "string"},
-            "example": "clustering 1.14"}));
+        parameters.push(
+            json!({"name": "OpenStack-API-Version", "in": "header", "schema": {"type": "string"},
+            "example": "clustering 1.14"}),
+        );
         let open = matches!(*path, "/" | "/v1");
         let fault = json!({"description": "What is wrong",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}});
@@ -70,16 +95,18 @@ pub fn document(registry: &senlin_core::profile_type::Registry) -> Value {
             "security": if open { json!([]) } else { json!([{"token": []}]) },
             "responses": {*status: {"description": "As asked"}, "4XX": fault, "503": fault}});
         if matches!(*method, "post" | "patch") {
-            operation["requestBody"] = json!({"content": {"application/json": {"schema": {"type": "object"}}}});
+            let content = json!({"application/json": {"schema": {"type": "object"}}});
+            put(&mut operation, "requestBody", json!({"content": content}));
         }
-        paths[*path][*method] = operation;
+        put(paths.entry(*path).or_insert_with(|| json!({})), method, operation);
     }
     let fault = serde_json::to_value(<senlin_openapi::Fault as utoipa::PartialSchema>::schema()).unwrap_or_default();
     let detail =
         serde_json::to_value(<senlin_openapi::FaultDetail as utoipa::PartialSchema>::schema()).unwrap_or_default();
     let mut schemas = json!({"Fault": fault, "FaultDetail": detail});
     for kind in registry.iter() {
-        schemas[format!("{}-{}", kind.name(), kind.version())] = kind.schema().json_schema().clone();
+        let name = format!("{}-{}", kind.name(), kind.version());
+        put(&mut schemas, &name, kind.schema().json_schema().clone());
     }
     json!({
         "openapi": "3.1.0",
@@ -88,4 +115,10 @@ pub fn document(registry: &senlin_core::profile_type::Registry) -> Value {
         "components": {"schemas": schemas,
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}},
     })
+}
+
+fn put(into: &mut Value, key: &str, value: Value) {
+    if let Value::Object(map) = into {
+        map.insert(key.to_owned(), value);
+    }
 }

@@ -58,17 +58,37 @@ impl Call {
             .app_data::<Data<Api>>()
             .cloned()
             .ok_or_else(|| ApiError::Internal("the server is not set up".to_owned()))?;
-        let request_id = request.extensions().get::<RequestId>().map(|r| r.0.clone()).unwrap_or_default();
+        let request_id = request
+            .extensions()
+            .get::<RequestId>()
+            .map(|r| r.0.clone())
+            .unwrap_or_default();
         let version = version(request)?;
-        let token = request.headers().get("x-auth-token").and_then(|t| t.to_str().ok()).unwrap_or_default();
-        let caller = api.auth.authenticate(token, &request_id).await.ok_or(ApiError::Unauthorized)?;
+        let token = request
+            .headers()
+            .get("x-auth-token")
+            .and_then(|t| t.to_str().ok())
+            .unwrap_or_default();
+        let caller = api
+            .auth
+            .authenticate(token, &request_id)
+            .await
+            .ok_or(ApiError::Unauthorized)?;
         let query = form(request.query_string());
         let body = body(request, payload, api.settings.max_json_body_size).await?;
         let info = request.connection_info();
         let base = format!("{}://{}", info.scheme(), info.host());
         drop(info);
         let identity = request.match_info().get("id").unwrap_or_default().to_owned();
-        Ok(Self { api, caller, version, query, body, identity, base })
+        Ok(Self {
+            api,
+            caller,
+            version,
+            query,
+            body,
+            identity,
+            base,
+        })
     }
 
     /// Refuses a call below the version that brought it.
@@ -76,7 +96,11 @@ impl Call {
     /// # Errors
     /// [`ApiError::MethodVersion`].
     pub fn since(&self, minor: u32) -> Result<()> {
-        if self.version >= Microversion(1, minor) { Ok(()) } else { Err(ApiError::MethodVersion(self.version)) }
+        if self.version >= Microversion(1, minor) {
+            Ok(())
+        } else {
+            Err(ApiError::MethodVersion(self.version))
+        }
     }
 
     /// A connection.
@@ -130,11 +154,17 @@ impl Call {
 /// Decodes a query string.
 #[must_use]
 pub fn form(query: &str) -> Vec<(String, String)> {
-    actix_web::web::Query::<Vec<(String, String)>>::from_query(query).map(|q| q.into_inner()).unwrap_or_default()
+    actix_web::web::Query::<Vec<(String, String)>>::from_query(query)
+        .map(|q| q.into_inner())
+        .unwrap_or_default()
 }
 
 fn version(request: &HttpRequest) -> Result<Microversion> {
-    let Some(value) = request.headers().get("openstack-api-version").and_then(|v| v.to_str().ok()) else {
+    let Some(value) = request
+        .headers()
+        .get("openstack-api-version")
+        .and_then(|v| v.to_str().ok())
+    else {
         return Ok(MIN);
     };
     // "clustering 1.5", among those of other services.
@@ -147,9 +177,13 @@ fn version(request: &HttpRequest) -> Result<Microversion> {
         return Ok(SENLIN_MAX);
     }
     let number = |t: &str| t.parse::<u32>().ok().filter(|n| t == n.to_string());
-    let parsed = text.split_once('.').and_then(|(a, b)| Some(Microversion(number(a).filter(|n| *n > 0)?, number(b)?)));
+    let parsed = text
+        .split_once('.')
+        .and_then(|(a, b)| Some(Microversion(number(a).filter(|n| *n > 0)?, number(b)?)));
     match parsed {
-        None => Err(ApiError::BadRequest(format!("API Version String '{text}' is of invalid format. It must be of format 'major.minor'."))),
+        None => Err(ApiError::BadRequest(format!(
+            "API Version String '{text}' is of invalid format. It must be of format 'major.minor'."
+        ))),
         Some(version) if (MIN..=MAX).contains(&version) => Ok(version),
         Some(_) => Err(ApiError::Version(text.to_owned())),
     }
@@ -170,5 +204,7 @@ async fn body(request: &HttpRequest, mut payload: Payload, most: usize) -> Resul
     if bytes.is_empty() || !json || bytes.first() != Some(&b'{') {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| ApiError::BadRequest(format!("The body is not JSON: {e}")))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|e| ApiError::BadRequest(format!("The body is not JSON: {e}")))
 }

@@ -68,19 +68,29 @@ pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusiv
             call.api.wake(&[action.id], &call.caller.request_id);
             Ok(action.id)
         }
-        Err(Obstacle::Locked) => Err(ApiError::Locked { kind, identity: name.to_owned() }),
-        Err(Obstacle::Active(with)) => Err(ApiError::ActionConflict { target: name.to_owned(), with }),
+        Err(Obstacle::Locked) => Err(ApiError::Locked {
+            kind,
+            identity: name.to_owned(),
+        }),
+        Err(Obstacle::Active(with)) => Err(ApiError::ActionConflict {
+            target: name.to_owned(),
+            with,
+        }),
     }
 }
 
 /// The one action of a body such as `{"resize": {…}}`.
 pub(crate) fn only_key(body: Option<&Map>) -> Result<(String, Map)> {
-    let body = body.filter(|b| !b.is_empty()).ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
+    let body = body
+        .filter(|b| !b.is_empty())
+        .ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
     if body.len() > 1 {
         return Err(ApiError::BadRequest("Multiple actions specified".to_owned()));
     }
-    let (key, value) =
-        body.iter().next().ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
+    let (key, value) = body
+        .iter()
+        .next()
+        .ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
     match value {
         serde_json::Value::Object(map) => Ok((key.clone(), map.clone())),
         serde_json::Value::Null => Ok((key.clone(), Map::new())),

@@ -112,12 +112,17 @@ async fn around(
     let status = response.status().as_u16();
     tracing::debug!(parent: &span, status, ms = begun.elapsed().as_millis(), "answered");
     if let Some(api) = api {
-        let path = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
+        let path = response
+            .request()
+            .match_pattern()
+            .unwrap_or_else(|| "unknown".to_owned());
         api.served.get_or_create(&Served { method, path, status }).inc();
         api.seconds.observe(begun.elapsed().as_secs_f64());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HeaderName::from_static("x-openstack-request-id"), value);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-openstack-request-id"), value);
     }
     Ok(response)
 }

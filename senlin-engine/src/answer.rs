@@ -34,7 +34,9 @@ impl Answer for Look {
         let outcome = match request.verb.as_str() {
             "nodes.details" => details(&self.0, &request.body).await,
             "adopt.look" => adopt(&self.0, &request.body).await,
-            other => Err(Failure::Refused(format!("This engine does not know the request '{other}'."))),
+            other => Err(Failure::Refused(format!(
+                "This engine does not know the request '{other}'."
+            ))),
         };
         outcome.map_err(|failure| {
             tracing::info!(request_id = request.request_id, verb = request.verb, error = %worker::chain(&failure),
@@ -107,7 +109,10 @@ async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
     // What is known of a host is shown even when it does not answer.
     let mut shown = match shown {
         Ok(Value::Object(map)) => map,
-        _ => known.as_ref().and_then(|h| serde_json::to_value(&h.info).ok()?.as_object().cloned()).unwrap_or_default(),
+        _ => known
+            .as_ref()
+            .and_then(|h| serde_json::to_value(&h.info).ok()?.as_object().cloned())
+            .unwrap_or_default(),
     };
     if let Some(host) = known {
         shown.insert("endpoint".to_owned(), host.endpoint.into());
@@ -128,9 +133,15 @@ async fn adopt(engine: &Engine, body: &Map) -> Result<Value, Failure> {
     };
     let kind = engine.specs.find(&text("type")?)?;
     let identity = text("identity")?;
-    let overrides = body.get("overrides").and_then(Value::as_object).cloned().unwrap_or_default();
+    let overrides = body
+        .get("overrides")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let overrides = engine.specs.open(&overrides)?;
-    if kind.is_host() { adopt_host(engine, kind.as_ref(), &identity, &overrides).await } else {
+    if kind.is_host() {
+        adopt_host(engine, kind.as_ref(), &identity, &overrides).await
+    } else {
         adopt_container(engine, kind.as_ref(), &identity, &overrides, body).await
     }
 }
@@ -142,14 +153,20 @@ async fn adopt_host(
     overrides: &Map,
 ) -> Result<Value, Failure> {
     let properties = kind.adopted(identity, overrides).map_err(ProfileError::from)?;
-    kind.validate(&properties, &engine.settings.rules).map_err(ProfileError::from)?;
+    kind.validate(&properties, &engine.settings.rules)
+        .map_err(ProfileError::from)?;
     let Demand::Endpoint(pool) = kind.demand(&properties).map_err(ProfileError::from)? else {
         return Err(Failure::Refused("This type has no endpoints.".to_owned()));
     };
-    let endpoint = pool.first().ok_or_else(|| Failure::Refused("There is no endpoint.".to_owned()))?;
+    let endpoint = pool
+        .first()
+        .ok_or_else(|| Failure::Refused("There is no endpoint.".to_owned()))?;
     let driver = engine.fleet.connect(endpoint).await?;
     let info = driver.info().await.map_err(ProfileError::from)?;
-    let sealed = kind.schema().seal(&properties, &engine.sealer).map_err(|e| Failure::Refused(e.to_string()))?;
+    let sealed = kind
+        .schema()
+        .seal(&properties, &engine.sealer)
+        .map_err(|e| Failure::Refused(e.to_string()))?;
     Ok(json!({"properties": sealed, "physical_id": endpoint.url, "info": info, "host_id": null}))
 }
 
@@ -164,11 +181,16 @@ async fn adopt_container(
         .get("host_node")
         .cloned()
         .and_then(|id| serde_json::from_value(id).ok())
-        .ok_or_else(|| Failure::Refused("overrides.host_node must name the host that the container is on.".to_owned()))?;
+        .ok_or_else(|| {
+            Failure::Refused("overrides.host_node must name the host that the container is on.".to_owned())
+        })?;
     let mut conn = engine.db.get().await?;
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
     let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides).await?;
-    let sealed = kind.schema().seal(&properties, &engine.sealer).map_err(|e| Failure::Refused(e.to_string()))?;
+    let sealed = kind
+        .schema()
+        .seal(&properties, &engine.sealer)
+        .map_err(|e| Failure::Refused(e.to_string()))?;
     Ok(json!({"properties": sealed, "physical_id": physical_id, "info": null, "host_id": host}))
 }

@@ -1,7 +1,11 @@
 //! Heartbeats: whether each host answers, what must still go from it, and
 //! containers of ours that no node knows.
 
-use std::{collections::BTreeSet, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use senlin_core::{
     driver::{ContainerDriver, ContainerSummary, DriverError, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER},
@@ -26,9 +30,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async {
-            hosts::due(&mut *engine.db.get().await?, engine.settings.heartbeat, AT_ONCE).await
-        };
+        let due = async { hosts::due(&mut *engine.db.get().await?, engine.settings.heartbeat, AT_ONCE).await };
         match due.await {
             Ok(due) => {
                 let collect = collected.elapsed() >= collect_every;
@@ -98,7 +100,10 @@ async fn clear(
 /// The look at the host comes first, then the question to the database: what
 /// is made in between is not seen at all. Foreign containers are never listed.
 async fn strangers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
-    let seen = driver.find(&[(LABEL_OWNER, engine.installation.as_str())]).await.map_err(ProfileError::from)?;
+    let seen = driver
+        .find(&[(LABEL_OWNER, engine.installation.as_str())])
+        .await
+        .map_err(ProfileError::from)?;
     let key = |c: &ContainerSummary| Some((c.labels.get(LABEL_NODE)?.parse::<NodeId>().ok()?, generation(c)));
     let keys: BTreeSet<(NodeId, i32)> = seen.iter().filter_map(key).collect();
     if keys.is_empty() {
@@ -115,7 +120,11 @@ async fn strangers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) 
 }
 
 fn generation(container: &ContainerSummary) -> i32 {
-    container.labels.get(LABEL_GENERATION).and_then(|g| g.parse().ok()).unwrap_or(0)
+    container
+        .labels
+        .get(LABEL_GENERATION)
+        .and_then(|g| g.parse().ok())
+        .unwrap_or(0)
 }
 
 async fn remove(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId, container: &str) -> Result<(), Failure> {

@@ -78,13 +78,19 @@ impl Outcome {
     /// Ended; these parents may go on.
     #[must_use]
     pub fn ended(parents: Vec<ActionId>) -> Self {
-        Self::Recorded { parents, spawned: false }
+        Self::Recorded {
+            parents,
+            spawned: false,
+        }
     }
 
     /// Waits for children.
     #[must_use]
     pub fn waiting() -> Self {
-        Self::Recorded { parents: Vec::new(), spawned: true }
+        Self::Recorded {
+            parents: Vec::new(),
+            spawned: true,
+        }
     }
 }
 
@@ -129,7 +135,9 @@ impl Ctx {
         if self.action.kind.is_cluster() {
             return Ok(self.action.target.into());
         }
-        self.action.cluster_id.ok_or_else(|| Failure::Refused("The node is not in a cluster.".to_owned()))
+        self.action
+            .cluster_id
+            .ok_or_else(|| Failure::Refused("The node is not in a cluster.".to_owned()))
     }
 
     /// Whether a user asked for this action on a member: then the cluster's
@@ -281,7 +289,10 @@ impl<'a> CleanUp<'a> {
     /// A clean-up of at most `seconds`.
     #[must_use]
     pub fn new(ctx: &'a Ctx, seconds: u64) -> Self {
-        Self { ctx, until: Instant::now() + Duration::from_secs(seconds) }
+        Self {
+            ctx,
+            until: Instant::now() + Duration::from_secs(seconds),
+        }
     }
 }
 

@@ -65,7 +65,9 @@ pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
 /// Claims what the free slots allow and starts it. False: nothing was claimed.
 pub(crate) async fn claim_some(engine: &Arc<Engine>) -> Result<bool, senlin_db::DbError> {
     // Wait for one slot, then take what else is free.
-    let Ok(first) = engine.slots.clone().acquire_owned().await else { return Ok(false) };
+    let Ok(first) = engine.slots.clone().acquire_owned().await else {
+        return Ok(false);
+    };
     let mut permits: Vec<OwnedSemaphorePermit> = vec![first];
     while permits.len() < BATCH {
         match engine.slots.clone().try_acquire_owned() {

@@ -146,7 +146,14 @@ impl Engine {
     /// When the engine cannot announce itself.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
         let host = hostname();
-        services::register(&mut *self.db.get().await?, self.id, &host, "senlin-engine", "senlin-engine").await?;
+        services::register(
+            &mut *self.db.get().await?,
+            self.id,
+            &host,
+            "senlin-engine",
+            "senlin-engine",
+        )
+        .await?;
         tracing::info!(engine = %self.id, "engine is running");
         let loops = TaskTracker::new();
         loops.spawn(dispatcher::listen(self.clone(), shutdown.clone()));
@@ -163,7 +170,10 @@ impl Engine {
         loops.close();
         loops.wait().await;
         self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(self.settings.grace), self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(self.settings.grace), self.tasks.wait())
+            .await
+            .is_err()
+        {
             self.held.abandon_all();
             self.tasks.wait().await;
         }
@@ -181,5 +191,6 @@ impl Engine {
 
 /// The machine's name, for the list of services.
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
 }

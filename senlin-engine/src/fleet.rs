@@ -27,7 +27,10 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(connector: Arc<dyn HostConnector>) -> Self {
-        Self { connector, endpoints: Mutex::default() }
+        Self {
+            connector,
+            endpoints: Mutex::default(),
+        }
     }
 
     /// A driver for the host that `node` is.
@@ -37,7 +40,11 @@ impl Fleet {
         specs: &Specs,
         node: NodeId,
     ) -> Result<Arc<dyn ContainerDriver>, Failure> {
-        let known = self.map().get(&node).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, e)| e.clone());
+        let known = self
+            .map()
+            .get(&node)
+            .filter(|(at, _)| at.elapsed() < FRESH)
+            .map(|(_, e)| e.clone());
         let endpoint = match known {
             Some(endpoint) => endpoint,
             None => {
@@ -64,7 +71,9 @@ impl Fleet {
         let host = hosts::get(conn, node).await?.ok_or_else(gone)?;
         let profile = nodes::get(conn, node).await?.ok_or_else(gone)?.profile_id;
         let loaded = specs.load(conn, profile).await?;
-        let Demand::Endpoint(pool) = loaded.demand()? else { return Err(gone()) };
+        let Demand::Endpoint(pool) = loaded.demand()? else {
+            return Err(gone());
+        };
         pool.into_iter().find(|e| e.url == host.endpoint).ok_or_else(|| {
             ProfileError::from(DriverError::Endpoint {
                 endpoint: host.endpoint,

@@ -82,7 +82,11 @@ pub(crate) async fn keep(engine: Arc<Engine>, stop: CancellationToken) {
             _ = timer.tick() => {}
         }
         let asked = Instant::now();
-        let outcome = if asked >= next { renew(&engine).await } else { cancels(&engine).await.map(|()| false) };
+        let outcome = if asked >= next {
+            renew(&engine).await
+        } else {
+            cancels(&engine).await.map(|()| false)
+        };
         match outcome {
             Ok(true) => {
                 renewed = asked;

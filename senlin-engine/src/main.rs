@@ -42,13 +42,18 @@ struct Ops {
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8778)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8778)),
+        }
     }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let file = std::env::args().nth(1).or_else(|| std::env::var("SENLIN_CONFIG").ok()).map(PathBuf::from);
+    let file = std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var("SENLIN_CONFIG").ok())
+        .map(PathBuf::from);
     let mut all: All = settings::load(file.as_deref())?;
     log::init(&all.log)?;
     all.engine.rules = all.rules.clone();
@@ -57,11 +62,16 @@ async fn main() -> anyhow::Result<()> {
     let db = Db::connect(&all.database.resolve()?, all.database.pool_size)?;
     let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
     anyhow::ensure!(state == SchemaState::Current, "{state}");
-    let bus =
-        Arc::new(AmqpBus::start(AmqpSettings { url: all.bus.resolve()?, prefix: all.bus.prefix, prefetch: 16 }));
+    let bus = Arc::new(AmqpBus::start(AmqpSettings {
+        url: all.bus.resolve()?,
+        prefix: all.bus.prefix,
+        prefetch: 16,
+    }));
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry);
-    let connector = Connector::new(senlin_drivers::Settings { allow_simulated: all.rules.allow_simulated });
+    let connector = Connector::new(senlin_drivers::Settings {
+        allow_simulated: all.rules.allow_simulated,
+    });
     let parts = Parts {
         db: db.clone(),
         bus: bus.clone(),
@@ -77,11 +87,16 @@ async fn main() -> anyhow::Result<()> {
         let (db, bus) = (checked_db.clone(), checked_bus.clone());
         Box::pin(async move {
             drop(db.get().await.map_err(|e| e.to_string())?);
-            if bus.connected() { Ok(()) } else { Err("the message bus is not connected".to_owned()) }
+            if bus.connected() {
+                Ok(())
+            } else {
+                Err("the message bus is not connected".to_owned())
+            }
         })
     });
     let ops = tokio::spawn(ops::serve(all.ops.listen, Arc::new(registry), ready, shutdown.clone()));
     engine.run(shutdown).await?;
     bus.close().await;
-    ops.await?.with_context(|| format!("listen on ops.listen {}", all.ops.listen))
+    ops.await?
+        .with_context(|| format!("listen on ops.listen {}", all.ops.listen))
 }

@@ -45,11 +45,31 @@ impl Metrics {
     #[must_use]
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("senlin_engine_actions_claimed", "Actions claimed", metrics.claimed.clone());
-        registry.register("senlin_engine_leases_expired", "Leases of silent engines taken back", metrics.expired.clone());
-        registry.register("senlin_engine_containers_collected", "Containers without a node removed", metrics.collected.clone());
-        registry.register("senlin_engine_heartbeats_missed", "Heartbeats that a host did not answer", metrics.beats_missed.clone());
-        registry.register("senlin_engine_action_seconds", "How long one run of an action took", metrics.ran.clone());
+        registry.register(
+            "senlin_engine_actions_claimed",
+            "Actions claimed",
+            metrics.claimed.clone(),
+        );
+        registry.register(
+            "senlin_engine_leases_expired",
+            "Leases of silent engines taken back",
+            metrics.expired.clone(),
+        );
+        registry.register(
+            "senlin_engine_containers_collected",
+            "Containers without a node removed",
+            metrics.collected.clone(),
+        );
+        registry.register(
+            "senlin_engine_heartbeats_missed",
+            "Heartbeats that a host did not answer",
+            metrics.beats_missed.clone(),
+        );
+        registry.register(
+            "senlin_engine_action_seconds",
+            "How long one run of an action took",
+            metrics.ran.clone(),
+        );
         metrics
     }
 
@@ -70,6 +90,10 @@ impl Metrics {
     }
 
     pub(crate) fn ran(&self, kind: ActionKind, took: Duration) {
-        self.ran.get_or_create(&Kind { action: kind.as_str().to_owned() }).observe(took.as_secs_f64());
+        self.ran
+            .get_or_create(&Kind {
+                action: kind.as_str().to_owned(),
+            })
+            .observe(took.as_secs_f64());
     }
 }

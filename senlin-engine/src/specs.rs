@@ -74,7 +74,11 @@ pub(crate) struct Specs {
 
 impl Specs {
     pub(crate) fn new(registry: Registry, sealer: Sealer) -> Self {
-        Self { registry, sealer, loaded: Mutex::default() }
+        Self {
+            registry,
+            sealer,
+            loaded: Mutex::default(),
+        }
     }
 
     pub(crate) async fn load(&self, conn: &mut Conn, id: ProfileId) -> Result<Arc<Loaded>, Failure> {

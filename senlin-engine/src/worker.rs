@@ -3,17 +3,13 @@
 
 use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
 
-use senlin_core::{
-    Map,
-    action::ActionStatus,
-    node::NodeStatus,
-    profile_type::ProfileError,
-    steps::Interrupt,
-};
+use senlin_core::{Map, action::ActionStatus, node::NodeStatus, profile_type::ProfileError, steps::Interrupt};
 use senlin_db::{
     DbError,
     fence::{self, End, Fence, NodeChange},
-    members, queue::{self, Claimed}, spawn,
+    members,
+    queue::{self, Claimed},
+    spawn,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
@@ -79,12 +75,19 @@ async fn run_inner(engine: Arc<Engine>, claimed: Claimed, reins: Reins) -> Resul
         reins.cancel.cancel();
     }
     let deadline = Instant::now() + Duration::from_secs_f64(remaining.clamp(0.0, 1e9));
-    let mut ctx = Ctx { engine, action, fence, reins, deadline };
+    let mut ctx = Ctx {
+        engine,
+        action,
+        fence,
+        reins,
+        deadline,
+    };
     let poisoned = ctx.action.retries > ctx.engine.settings.max_retries;
     let result = if poisoned {
         Err(Failure::Refused(format!(
             "Given up after {} tries. The last one: {}",
-            ctx.action.retries, last_reason(&ctx.action.data).unwrap_or("the engine that worked on it went silent.")
+            ctx.action.retries,
+            last_reason(&ctx.action.data).unwrap_or("the engine that worked on it went silent.")
         )))
     } else {
         phases(&mut ctx).await
@@ -126,7 +129,10 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
     if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
         let phase = ctx.action.phase.clone();
         let mut conn = ctx.conn().await?;
-        let open = queue::children(&mut conn, ctx.action.id, &phase).await?.iter().any(|c| !c.status.is_terminal());
+        let open = queue::children(&mut conn, ctx.action.id, &phase)
+            .await?
+            .iter()
+            .any(|c| !c.status.is_terminal());
         if open {
             queue::cancel_children(&mut conn, ctx.action.id).await?;
             spawn::park(&mut conn, ctx.fence, &format!("ending:{phase}"), "Ending its children.").await?;
@@ -137,7 +143,11 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
     if status == ActionStatus::Failed && !matches!(failure, Failure::Refused(_)) {
         tracing::warn!(error = %chain(&failure), "action failed");
     }
-    let end = End { status, reason, outputs: Map::new() };
+    let end = End {
+        status,
+        reason,
+        outputs: Map::new(),
+    };
     record_end(ctx, &end).await
 }
 
@@ -159,7 +169,11 @@ async fn retry(ctx: &Ctx, failure: &Failure) -> Result<Outcome, Failure> {
     let mut data = Map::new();
     data.insert("last_failure".to_owned(), reason.clone().into());
     fence::remember(&mut conn, ctx.fence, &data, &Map::new()).await?;
-    ctx.end("hand back", fence::retry(&mut conn, ctx.fence, delay, &format!("Trying again: {reason}"))).await?;
+    ctx.end(
+        "hand back",
+        fence::retry(&mut conn, ctx.fence, delay, &format!("Trying again: {reason}")),
+    )
+    .await?;
     Ok(Outcome::ended(Vec::new()))
 }
 
@@ -169,7 +183,11 @@ async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
     let kind = ctx.action.kind;
     let parents = if kind.is_cluster() {
         let id = ctx.cluster_id()?;
-        ctx.end("record the end", fence::finish_cluster(&mut conn, ctx.fence, end, id, kind.as_str())).await?
+        ctx.end(
+            "record the end",
+            fence::finish_cluster(&mut conn, ctx.fence, end, id, kind.as_str()),
+        )
+        .await?
     } else {
         let change = NodeChange {
             status: Some(NodeStatus::Error),
@@ -181,7 +199,11 @@ async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
             let write = members::finish_member(&mut conn, ctx.fence, end, Some(&change), id, kind.as_str());
             ctx.end("record the end", write).await?
         } else {
-            ctx.end("record the end", fence::finish(&mut conn, ctx.fence, end, Some(&change))).await?
+            ctx.end(
+                "record the end",
+                fence::finish(&mut conn, ctx.fence, end, Some(&change)),
+            )
+            .await?
         }
     };
     Ok(Outcome::ended(parents))

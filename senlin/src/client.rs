@@ -19,7 +19,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, token: Secret) -> Self {
-        Self { address, token, http: legacy::Client::builder(TokioExecutor::new()).build_http() }
+        Self {
+            address,
+            token,
+            http: legacy::Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -48,7 +52,10 @@ impl Client {
         let bytes = response.into_body().collect().await?.to_bytes();
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if !status.is_success() {
-            let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+            let message = value
+                .pointer("/error/message")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             bail!("{method} {path}: {status}: {message}");
         }
         Ok(value)

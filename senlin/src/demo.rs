@@ -31,7 +31,9 @@ const NAME: &str = "demo";
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let token = secrets::read(&token_file(&args.data)).context("read the token: is 'senlin standalone' running?")?;
     let client = Client::new(args.listen, token);
-    wait(&client, "hosts", "ACTIVE").await.context("wait for the first host")?;
+    wait(&client, "hosts", "ACTIVE")
+        .await
+        .context("wait for the first host")?;
     let there = client.get(&format!("/v1/clusters?name={NAME}")).await?;
     if there.pointer("/clusters/0").is_none() {
         create(&client, &args).await?;
@@ -39,14 +41,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         say("\nThe cluster of an earlier run is still here:");
     }
     show(&client, "A cluster of 3 containers").await?;
-    act(&client, json!({"resize": {"adjustment_type": "EXACT_CAPACITY", "number": 5}})).await?;
+    act(
+        &client,
+        json!({"resize": {"adjustment_type": "EXACT_CAPACITY", "number": 5}}),
+    )
+    .await?;
     show(&client, "Scaled to 5").await?;
     kill_one(&client, &args).await?;
     act(&client, json!({"check": {}})).await.ok();
     show(&client, "One container was killed; a check has found it").await?;
     act(&client, json!({"recover": {"operation": "RECREATE"}})).await?;
     show(&client, "Recovered").await?;
-    act(&client, json!({"resize": {"adjustment_type": "EXACT_CAPACITY", "number": 2}})).await?;
+    act(
+        &client,
+        json!({"resize": {"adjustment_type": "EXACT_CAPACITY", "number": 2}}),
+    )
+    .await?;
     show(&client, "Scaled to 2").await?;
     let (url, file) = (format!("http://{}/v1", args.listen), token_file(&args.data));
     say(&format!("
@@ -69,7 +79,9 @@ async fn create(client: &Client, args: &Args) -> anyhow::Result<()> {
     let spec = json!({"type": "container.dockerinc.docker", "version": "1.1", "properties": {
         "image": args.image, "pull_policy": "missing", "command": ["sleep", "1000000"], "stop_grace_period": 1,
         "memory": "32m", "host_cluster": "hosts"}});
-    let profile = client.post("/v1/profiles", &json!({"profile": {"name": NAME, "spec": spec}})).await?;
+    let profile = client
+        .post("/v1/profiles", &json!({"profile": {"name": NAME, "spec": spec}}))
+        .await?;
     let cluster = json!({"cluster": {"name": NAME, "profile_id": profile.pointer("/profile/id"),
         "desired_capacity": 3, "max_size": 10, "config": {"node.name.format": "demo-$2I"}}});
     client.post("/v1/clusters", &cluster).await?;
@@ -93,10 +105,20 @@ async fn wait(client: &Client, cluster: &str, status: &str) -> anyhow::Result<()
 /// Runs a cluster action to its end.
 async fn act(client: &Client, body: Value) -> anyhow::Result<()> {
     let accepted = client.post(&format!("/v1/clusters/{NAME}/actions"), &body).await?;
-    let id = accepted.pointer("/action").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = accepted
+        .pointer("/action")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     for _ in 0..600 {
         let shown = client.get(&format!("/v1/actions/{id}")).await?;
-        let text = |key: &str| shown.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| {
+            shown
+                .pointer(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         match text("/action/status").as_str() {
             "SUCCEEDED" => return Ok(()),
             "FAILED" | "CANCELLED" => bail!("{}: {}", text("/action/action"), text("/action/status_reason")),
@@ -108,11 +130,21 @@ async fn act(client: &Client, body: Value) -> anyhow::Result<()> {
 
 async fn kill_one(client: &Client, args: &Args) -> anyhow::Result<()> {
     let nodes = client.get(&format!("/v1/nodes?cluster_id={NAME}&limit=1")).await?;
-    let id = nodes.pointer("/nodes/0/physical_id").and_then(Value::as_str).unwrap_or_default();
+    let id = nodes
+        .pointer("/nodes/0/physical_id")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     ensure!(!id.is_empty(), "the first node has no container");
     say(&format!("\n$ docker kill {}", id.get(..12).unwrap_or(id)));
-    let killed = Command::new("docker").args(["-H", &args.docker, "kill", id]).output().context("run docker kill")?;
-    ensure!(killed.status.success(), "docker kill: {}", String::from_utf8_lossy(&killed.stderr));
+    let killed = Command::new("docker")
+        .args(["-H", &args.docker, "kill", id])
+        .output()
+        .context("run docker kill")?;
+    ensure!(
+        killed.status.success(),
+        "docker kill: {}",
+        String::from_utf8_lossy(&killed.stderr)
+    );
     Ok(())
 }
 
@@ -130,7 +162,10 @@ async fn show(client: &Client, title: &str) -> anyhow::Result<()> {
         text(&cluster, "/cluster/status"),
         text(&cluster, "/cluster/desired_capacity")
     ));
-    say(&format!("   {:<10} {:<8} {:<13} {}", "node", "status", "container", "reason"));
+    say(&format!(
+        "   {:<10} {:<8} {:<13} {}",
+        "node", "status", "container", "reason"
+    ));
     for node in nodes.pointer("/nodes").and_then(Value::as_array).into_iter().flatten() {
         let container = text(node, "/physical_id");
         say(&format!(

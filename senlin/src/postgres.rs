@@ -21,7 +21,11 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts the server, making its folder first if there is none.
     pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
-        let server = Self { bin: binaries()?, home: data.join("postgres"), user: other_user()? };
+        let server = Self {
+            bin: binaries()?,
+            home: data.join("postgres"),
+            user: other_user()?,
+        };
         server.prepare()?;
         if !server.run("pg_ctl", &["status"])?.success() {
             let options = format!(
@@ -29,8 +33,19 @@ impl Postgres {
                 server.home.display()
             );
             let log = server.home.join("log");
-            let started =
-                server.run("pg_ctl", &["-w", "-t", "60", "-l", &log.display().to_string(), "-o", &options, "start"])?;
+            let started = server.run(
+                "pg_ctl",
+                &[
+                    "-w",
+                    "-t",
+                    "60",
+                    "-l",
+                    &log.display().to_string(),
+                    "-o",
+                    &options,
+                    "start",
+                ],
+            )?;
             ensure!(started.success(), "PostgreSQL did not start: see '{}'", log.display());
         }
         let exists = server.psql("SELECT 1 FROM pg_database WHERE datname = 'senlin'")?;
@@ -49,7 +64,10 @@ impl Postgres {
         if let Some((uid, gid)) = self.user {
             chown(&self.home, Some(uid), Some(gid))?;
         }
-        let made = self.run("initdb", &["-U", "senlin", "-A", "trust", "-E", "UTF8", "--no-instructions"])?;
+        let made = self.run(
+            "initdb",
+            &["-U", "senlin", "-A", "trust", "-E", "UTF8", "--no-instructions"],
+        )?;
         ensure!(made.success(), "initdb failed in '{}'", self.home.display());
         Ok(())
     }
@@ -76,8 +94,10 @@ impl Postgres {
 
     fn psql(&self, statement: &str) -> anyhow::Result<String> {
         let host = self.home.display().to_string();
-        let out =
-            self.command("psql").args(["-h", &host, "-U", "senlin", "-d", "postgres", "-tAc", statement]).output()?;
+        let out = self
+            .command("psql")
+            .args(["-h", &host, "-U", "senlin", "-d", "postgres", "-tAc", statement])
+            .output()?;
         ensure!(out.status.success(), "psql: {}", String::from_utf8_lossy(&out.stderr));
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
@@ -107,7 +127,9 @@ fn binaries() -> anyhow::Result<PathBuf> {
     found.sort();
     match found.pop() {
         Some((_, bin)) => Ok(bin),
-        None => bail!("PostgreSQL is not installed (no /usr/lib/postgresql/*/bin/initdb): install the package 'postgresql'"),
+        None => {
+            bail!("PostgreSQL is not installed (no /usr/lib/postgresql/*/bin/initdb): install the package 'postgresql'")
+        }
     }
 }
 

@@ -53,7 +53,10 @@ pub(crate) fn token_file(data: &Path) -> PathBuf {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    log::init(&Log { level: args.log.clone(), ..Log::default() })?;
+    log::init(&Log {
+        level: args.log.clone(),
+        ..Log::default()
+    })?;
     fs::create_dir_all(&args.data).with_context(|| format!("create '{}'", args.data.display()))?;
     // PostgreSQL's own user must be able to enter; what is secret is in private files.
     fs::set_permissions(&args.data, fs::Permissions::from_mode(0o711))?;
@@ -106,7 +109,11 @@ async fn serve(
     if !args.docker.is_empty() {
         tokio::spawn(first_host(Client::new(args.listen, token), args.docker.clone()));
     }
-    say(&format!("Senlin is at http://{}/v1; its token is in {}", args.listen, token_file(&args.data).display()));
+    say(&format!(
+        "Senlin is at http://{}/v1; its token is in {}",
+        args.listen,
+        token_file(&args.data).display()
+    ));
     let served = api.serve(listener, shutdown.clone()).await;
     shutdown.cancel();
     working.await??;
@@ -151,11 +158,25 @@ async fn add_first_host(client: &Client, endpoint: &str) -> anyhow::Result<()> {
     }
     let properties = json!({"endpoints": [{"url": endpoint, "allow_insecure": endpoint.starts_with("tcp://")}]});
     let spec = json!({"type": "host.dockerinc.engine", "version": "1.0", "properties": properties});
-    let profile = client.post("/v1/profiles", &json!({"profile": {"name": "local-docker", "spec": spec}})).await?;
+    let profile = client
+        .post(
+            "/v1/profiles",
+            &json!({"profile": {"name": "local-docker", "spec": spec}}),
+        )
+        .await?;
     let cluster = json!({"cluster": {"name": "hosts", "profile_id": profile.pointer("/profile/id"),
         "desired_capacity": 1}});
     let made = client.post("/v1/clusters", &cluster).await?;
-    let id = made.pointer("/cluster/id").and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-    client.patch(&format!("/v1/clusters/{id}"), &json!({"cluster": {"shared_with": ["*"]}})).await?;
+    let id = made
+        .pointer("/cluster/id")
+        .and_then(|v| v.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    client
+        .patch(
+            &format!("/v1/clusters/{id}"),
+            &json!({"cluster": {"shared_with": ["*"]}}),
+        )
+        .await?;
     Ok(())
 }

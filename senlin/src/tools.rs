@@ -1,10 +1,6 @@
 //! An operator's tools.
 
-use std::{
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::Context;
 use senlin_core::{seal::Sealer, secret::Secret};
@@ -48,7 +44,10 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// `senlin keygen`
 pub(crate) fn keygen(file: &Path) -> anyhow::Result<()> {
     write_private(file, Sealer::generate_key().expose())?;
-    say(&format!("A new key is in '{}'. Keep a copy: without it the secrets in specs are lost.", file.display()));
+    say(&format!(
+        "A new key is in '{}'. Keep a copy: without it the secrets in specs are lost.",
+        file.display()
+    ));
     Ok(())
 }
 

@@ -26,8 +26,15 @@ pub struct Hosts {
 }
 
 fn sh(script: &str) -> anyhow::Result<String> {
-    let out = Command::new("bash").args(["-euc", script]).stdin(Stdio::null()).output()?;
-    ensure!(out.status.success(), "{script}: {}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new("bash")
+        .args(["-euc", script])
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(
+        out.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
@@ -38,7 +45,10 @@ impl Hosts {
     /// When a daemon does not come up; says what it logged.
     pub fn start(n: usize, net: u8) -> anyhow::Result<Self> {
         let bridge = format!("snl{net}");
-        let mut hosts = Self { all: Vec::new(), bridge: bridge.clone() };
+        let mut hosts = Self {
+            all: Vec::new(),
+            bridge: bridge.clone(),
+        };
         for i in 1..=n {
             let name = format!("snl{net}h{i}");
             hosts.all.push(Host {
@@ -112,9 +122,20 @@ impl Host {
              -p {dir}/pid -H unix://{dir}/docker.sock -H tcp://{}:2375 --tls=false --live-restore",
             self.address
         );
-        let log = fs::File::options().create(true).append(true).open(self.dir.join("log"))?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("log"))?;
         Command::new("setsid")
-            .args(["nsenter", &format!("--net=/run/netns/{}", self.name), "unshare", "-m", "sh", "-c", &inner])
+            .args([
+                "nsenter",
+                &format!("--net=/run/netns/{}", self.name),
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                &inner,
+            ])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -154,7 +175,10 @@ impl Host {
     /// Freezes or thaws the daemon: `-STOP`, `-CONT`.
     pub fn signal(&self, signal: &str) {
         if let Ok(pid) = fs::read_to_string(self.dir.join("pid")) {
-            let _ = Command::new("kill").args([signal, pid.trim()]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill")
+                .args([signal, pid.trim()])
+                .stderr(Stdio::null())
+                .status();
         }
     }
 
@@ -163,7 +187,10 @@ impl Host {
     /// # Errors
     /// What docker said.
     pub fn docker(&self, line: &str) -> anyhow::Result<String> {
-        sh(&format!("export DOCKER_HOST={}; timeout 60 docker {line}", self.endpoint()))
+        sh(&format!(
+            "export DOCKER_HOST={}; timeout 60 docker {line}",
+            self.endpoint()
+        ))
     }
 
     /// Ids of every container with a label, whatever its state.
@@ -185,7 +212,10 @@ impl Host {
                 tar.display()
             ))?;
         }
-        self.docker(&format!("import --change 'CMD [\"sh\"]' --change 'ENV PATH=/bin' {} senlin/busybox:latest", tar.display()))?;
+        self.docker(&format!(
+            "import --change 'CMD [\"sh\"]' --change 'ENV PATH=/bin' {} senlin/busybox:latest",
+            tar.display()
+        ))?;
         Ok(())
     }
 }

@@ -24,7 +24,11 @@ impl Client {
     #[must_use]
     pub fn new(base: &str, token: &str) -> Self {
         let http = Legacy::builder(TokioExecutor::new()).build_http();
-        Self { base: base.to_owned(), token: token.to_owned(), http }
+        Self {
+            base: base.to_owned(),
+            token: token.to_owned(),
+            http,
+        }
     }
 
     /// Status and body of any call.
@@ -38,7 +42,9 @@ impl Client {
             .header("X-Auth-Token", &self.token)
             .header("OpenStack-API-Version", "clustering 1.15")
             .header("Content-Type", "application/json")
-            .body(Full::new(Bytes::from(body.map(ToString::to_string).unwrap_or_default())))?;
+            .body(Full::new(Bytes::from(
+                body.map(ToString::to_string).unwrap_or_default(),
+            )))?;
         let response = self.http.request(request).await?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
@@ -75,7 +81,9 @@ impl Client {
     /// When it is refused.
     pub async fn profile(&self, name: &str, kind: &str, version: &str, properties: Value) -> anyhow::Result<String> {
         let spec = json!({"type": kind, "version": version, "properties": properties});
-        let made = self.post("/v1/profiles", &json!({"profile": {"name": name, "spec": spec}})).await?;
+        let made = self
+            .post("/v1/profiles", &json!({"profile": {"name": name, "spec": spec}}))
+            .await?;
         text(&made, "/profile/id")
     }
 
@@ -95,7 +103,10 @@ impl Client {
     pub async fn active(&self, cluster: &str, size: usize, within: Duration) -> anyhow::Result<()> {
         senlin_testkit::until(&format!("cluster {cluster} of {size}"), within, || async {
             let shown = self.get(&format!("/v1/clusters/{cluster}")).await?;
-            let members = shown.pointer("/cluster/nodes").and_then(Value::as_array).map_or(0, Vec::len);
+            let members = shown
+                .pointer("/cluster/nodes")
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len);
             let status = text(&shown, "/cluster/status")?;
             if status == "ACTIVE" && members == size {
                 return Ok(());
@@ -122,7 +133,10 @@ impl Client {
         let end = Instant::now() + within;
         loop {
             let shown = self.get(&format!("/v1/actions/{action}")).await.ok();
-            let status = shown.as_ref().and_then(|s| text(s, "/action/status").ok()).unwrap_or_default();
+            let status = shown
+                .as_ref()
+                .and_then(|s| text(s, "/action/status").ok())
+                .unwrap_or_default();
             match status.as_str() {
                 "SUCCEEDED" => return Ok(()),
                 "FAILED" | "CANCELLED" => bail!("{status}: {:?}", shown),
@@ -137,7 +151,9 @@ impl Client {
     /// # Errors
     /// When it is not in time.
     pub async fn delete_cluster(&self, cluster: &str, within: Duration) -> anyhow::Result<()> {
-        let (status, body) = self.call(Method::DELETE, &format!("/v1/clusters/{cluster}?force=true"), None).await?;
+        let (status, body) = self
+            .call(Method::DELETE, &format!("/v1/clusters/{cluster}?force=true"), None)
+            .await?;
         anyhow::ensure!(status == 202, "DELETE: {status} {body}");
         senlin_testkit::until("the cluster to go", within, || async {
             let (status, body) = self.call(Method::GET, &format!("/v1/clusters/{cluster}"), None).await?;
@@ -153,5 +169,9 @@ impl Client {
 /// # Errors
 /// When it is not there.
 pub fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
-    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .with_context(|| format!("no {pointer} in {value}"))
 }

@@ -65,7 +65,9 @@ impl Program {
     /// # Errors
     /// When it does not end.
     pub fn terminate(&mut self) -> anyhow::Result<bool> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         Ok(self.child.wait()?.success())
     }
 }
@@ -144,13 +146,23 @@ impl Plane {
         let api_file = dir.join("api.toml");
         private(
             &api_file,
-            &format!("{settings}[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{extra}", dir.display()),
+            &format!(
+                "{settings}[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{extra}",
+                dir.display()
+            ),
         )?;
         let api = Program::start("senlin-api", &api_file, "api")?;
         let base = format!("http://127.0.0.1:{port}");
         let client = Client::new(&base, TOKEN);
         let settings = format!("{settings}{extra}");
-        let mut plane = Self { db, api, engines: Vec::new(), client, dir, settings };
+        let mut plane = Self {
+            db,
+            api,
+            engines: Vec::new(),
+            client,
+            dir,
+            settings,
+        };
         for _ in 0..engines {
             plane.add_engine()?;
         }
@@ -172,7 +184,8 @@ impl Plane {
         let file = self.dir.join(format!("{tag}.toml"));
         let text = format!(
             "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n[ops]\nlisten = \"127.0.0.1:{}\"\n",
-            self.settings,
+            // Few connections: a queue in the engine costs others less than one in the database.
+            self.settings.replace("pool_size = 24", "pool_size = 8"),
             free_port()?
         );
         private(&file, &text)?;
@@ -197,10 +210,15 @@ impl Plane {
     pub async fn hosts(&self, endpoints: &[String]) -> anyhow::Result<String> {
         let list: Vec<_> = endpoints.iter().map(|url| serde_json::json!({"url": url})).collect();
         let properties = serde_json::json!({"endpoints": list});
-        let profile = self.client.profile("hosts", "host.dockerinc.engine", "1.0", properties).await?;
+        let profile = self
+            .client
+            .profile("hosts", "host.dockerinc.engine", "1.0", properties)
+            .await?;
         let size = i64::try_from(endpoints.len())?;
         let id = self.client.cluster("hosts", &profile, size).await?;
-        self.client.active(&id, endpoints.len(), Duration::from_secs(60)).await?;
+        self.client
+            .active(&id, endpoints.len(), Duration::from_secs(60))
+            .await?;
         Ok(id)
     }
 }
@@ -219,5 +237,8 @@ fn sha256(text: &str) -> anyhow::Result<String> {
     let script = format!("printf %s '{text}' | sha256sum");
     let out = Command::new("sh").args(["-c", &script]).output()?;
     let line = String::from_utf8(out.stdout)?;
-    line.split_whitespace().next().map(str::to_owned).context("sha256sum said nothing")
+    line.split_whitespace()
+        .next()
+        .map(str::to_owned)
+        .context("sha256sum said nothing")
 }

@@ -1,6 +1,14 @@
 //! End to end on two real Docker hosts: what a tenant does, and what dies
 //! meanwhile. The programs are the real ones, and so is everything they talk to.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use senlin_tests::{hosts::Hosts, http::text, programs::Plane};
@@ -11,7 +19,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn container(extra: Value) -> Value {
     let mut properties = json!({"image": "senlin/busybox:latest", "pull_policy": "never", "command": ["sleep", "100000"],
         "stop_grace_period": 0, "host_cluster": "hosts", "init": true});
-    properties.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    properties
+        .as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     properties
 }
 
@@ -33,14 +44,19 @@ async fn two_real_hosts() {
     let hosts = Hosts::start(2, 41).unwrap();
     let endpoints: Vec<String> = hosts.all.iter().map(|h| h.endpoint()).collect();
     for host in &hosts.all {
-        host.docker("run -d --name foreign senlin/busybox sleep 100000").unwrap();
+        host.docker("run -d --name foreign senlin/busybox sleep 100000")
+            .unwrap();
     }
     life(&hosts, &endpoints).await;
     engine_killed(&hosts, &endpoints).await;
     broker_killed(&hosts, &endpoints).await;
     daemon_restarted(&hosts, &endpoints).await;
     for host in &hosts.all {
-        assert_eq!(host.docker("ps --format '{{.Names}}'").unwrap().trim(), "foreign", "only the foreign one is left");
+        assert_eq!(
+            host.docker("ps --format '{{.Names}}'").unwrap().trim(),
+            "foreign",
+            "only the foreign one is left"
+        );
     }
 }
 
@@ -49,25 +65,41 @@ async fn life(hosts: &Hosts, endpoints: &[String]) {
     let plane = Plane::start(1, "").await.unwrap();
     let client = &plane.client;
     plane.hosts(endpoints).await.unwrap();
-    let profile = client.profile("web", "container.dockerinc.docker", "1.1", container(json!({}))).await.unwrap();
+    let profile = client
+        .profile("web", "container.dockerinc.docker", "1.1", container(json!({})))
+        .await
+        .unwrap();
     let cluster = client.cluster("web", &profile, 20).await.unwrap();
     client.active(&cluster, 20, MINUTE * 2).await.unwrap();
-    let per_host: Vec<usize> = hosts.all.iter().map(|h| h.labelled("senlin.node").unwrap().len()).collect();
+    let per_host: Vec<usize> = hosts
+        .all
+        .iter()
+        .map(|h| h.labelled("senlin.node").unwrap().len())
+        .collect();
     assert_eq!(per_host, [10, 10], "spread evenly");
 
-    client.act(&cluster, &json!({"scale_in": {"count": 5}}), MINUTE).await.unwrap();
+    client
+        .act(&cluster, &json!({"scale_in": {"count": 5}}), MINUTE)
+        .await
+        .unwrap();
     client.active(&cluster, 15, MINUTE).await.unwrap();
     assert_eq!(ours(hosts).len(), 15);
 
     let victim = hosts.all[0].labelled("senlin.node").unwrap().remove(0);
     hosts.all[0].docker(&format!("kill {victim}")).unwrap();
     client.act(&cluster, &json!({"check": {}}), MINUTE).await.unwrap_err();
-    client.act(&cluster, &json!({"recover": {"operation": "RECREATE"}}), MINUTE).await.unwrap();
+    client
+        .act(&cluster, &json!({"recover": {"operation": "RECREATE"}}), MINUTE)
+        .await
+        .unwrap();
     client.active(&cluster, 15, MINUTE).await.unwrap();
     assert_eq!(ours(hosts).values().sum::<usize>(), 15);
 
     // A node's physical id is the container's full id, and details show no secret.
-    let nodes = client.get(&format!("/v1/nodes?cluster_id={cluster}&limit=1")).await.unwrap();
+    let nodes = client
+        .get(&format!("/v1/nodes?cluster_id={cluster}&limit=1"))
+        .await
+        .unwrap();
     let id = text(&nodes, "/nodes/0/id").unwrap();
     assert_eq!(text(&nodes, "/nodes/0/physical_id").unwrap().len(), 64);
     let shown = client.get(&format!("/v1/nodes/{id}?show_details=true")).await.unwrap();
@@ -78,24 +110,44 @@ async fn life(hosts: &Hosts, endpoints: &[String]) {
     let path = format!("/v1/nodes/{}", text(&host, "/nodes/0/id").unwrap());
     let (status, body) = client.call(hyper::Method::DELETE, &path, None).await.unwrap();
     assert_eq!(status, 409, "{body}");
-    assert!(text(&body, "/error/message").unwrap().contains("node-"), "it names them: {body}");
+    assert!(
+        text(&body, "/error/message").unwrap().contains("node-"),
+        "it names them: {body}"
+    );
 
     operations(client, &id).await;
 
     client.delete_cluster(&cluster, MINUTE).await.unwrap();
     assert_eq!(ours(hosts).len(), 0, "nothing of ours is left on either host");
     let secrets = plane.logs();
-    assert!(!secrets.contains(senlin_tests::programs::TOKEN), "the token is in no log");
+    assert!(
+        !secrets.contains(senlin_tests::programs::TOKEN),
+        "the token is in no log"
+    );
 }
 
 async fn operations(client: &senlin_tests::http::Client, node: &str) {
-    for (operation, status) in
-        [("pause", "WARNING"), ("unpause", "ACTIVE"), ("stop", "WARNING"), ("start", "ACTIVE"), ("restart", "ACTIVE")]
-    {
-        let accepted = client.post(&format!("/v1/nodes/{node}/ops"), &json!({operation: {}})).await.unwrap();
-        client.ended(&text(&accepted, "/action").unwrap(), MINUTE).await.unwrap();
+    for (operation, status) in [
+        ("pause", "WARNING"),
+        ("unpause", "ACTIVE"),
+        ("stop", "WARNING"),
+        ("start", "ACTIVE"),
+        ("restart", "ACTIVE"),
+    ] {
+        let accepted = client
+            .post(&format!("/v1/nodes/{node}/ops"), &json!({operation: {}}))
+            .await
+            .unwrap();
+        client
+            .ended(&text(&accepted, "/action").unwrap(), MINUTE)
+            .await
+            .unwrap();
         let shown = client.get(&format!("/v1/nodes/{node}")).await.unwrap();
-        assert_eq!(text(&shown, "/node/status").unwrap(), status, "after {operation}: {shown}");
+        assert_eq!(
+            text(&shown, "/node/status").unwrap(),
+            status,
+            "after {operation}: {shown}"
+        );
     }
 }
 
@@ -122,7 +174,11 @@ async fn all_there(plane: &Plane, hosts: &Hosts, cluster: &str) {
 async fn engine_killed(hosts: &Hosts, endpoints: &[String]) {
     let mut plane = Plane::start(2, "").await.unwrap();
     plane.hosts(endpoints).await.unwrap();
-    let profile = plane.client.profile("web", "container.dockerinc.docker", "1.1", container(json!({}))).await.unwrap();
+    let profile = plane
+        .client
+        .profile("web", "container.dockerinc.docker", "1.1", container(json!({})))
+        .await
+        .unwrap();
     let cluster = plane.client.cluster("web", &profile, 20).await.unwrap();
     in_the_middle(hosts).await;
     plane.engines[0].kill();
@@ -133,15 +189,27 @@ async fn engine_killed(hosts: &Hosts, endpoints: &[String]) {
 async fn broker_killed(hosts: &Hosts, endpoints: &[String]) {
     let plane = Plane::start(1, "").await.unwrap();
     plane.hosts(endpoints).await.unwrap();
-    let profile = plane.client.profile("web", "container.dockerinc.docker", "1.1", container(json!({}))).await.unwrap();
+    let profile = plane
+        .client
+        .profile("web", "container.dockerinc.docker", "1.1", container(json!({})))
+        .await
+        .unwrap();
     let cluster = plane.client.cluster("web", &profile, 20).await.unwrap();
     in_the_middle(hosts).await;
     senlin_testkit::services("kill-rabbit").unwrap();
     plane.client.active(&cluster, 20, MINUTE * 2).await.unwrap();
     // Without a broker an accepted action is found by the sweeper, and what
     // must be asked of an engine says so.
-    plane.client.act(&cluster, &json!({"scale_in": {"count": 1}}), MINUTE).await.unwrap();
-    let nodes = plane.client.get(&format!("/v1/nodes?cluster_id={cluster}&limit=1")).await.unwrap();
+    plane
+        .client
+        .act(&cluster, &json!({"scale_in": {"count": 1}}), MINUTE)
+        .await
+        .unwrap();
+    let nodes = plane
+        .client
+        .get(&format!("/v1/nodes?cluster_id={cluster}&limit=1"))
+        .await
+        .unwrap();
     let path = format!("/v1/nodes/{}?show_details=true", text(&nodes, "/nodes/0/id").unwrap());
     let (status, body) = plane.client.call(hyper::Method::GET, &path, None).await.unwrap();
     assert_eq!(status, 503, "{body}");
@@ -161,7 +229,11 @@ async fn broker_killed(hosts: &Hosts, endpoints: &[String]) {
     })
     .await
     .unwrap();
-    plane.client.act(&cluster, &json!({"scale_out": {"count": 1}}), MINUTE).await.unwrap();
+    plane
+        .client
+        .act(&cluster, &json!({"scale_out": {"count": 1}}), MINUTE)
+        .await
+        .unwrap();
     all_there(&plane, hosts, &cluster).await;
 }
 
@@ -169,7 +241,11 @@ async fn broker_killed(hosts: &Hosts, endpoints: &[String]) {
 async fn daemon_restarted(hosts: &Hosts, endpoints: &[String]) {
     let plane = Plane::start(1, "").await.unwrap();
     plane.hosts(endpoints).await.unwrap();
-    let profile = plane.client.profile("web", "container.dockerinc.docker", "1.1", container(json!({}))).await.unwrap();
+    let profile = plane
+        .client
+        .profile("web", "container.dockerinc.docker", "1.1", container(json!({})))
+        .await
+        .unwrap();
     let cluster = plane.client.cluster("web", &profile, 20).await.unwrap();
     in_the_middle(hosts).await;
     hosts.all[1].stop();

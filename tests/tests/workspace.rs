@@ -1,6 +1,14 @@
 //! Rules of the workspace that are not prose: layers, licences, banned crates,
 //! the size of files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use senlin_testkit::workspace;
@@ -17,30 +25,66 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("senlin-drivers", &["core"]),
     ("senlin-runtime", &["core"]),
     ("senlin-testkit", &["core", "db"]),
-    ("senlin-api", &["core", "openapi", "db", "bus", "profiles", "policies", "runtime"]),
-    ("senlin-engine", &["core", "db", "bus", "profiles", "policies", "drivers", "runtime"]),
-    ("senlin", &["core", "db", "bus", "profiles", "drivers", "runtime", "api", "engine"]),
+    (
+        "senlin-api",
+        &["core", "openapi", "db", "bus", "profiles", "policies", "runtime"],
+    ),
+    (
+        "senlin-engine",
+        &["core", "db", "bus", "profiles", "policies", "drivers", "runtime"],
+    ),
+    (
+        "senlin",
+        &["core", "db", "bus", "profiles", "drivers", "runtime", "api", "engine"],
+    ),
     ("senlin-tests", &["core", "bus", "policies", "testkit"]),
 ];
 
 /// What a crate must never use of others.
 const NEVER: &[(&str, &[&str])] = &[
     ("senlin-core", &["tokio", "diesel", "lapin", "actix-web", "bollard"]),
-    ("senlin-policies", &["tokio", "async-trait", "diesel", "lapin", "bollard", "chrono"]),
+    (
+        "senlin-policies",
+        &["tokio", "async-trait", "diesel", "lapin", "bollard", "chrono"],
+    ),
     ("senlin-profiles", &["tokio", "diesel", "lapin", "bollard", "actix-web"]),
     ("senlin-drivers", &["diesel", "lapin", "actix-web"]),
     ("senlin-db", &["lapin", "actix-web", "bollard"]),
     ("senlin-bus", &["diesel", "actix-web", "bollard"]),
     ("senlin-api", &["bollard", "lapin", "diesel"]),
-    ("senlin-engine", &["actix-web", "bollard", "lapin", "diesel", "senlin-openapi"]),
+    (
+        "senlin-engine",
+        &["actix-web", "bollard", "lapin", "diesel", "senlin-openapi"],
+    ),
 ];
 
-const BANNED: &[&str] =
-    &["openssl", "openssl-sys", "native-tls", "async-std", "aws-lc-rs", "aws-lc-sys", "chef", "failure"];
+const BANNED: &[&str] = &[
+    "openssl",
+    "openssl-sys",
+    "native-tls",
+    "async-std",
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "chef",
+    "failure",
+];
 
 const LICENCES: &[&str] = &[
-    "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib", "CDLA-Permissive-2.0", "0BSD",
-    "Unlicense", "CC0-1.0", "MIT-0", "BSL-1.0", "MPL-2.0", "Unicode-DFS-2016",
+    "Apache-2.0",
+    "MIT",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Zlib",
+    "CDLA-Permissive-2.0",
+    "0BSD",
+    "Unlicense",
+    "CC0-1.0",
+    "MIT-0",
+    "BSL-1.0",
+    "MPL-2.0",
+    "Unicode-DFS-2016",
 ];
 
 fn metadata() -> Value {
@@ -60,8 +104,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 #[test]
 fn dependencies_point_downwards() {
     let metadata = metadata();
-    let packages: BTreeMap<&str, &Value> =
-        metadata["packages"].as_array().unwrap().iter().map(|p| (text(p, "name"), p)).collect();
+    let packages: BTreeMap<&str, &Value> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (text(p, "name"), p))
+        .collect();
     let mut wrong = Vec::new();
     for (name, allowed) in LAYERS {
         let never = NEVER.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, list)| *list);
@@ -92,8 +140,13 @@ fn licences_and_bans() {
             wrong.push(format!("{name} is banned"));
         }
         // "A OR B", "A AND (B OR C)", "A/B": one that is allowed in each AND part.
-        let plain = licence.replace(['(', ')'], "").replace('/', " OR ").replace(" WITH LLVM-exception", "");
-        let fine = plain.split(" AND ").all(|part| part.split(" OR ").any(|l| LICENCES.contains(&l.trim())));
+        let plain = licence
+            .replace(['(', ')'], "")
+            .replace('/', " OR ")
+            .replace(" WITH LLVM-exception", "");
+        let fine = plain
+            .split(" AND ")
+            .all(|part| part.split(" OR ").any(|l| LICENCES.contains(&l.trim())));
         if !fine && !name.starts_with("senlin") {
             wrong.push(format!("{name}: licence '{licence}'"));
         }
@@ -125,7 +178,11 @@ fn files_are_short_and_finished() {
         if lines > 520 {
             wrong.push(format!("{} has {lines} lines", path.display()));
         }
-        for word in [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore")] {
+        for word in [
+            concat!("to", "do!("),
+            concat!("unimple", "mented!("),
+            concat!("#[ig", "nore"),
+        ] {
             if text.contains(word) {
                 wrong.push(format!("{} has {word}", path.display()));
             }

@@ -49,7 +49,11 @@ type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Result<Reply, CallError
 /// What the sender is asked to send.
 enum Outgoing {
     Hint(Hint),
-    Call { id: String, request: Request, deadline: Duration },
+    Call {
+        id: String,
+        request: Request,
+        deadline: Duration,
+    },
 }
 
 /// The bus over RabbitMQ.
@@ -73,7 +77,13 @@ impl AmqpBus {
             connected: Arc::default(),
             stop: CancellationToken::new(),
         };
-        tokio::spawn(send::run(settings, queue, bus.waiting.clone(), bus.connected.clone(), bus.stop.clone()));
+        tokio::spawn(send::run(
+            settings,
+            queue,
+            bus.waiting.clone(),
+            bus.connected.clone(),
+            bus.stop.clone(),
+        ));
         bus
     }
 }
@@ -102,10 +112,17 @@ async fn try_open(settings: &AmqpSettings, role: &str) -> lapin::Result<Line> {
     let connection = Connection::connect(settings.url.expose(), properties).await?;
     let channel = connection.create_channel().await?;
     channel
-        .queue_declare(wake_queue(settings).into(), QueueDeclareOptions::durable(), FieldTable::default())
+        .queue_declare(
+            wake_queue(settings).into(),
+            QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        )
         .await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(Line { channel, _connection: connection })
+    Ok(Line {
+        channel,
+        _connection: connection,
+    })
 }
 
 fn wake_queue(settings: &AmqpSettings) -> String {
@@ -137,7 +154,10 @@ impl Bus for AmqpBus {
             tracing::debug!("a hint was dropped: no broker; the sweeper will find what it was for");
             return;
         }
-        let hint = Hint { actions: actions.to_vec(), request_id: request_id.to_owned() };
+        let hint = Hint {
+            actions: actions.to_vec(),
+            request_id: request_id.to_owned(),
+        };
         if self.outgoing.try_send(Outgoing::Hint(hint)).is_err() {
             tracing::debug!("a hint was dropped: too many wait to be sent");
         }
@@ -156,7 +176,11 @@ impl Bus for AmqpBus {
         let id = Uuid::new_v4().to_string();
         let (sender, receiver) = oneshot::channel();
         map(&self.waiting).insert(id.clone(), sender);
-        let outgoing = Outgoing::Call { id: id.clone(), request, deadline };
+        let outgoing = Outgoing::Call {
+            id: id.clone(),
+            request,
+            deadline,
+        };
         let outcome = match self.outgoing.try_send(outgoing) {
             Err(_) => Err(CallError::Unavailable),
             Ok(()) => match tokio::time::timeout(deadline, receiver).await {

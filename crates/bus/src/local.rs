@@ -44,7 +44,10 @@ impl Default for LocalBus {
 #[async_trait::async_trait]
 impl Bus for LocalBus {
     fn wake(&self, actions: &[ActionId], request_id: &str) {
-        let hint = Hint { actions: actions.to_vec(), request_id: request_id.to_owned() };
+        let hint = Hint {
+            actions: actions.to_vec(),
+            request_id: request_id.to_owned(),
+        };
         if let Some(sender) = &*self.hints_in.lock().unwrap_or_else(PoisonError::into_inner)
             && sender.try_send(hint).is_err()
         {
@@ -81,7 +84,9 @@ impl Bus for LocalBus {
             return Err(CallError::NoEngine);
         }
         let (sender, receiver) = oneshot::channel();
-        self.requests_in.try_send((request, sender)).map_err(|_| CallError::Unavailable)?;
+        self.requests_in
+            .try_send((request, sender))
+            .map_err(|_source| CallError::Unavailable)?;
         match tokio::time::timeout(deadline, receiver).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(CallError::NoEngine),

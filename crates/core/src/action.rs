@@ -72,16 +72,10 @@ impl ActionStatus {
     pub fn may_become(self, next: Self) -> bool {
         use ActionStatus::*;
         match self {
-            Init => matches!(
-                next,
-                Ready | Waiting | WaitingLifecycleCompletion | Cancelled | Failed
-            ),
+            Init => matches!(next, Ready | Waiting | WaitingLifecycleCompletion | Cancelled | Failed),
             Waiting => matches!(next, Ready | Cancelled | Failed),
             Ready => matches!(next, Running | Suspended | Cancelled | Failed),
-            Running => matches!(
-                next,
-                Waiting | Ready | Suspended | Succeeded | Failed | Cancelled
-            ),
+            Running => matches!(next, Waiting | Ready | Suspended | Succeeded | Failed | Cancelled),
             Suspended => matches!(next, Ready | Cancelled | Failed),
             WaitingLifecycleCompletion => matches!(next, Ready | Cancelled | Failed),
             Succeeded | Failed | Cancelled => false,
@@ -203,10 +197,7 @@ pub enum Control {
 
 /// One action as the database holds it.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the contract's own words; docs/actions.md has each field"
-)]
+#[expect(missing_docs, reason = "the contract's own words; docs/actions.md has each field")]
 pub struct Action {
     pub id: ActionId,
     pub name: String,
@@ -259,7 +250,7 @@ pub struct NewAction {
     pub lock_scope: LockScope,
     /// The host it will talk to, when that is known: limits per host count by it.
     pub host_id: Option<NodeId>,
-    /// READY, or WAITING_LIFECYCLE_COMPLETION.
+    /// `READY`, or `WAITING_LIFECYCLE_COMPLETION`.
     pub status: ActionStatus,
     /// Handler inputs.
     pub inputs: Map,

@@ -285,12 +285,8 @@ pub trait ContainerDriver: Send + Sync {
     /// Give it another name.
     async fn rename(&self, id: &str, name: &str) -> Result<(), DriverError>;
     /// Change limits and restart policy in place.
-    async fn update(
-        &self,
-        id: &str,
-        resources: &Resources,
-        restart: Option<&RestartPolicy>,
-    ) -> Result<(), DriverError>;
+    async fn update(&self, id: &str, resources: &Resources, restart: Option<&RestartPolicy>)
+    -> Result<(), DriverError>;
     /// Remove by force, with its anonymous volumes; already gone is success.
     async fn remove(&self, id: &str) -> Result<(), DriverError>;
     /// State and document; `NotFound` when gone.

@@ -15,13 +15,7 @@ pub enum Level {
 
 impl Level {
     /// Every level.
-    pub const ALL: [Self; 5] = [
-        Self::Critical,
-        Self::Error,
-        Self::Warn,
-        Self::Info,
-        Self::Debug,
-    ];
+    pub const ALL: [Self; 5] = [Self::Critical, Self::Error, Self::Warn, Self::Info, Self::Debug];
 
     /// The name on the wire and in the database.
     #[must_use]

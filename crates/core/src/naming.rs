@@ -42,10 +42,16 @@ fn random(state: &mut u64, length: usize, upper: bool) -> String {
     const LOWER: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     (0..length)
         .map(|_| {
-            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = usize::try_from((*state >> 33) % 36).unwrap_or(0);
             let letter = char::from(LOWER.get(at).copied().unwrap_or(b'x'));
-            if upper && (*state >> 20) & 1 == 0 { letter.to_ascii_uppercase() } else { letter }
+            if upper && (*state >> 20) & 1 == 0 {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            }
         })
         .collect()
 }

@@ -183,12 +183,7 @@ pub trait ProfileType: Send + Sync {
     /// Brings it from the job's properties to `new`.
     async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError>;
     /// Does one of [`Self::operations`]; parameters are already checked.
-    async fn operate(
-        &self,
-        job: &Job<'_>,
-        operation: &str,
-        params: &Map,
-    ) -> Result<Health, ProfileError>;
+    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError>;
     /// What `show_details` shows; no secrets.
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError>;
     /// Properties of a host that is adopted under `identity` (its endpoint).
@@ -219,9 +214,7 @@ impl Registry {
     /// A registry of these types.
     #[must_use]
     pub fn new(types: Vec<Arc<dyn ProfileType>>) -> Self {
-        Self {
-            types: Arc::new(types),
-        }
+        Self { types: Arc::new(types) }
     }
 
     /// The type with that `name-version`.

@@ -31,10 +31,8 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Key`] when it is not 32 bytes.
     pub fn new(key: &Secret) -> Result<Self, SealError> {
-        let bytes = STANDARD
-            .decode(key.expose().trim())
-            .map_err(|_| SealError::Key)?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| SealError::Key)?;
+        let bytes = STANDARD.decode(key.expose().trim()).map_err(|_source| SealError::Key)?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_source| SealError::Key)?;
         Ok(Self { cipher })
     }
 
@@ -54,7 +52,7 @@ impl Sealer {
         out.extend(
             self.cipher
                 .encrypt(&nonce, plain.as_bytes())
-                .map_err(|_| SealError::Open)?,
+                .map_err(|_source| SealError::Open)?,
         );
         Ok(STANDARD.encode(out))
     }
@@ -64,15 +62,15 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Open`] when it is not ours or the key differs.
     pub fn open(&self, sealed: &str) -> Result<Secret, SealError> {
-        let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Open)?;
+        let bytes = STANDARD.decode(sealed).map_err(|_source| SealError::Open)?;
         let (nonce, body) = bytes.split_at_checked(24).ok_or(SealError::Open)?;
         let plain = self
             .cipher
             .decrypt(XNonce::from_slice(nonce), body)
-            .map_err(|_| SealError::Open)?;
+            .map_err(|_source| SealError::Open)?;
         String::from_utf8(plain)
             .map(Secret::new)
-            .map_err(|_| SealError::Open)
+            .map_err(|_source| SealError::Open)
     }
 }
 

@@ -33,16 +33,22 @@ impl SpecSchema {
     pub fn of<T: utoipa::ToSchema>() -> Self {
         let mut parts = Vec::new();
         T::schemas(&mut parts);
-        let parts: Vec<(String, Value)> =
-            parts.into_iter().map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default())).collect();
+        let parts: Vec<(String, Value)> = parts
+            .into_iter()
+            .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
+            .collect();
         let root = serde_json::to_value(T::schema()).unwrap_or_default();
-        Self { json: resolve(root, &parts, 0) }
+        Self {
+            json: resolve(root, &parts, 0),
+        }
     }
 
     /// The schema of nothing: no items at all.
     #[must_use]
     pub fn empty() -> Self {
-        Self { json: json!({"type": "object", "properties": {}, "additionalProperties": false}) }
+        Self {
+            json: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+        }
     }
 
     /// Checks and normalises: Senlin's messages, lenient coercions, defaults.
@@ -86,7 +92,11 @@ fn resolve(value: Value, parts: &[(String, Value)], depth: usize) -> Value {
         Value::Object(mut map) => {
             if let Some(Value::String(reference)) = map.get("$ref") {
                 let name = reference.rsplit('/').next().unwrap_or_default().to_owned();
-                let target = parts.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone()).unwrap_or_default();
+                let target = parts
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| v.clone())
+                    .unwrap_or_default();
                 let mut target = resolve(target, parts, depth + 1);
                 // What stands beside a reference (description, extensions) wins.
                 map.remove("$ref");
@@ -95,7 +105,11 @@ fn resolve(value: Value, parts: &[(String, Value)], depth: usize) -> Value {
                 }
                 return target;
             }
-            Value::Object(map.into_iter().map(|(k, v)| (k, resolve(v, parts, depth + 1))).collect())
+            Value::Object(
+                map.into_iter()
+                    .map(|(k, v)| (k, resolve(v, parts, depth + 1)))
+                    .collect(),
+            )
         }
         Value::Array(list) => Value::Array(list.into_iter().map(|v| resolve(v, parts, depth + 1)).collect()),
         other => other,
@@ -104,7 +118,9 @@ fn resolve(value: Value, parts: &[(String, Value)], depth: usize) -> Value {
 
 /// The schema without its "or null" alternative: absence says the same.
 fn strip_null(schema: &Value) -> Value {
-    let alternatives = ["oneOf", "anyOf"].into_iter().find_map(|key| schema.get(key).and_then(Value::as_array));
+    let alternatives = ["oneOf", "anyOf"]
+        .into_iter()
+        .find_map(|key| schema.get(key).and_then(Value::as_array));
     if let Some(list) = alternatives {
         let real: Vec<&Value> = list.iter().filter(|s| s.get("type") != Some(&json!("null"))).collect();
         if let [only] = real.as_slice() {
@@ -123,7 +139,11 @@ fn strip_null(schema: &Value) -> Value {
 fn type_of(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(one)) => one,
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).find(|t| *t != "null").unwrap_or(""),
+        Some(Value::Array(list)) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|t| *t != "null")
+            .unwrap_or(""),
         _ => "",
     }
 }

@@ -64,14 +64,18 @@ impl TryFrom<ActionRow> for Action {
         Ok(Self {
             id: row.id.into(),
             name: row.name,
-            kind: ActionKind::parse(&row.action)
-                .ok_or(DbError::Corrupt { column: "actions.action", value: row.action })?,
+            kind: ActionKind::parse(&row.action).ok_or(DbError::Corrupt {
+                column: "actions.action",
+                value: row.action,
+            })?,
             target: row.target,
             cluster_id: row.cluster_id.map(Into::into),
             parent_id: row.parent_id.map(Into::into),
             cause: row.cause,
-            status: ActionStatus::parse(&row.status)
-                .ok_or(DbError::Corrupt { column: "actions.status", value: row.status })?,
+            status: ActionStatus::parse(&row.status).ok_or(DbError::Corrupt {
+                column: "actions.status",
+                value: row.status,
+            })?,
             status_reason: row.status_reason,
             phase: row.phase,
             cancel: row.cancel,
@@ -102,7 +106,9 @@ impl TryFrom<ActionRow> for Action {
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Action>> {
     let rows: Vec<ActionRow> = page::identified(SELECT, scope, identity).load(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// A page of actions.
@@ -134,7 +140,10 @@ row! { IdRow { id: Uuid = SqlUuid } }
 /// When the database does not answer.
 pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result<Option<Obstacle>> {
     let table = if kind.is_cluster() { "clusters" } else { "nodes" };
-    Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE")).bind(target).execute(conn).await?;
+    Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE"))
+        .bind(target)
+        .execute(conn)
+        .await?;
     let row: Option<ObstacleRow> = Sql::new(
         "SELECT EXISTS (SELECT 1 FROM cluster_locks WHERE cluster_id = ?)
             OR EXISTS (SELECT 1 FROM node_locks WHERE node_id = ?) AS locked,

@@ -76,8 +76,10 @@ impl TryFrom<ClusterRow> for Cluster {
             desired_capacity: row.desired_capacity,
             next_index: row.next_index,
             timeout: row.timeout,
-            status: ClusterStatus::parse(&row.status)
-                .ok_or(DbError::Corrupt { column: "clusters.status", value: row.status })?,
+            status: ClusterStatus::parse(&row.status).ok_or(DbError::Corrupt {
+                column: "clusters.status",
+                value: row.status,
+            })?,
             status_reason: row.status_reason,
             metadata: object(row.metadata),
             data: object(row.data),
@@ -105,7 +107,9 @@ pub async fn get(conn: &mut Conn, id: ClusterId) -> Result<Option<Cluster>> {
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Cluster>> {
     let rows: Vec<ClusterRow> = page::identified(SELECT, scope, identity).load(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// A cluster of hosts that an admin shared with this project.
@@ -120,7 +124,9 @@ pub async fn find_shared(conn: &mut Conn, project: &str, identity: &str) -> Resu
         .bind(vec![project.to_owned(), "*".to_owned()])
         .load(conn)
         .await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// A page of clusters.
@@ -140,8 +146,10 @@ row! { CountRow { n: i64 = BigInt } }
 /// # Errors
 /// When the database does not answer.
 pub async fn count(conn: &mut Conn, project: &str) -> Result<i64> {
-    let row: Option<CountRow> =
-        Sql::new("SELECT count(*) AS n FROM clusters WHERE project = ?").bind(project).first(conn).await?;
+    let row: Option<CountRow> = Sql::new("SELECT count(*) AS n FROM clusters WHERE project = ?")
+        .bind(project)
+        .first(conn)
+        .await?;
     Ok(row.map_or(0, |r| r.n))
 }
 

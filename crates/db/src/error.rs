@@ -63,10 +63,7 @@ impl DbError {
     pub fn is_in_use(&self) -> bool {
         matches!(
             self,
-            Self::Query(Diesel::DatabaseError(
-                DatabaseErrorKind::ForeignKeyViolation,
-                _
-            ))
+            Self::Query(Diesel::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _))
         )
     }
 

@@ -57,7 +57,9 @@ impl From<EventRow> for Event {
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Event>> {
     let mut sql = match identity.parse::<Uuid>() {
         Ok(id) => Sql::new(SELECT).push(" WHERE t.id = ?").bind(id),
-        Err(_) => Sql::new(SELECT).push(" WHERE starts_with(t.id::text, ?)").bind(identity),
+        Err(_) => Sql::new(SELECT)
+            .push(" WHERE starts_with(t.id::text, ?)")
+            .bind(identity),
     };
     if let Scope::Project(project) = scope {
         sql = sql.push(" AND t.project = ?").bind(project.as_str());

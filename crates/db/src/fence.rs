@@ -53,9 +53,7 @@ trait Fenced {
 
 impl Fenced for Sql {
     fn fence(self, fence: Fence) -> Self {
-        self.bind(fence.action)
-            .bind(fence.owner)
-            .bind(fence.attempt)
+        self.bind(fence.action).bind(fence.owner).bind(fence.attempt)
     }
 }
 
@@ -94,12 +92,7 @@ row! { DependentRow { dependent: Option<Uuid> = Nullable<SqlUuid> } }
 ///
 /// # Errors
 /// [`DbError::LeaseLost`] when it is no longer ours.
-pub async fn finish(
-    conn: &mut Conn,
-    fence: Fence,
-    end: &End,
-    node: Option<&NodeChange>,
-) -> Result<Vec<ActionId>> {
+pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&NodeChange>) -> Result<Vec<ActionId>> {
     let none = NodeChange::default();
     let change = node.unwrap_or(&none);
     let (level, phase) = match end.status {
@@ -162,10 +155,7 @@ pub async fn finish(
     if rows.is_empty() {
         return Err(DbError::LeaseLost);
     }
-    Ok(rows
-        .into_iter()
-        .filter_map(|r| r.dependent.map(Into::into))
-        .collect())
+    Ok(rows.into_iter().filter_map(|r| r.dependent.map(Into::into)).collect())
 }
 
 /// Hands an action back to be tried again after `delay` seconds; it keeps its locks.
@@ -211,23 +201,14 @@ pub async fn hand_back(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
 
 /// Nothing touched: the action is not ours any more.
 fn ours(touched: usize) -> Result<()> {
-    if touched == 0 {
-        Err(DbError::LeaseLost)
-    } else {
-        Ok(())
-    }
+    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
 /// Puts the action's node into a transitional status.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn node_status(
-    conn: &mut Conn,
-    fence: Fence,
-    status: NodeStatus,
-    reason: &str,
-) -> Result<()> {
+pub async fn node_status(conn: &mut Conn, fence: Fence, status: NodeStatus, reason: &str) -> Result<()> {
     let touched = Sql::new(
         "UPDATE nodes n SET status = ?, status_reason = ? FROM actions a
         WHERE n.id = a.target AND",
@@ -245,12 +226,7 @@ pub async fn node_status(
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn cluster_status(
-    conn: &mut Conn,
-    fence: Fence,
-    status: ClusterStatus,
-    reason: &str,
-) -> Result<()> {
+pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus, reason: &str) -> Result<()> {
     let touched = Sql::new(
         "UPDATE clusters c SET status = ?, status_reason = ? FROM actions a
         WHERE c.id = a.target AND",
@@ -284,18 +260,15 @@ pub async fn hold(conn: &mut Conn, fence: Fence) -> Result<()> {
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn remember(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
-    let touched = Sql::new("UPDATE actions a SET data = a.data || ?, outputs = a.outputs || ?, updated_at = now() WHERE")
-        .push(FENCED)
-        .bind(data)
-        .bind(outputs)
-        .fence(fence)
-        .execute(conn)
-        .await?;
-    if touched == 0 {
-        Err(DbError::LeaseLost)
-    } else {
-        Ok(())
-    }
+    let touched =
+        Sql::new("UPDATE actions a SET data = a.data || ?, outputs = a.outputs || ?, updated_at = now() WHERE")
+            .push(FENCED)
+            .bind(data)
+            .bind(outputs)
+            .fence(fence)
+            .execute(conn)
+            .await?;
+    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
 row! { CensusRow {
@@ -333,11 +306,7 @@ pub async fn census(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Census
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn reevaluate(
-    conn: &mut Conn,
-    cluster: ClusterId,
-    operation: &str,
-) -> Result<Option<ClusterStatus>> {
+pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) -> Result<Option<ClusterStatus>> {
     let Some(census) = census(conn, cluster).await? else {
         return Ok(None);
     };

@@ -34,11 +34,7 @@ impl From<HostRow> for Host {
             node_id: row.node_id.into(),
             endpoint: row.endpoint,
             zone: row.zone,
-            state: if row.up {
-                HostState::Up
-            } else {
-                HostState::Unknown
-            },
+            state: if row.up { HostState::Up } else { HostState::Unknown },
             last_seen: row.last_seen,
             info: serde_json::from_value::<HostInfo>(row.info).unwrap_or_default(),
         }
@@ -73,8 +69,10 @@ pub async fn take_endpoint(
 ) -> Result<Option<String>> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
-        let own: Option<EndpointRow> =
-            Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?").bind(node).first(conn).await?;
+        let own: Option<EndpointRow> = Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?")
+            .bind(node)
+            .first(conn)
+            .await?;
         if let Some(row) = own {
             return Ok(Some(row.endpoint));
         }
@@ -187,15 +185,11 @@ row! { LeftoverRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_type
 /// # Errors
 /// When the database does not answer.
 pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<(NodeId, i32)>> {
-    let rows: Vec<LeftoverRow> =
-        Sql::new("SELECT node_id, generation FROM leftovers WHERE host_id = ?")
-            .bind(host)
-            .load(conn)
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| (r.node_id.into(), r.generation))
-        .collect())
+    let rows: Vec<LeftoverRow> = Sql::new("SELECT node_id, generation FROM leftovers WHERE host_id = ?")
+        .bind(host)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|r| (r.node_id.into(), r.generation)).collect())
 }
 
 /// A leftover has gone.
@@ -222,7 +216,10 @@ row! { StrangerRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_type
 /// # Errors
 /// When the database does not answer.
 pub async fn strangers(conn: &mut Conn, host: NodeId, seen: &[(NodeId, i32)]) -> Result<Vec<(NodeId, i32)>> {
-    let list: Vec<Value> = seen.iter().map(|(id, generation)| json!({"id": id, "generation": generation})).collect();
+    let list: Vec<Value> = seen
+        .iter()
+        .map(|(id, generation)| json!({"id": id, "generation": generation}))
+        .collect();
     let rows: Vec<StrangerRow> = Sql::new(
         "SELECT s.id AS node_id, s.generation
         FROM jsonb_to_recordset(?) AS s(id uuid, generation integer) LEFT JOIN nodes n ON n.id = s.id

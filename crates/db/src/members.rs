@@ -54,8 +54,10 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
             Ok(Member {
                 id: r.id.into(),
                 name: r.name,
-                status: NodeStatus::parse(&r.status)
-                    .ok_or(DbError::Corrupt { column: "nodes.status", value: r.status })?,
+                status: NodeStatus::parse(&r.status).ok_or(DbError::Corrupt {
+                    column: "nodes.status",
+                    value: r.status,
+                })?,
                 host_id: r.host_id.map(Into::into),
                 tainted: r.tainted,
                 created_at: r.created_at,
@@ -126,7 +128,10 @@ pub async fn delete(
             placement::note_leftover(conn, node).await?;
         }
         let parents = fence::finish(conn, fence, end, None).await?;
-        Sql::new("DELETE FROM nodes WHERE id = ?").bind(node).execute(conn).await?;
+        Sql::new("DELETE FROM nodes WHERE id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
         if let Some(cluster) = cluster {
             fence::reevaluate(conn, cluster, "NODE_DELETE").await?;
         }
@@ -143,7 +148,10 @@ pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, e
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
         let parents = fence::finish(conn, fence, end, None).await?;
-        Sql::new("DELETE FROM clusters WHERE id = ?").bind(cluster).execute(conn).await?;
+        Sql::new("DELETE FROM clusters WHERE id = ?")
+            .bind(cluster)
+            .execute(conn)
+            .await?;
         Ok(parents)
     })
     .await

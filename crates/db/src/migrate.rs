@@ -73,29 +73,19 @@ pub async fn schema_state(conn: &mut Conn) -> Result<SchemaState> {
         .iter()
         .map(|m| m.name().version().to_string())
         .collect();
-    let table: Option<Exists> =
-        Sql::new("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS exists")
-            .first(conn)
-            .await?;
+    let table: Option<Exists> = Sql::new("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS exists")
+        .first(conn)
+        .await?;
     let applied: Vec<String> = if table.is_some_and(|t| t.exists) {
-        let rows: Vec<Version> =
-            Sql::new("SELECT version FROM __diesel_schema_migrations ORDER BY version")
-                .load(conn)
-                .await?;
+        let rows: Vec<Version> = Sql::new("SELECT version FROM __diesel_schema_migrations ORDER BY version")
+            .load(conn)
+            .await?;
         rows.into_iter().map(|r| r.version).collect()
     } else {
         Vec::new()
     };
-    let missing: Vec<String> = known
-        .iter()
-        .filter(|k| !applied.contains(k))
-        .cloned()
-        .collect();
-    let unknown: Vec<String> = applied
-        .iter()
-        .filter(|a| !known.contains(a))
-        .cloned()
-        .collect();
+    let missing: Vec<String> = known.iter().filter(|k| !applied.contains(k)).cloned().collect();
+    let unknown: Vec<String> = applied.iter().filter(|a| !known.contains(a)).cloned().collect();
     Ok(match (missing.is_empty(), unknown.is_empty()) {
         (_, false) => SchemaState::Ahead(unknown),
         (false, true) => SchemaState::Behind(missing),

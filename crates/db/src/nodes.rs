@@ -75,8 +75,10 @@ impl TryFrom<NodeRow> for Node {
             init_at: row.init_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            status: NodeStatus::parse(&row.status)
-                .ok_or(DbError::Corrupt { column: "nodes.status", value: row.status })?,
+            status: NodeStatus::parse(&row.status).ok_or(DbError::Corrupt {
+                column: "nodes.status",
+                value: row.status,
+            })?,
             status_reason: row.status_reason,
             metadata: object(row.metadata),
             data: object(row.data),
@@ -104,7 +106,9 @@ pub async fn get(conn: &mut Conn, id: NodeId) -> Result<Option<Node>> {
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Node>> {
     let rows: Vec<NodeRow> = page::identified(SELECT, scope, identity).load(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// A page of nodes.
@@ -137,8 +141,10 @@ pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i3
 /// # Errors
 /// When the database does not answer.
 pub async fn containers_on(conn: &mut Conn, host: NodeId) -> Result<Vec<String>> {
-    let rows: Vec<NameRow> =
-        Sql::new("SELECT name FROM nodes WHERE host_id = ? ORDER BY name").bind(host).load(conn).await?;
+    let rows: Vec<NameRow> = Sql::new("SELECT name FROM nodes WHERE host_id = ? ORDER BY name")
+        .bind(host)
+        .load(conn)
+        .await?;
     Ok(rows.into_iter().map(|r| r.name).collect())
 }
 

@@ -54,7 +54,9 @@ pub(crate) async fn page(
         sql = sql.push(" AND t.project = ?").bind(project.as_str());
     }
     for filter in filters {
-        sql = sql.push(&format!(" AND t.{}::text = ANY (?)", filter.column)).bind(Bind::Texts(filter.values.clone()));
+        sql = sql
+            .push(&format!(" AND t.{}::text = ANY (?)", filter.column))
+            .bind(Bind::Texts(filter.values.clone()));
     }
     let mut sort = page.sort.clone();
     if sort.is_empty() {
@@ -64,8 +66,10 @@ pub(crate) async fn page(
         sort.push(("id", Direction::Asc));
     }
     if let Some(marker) = page.marker {
-        let found: Option<Found> =
-            Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?) AS found")).bind(marker).first(conn).await?;
+        let found: Option<Found> = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?) AS found"))
+            .bind(marker)
+            .first(conn)
+            .await?;
         if found.is_some_and(|f| f.found) {
             sql = after(sql, table, marker, &sort, default_sort);
         }
@@ -98,7 +102,9 @@ fn after(
     {
         // The common case, in a form that an index answers.
         return sql
-            .push(&format!(" AND (t.{first}, t.id) > (SELECT m.{first}, m.id FROM {table} m WHERE m.id = ?)"))
+            .push(&format!(
+                " AND (t.{first}, t.id) > (SELECT m.{first}, m.id FROM {table} m WHERE m.id = ?)"
+            ))
             .bind(marker);
     }
     let mut alternatives = Vec::new();
@@ -115,7 +121,10 @@ fn after(
         alternatives.push(format!("({})", terms.join(" AND ")));
     }
     sql = sql
-        .push(&format!(" AND EXISTS (SELECT 1 FROM {table} m WHERE m.id = ? AND ({}))", alternatives.join(" OR ")))
+        .push(&format!(
+            " AND EXISTS (SELECT 1 FROM {table} m WHERE m.id = ? AND ({}))",
+            alternatives.join(" OR ")
+        ))
         .bind(marker);
     sql
 }
@@ -125,7 +134,10 @@ fn after(
 /// `rank` tells which; the best rank wins.
 pub(crate) fn identified(select: &'static str, scope: &Scope, identity: &str) -> Sql {
     let mut sql = match identity.parse::<Uuid>() {
-        Ok(id) => Sql::new(select).push(" WHERE (t.id = ? OR t.name = ?)").bind(id).bind(identity),
+        Ok(id) => Sql::new(select)
+            .push(" WHERE (t.id = ? OR t.name = ?)")
+            .bind(id)
+            .bind(identity),
         Err(_) => Sql::new(select)
             .push(" WHERE (t.name = ? OR starts_with(t.id::text, ?))")
             .bind(identity)
@@ -154,7 +166,9 @@ pub(crate) fn choose<T>(
             2
         }
     };
-    let Some(best) = rows.iter().map(&rank).min() else { return Ok(None) };
+    let Some(best) = rows.iter().map(&rank).min() else {
+        return Ok(None);
+    };
     let mut meant = rows.into_iter().filter(|row| rank(row) == best);
     let first = meant.next();
     if meant.next().is_some() {

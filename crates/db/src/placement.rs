@@ -73,9 +73,7 @@ pub async fn snapshot(
     needs: &Requirements,
     sibling_cluster: Option<ClusterId>,
 ) -> Result<Vec<HostSnapshot>> {
-    Sql::new("SELECT pg_advisory_xact_lock(7305)")
-        .execute(conn)
-        .await?;
+    Sql::new("SELECT pg_advisory_xact_lock(7305)").execute(conn).await?;
     let rows: Vec<SnapshotRow> = Sql::new(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
@@ -110,11 +108,7 @@ impl From<SnapshotRow> for HostSnapshot {
             id: row.id.into(),
             name: row.name,
             cluster_id: row.cluster_id.map(Into::into),
-            state: if row.up {
-                HostState::Up
-            } else {
-                HostState::Unknown
-            },
+            state: if row.up { HostState::Up } else { HostState::Unknown },
             closed: row.closed,
             cpu_millis: info.cpus.saturating_mul(1000),
             memory: info.memory,
@@ -215,13 +209,14 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
         note_leftover(conn, node).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
-        Sql::new(
-            "UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = generation + 1 WHERE id = ?",
-        )
-        .bind(node)
-        .execute(conn)
-        .await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
+        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = generation + 1 WHERE id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
         Ok(())
     })
     .await
@@ -234,8 +229,14 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
 pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
-        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL WHERE id = ?").bind(node).execute(conn).await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
+        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL WHERE id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
         Ok(())
     })
     .await
@@ -248,7 +249,10 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
 pub async fn resize(conn: &mut Conn, fence: Fence, node: NodeId, host: NodeId, needs: &Requirements) -> Result<()> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?").bind(node).execute(conn).await?;
+        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
+            .bind(node)
+            .execute(conn)
+            .await?;
         record(conn, &[(node, Place::on(host, needs))]).await
     })
     .await

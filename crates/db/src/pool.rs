@@ -5,8 +5,7 @@ use std::time::Duration;
 use diesel_async::{
     AsyncConnection, AsyncPgConnection,
     pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Object,
-        deadpool::Pool,
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Object, deadpool::Pool,
     },
 };
 use senlin_core::secret::Secret;

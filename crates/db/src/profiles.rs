@@ -36,8 +36,10 @@ impl TryFrom<ProfileRow> for Profile {
     type Error = DbError;
 
     fn try_from(row: ProfileRow) -> Result<Self> {
-        let spec: Spec = serde_json::from_value(row.spec)
-            .map_err(|e| DbError::Corrupt { column: "profiles.spec", value: e.to_string() })?;
+        let spec: Spec = serde_json::from_value(row.spec).map_err(|e| DbError::Corrupt {
+            column: "profiles.spec",
+            value: e.to_string(),
+        })?;
         Ok(Self {
             id: row.id.into(),
             name: row.name,
@@ -68,7 +70,9 @@ pub async fn get(conn: &mut Conn, id: ProfileId) -> Result<Option<Profile>> {
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Profile>> {
     let rows: Vec<ProfileRow> = page::identified(SELECT, scope, identity).load(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(TryInto::try_into).transpose()
+    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// A page of profiles.
@@ -91,9 +95,13 @@ row! { HostsRow {
 /// # Errors
 /// When the database does not answer.
 pub async fn hosts(conn: &mut Conn, id: ProfileId) -> Result<(Option<NodeId>, Option<ClusterId>)> {
-    let row: Option<HostsRow> =
-        Sql::new("SELECT host_node_id, host_cluster_id FROM profiles WHERE id = ?").bind(id).first(conn).await?;
-    Ok(row.map_or((None, None), |r| (r.host_node_id.map(Into::into), r.host_cluster_id.map(Into::into))))
+    let row: Option<HostsRow> = Sql::new("SELECT host_node_id, host_cluster_id FROM profiles WHERE id = ?")
+        .bind(id)
+        .first(conn)
+        .await?;
+    Ok(row.map_or((None, None), |r| {
+        (r.host_node_id.map(Into::into), r.host_cluster_id.map(Into::into))
+    }))
 }
 
 /// A profile to be recorded; secrets in `spec` are sealed already.
@@ -157,6 +165,9 @@ pub async fn update(conn: &mut Conn, id: ProfileId, name: Option<&str>, metadata
 /// # Errors
 /// In use ([`DbError::is_in_use`]) while nodes or clusters have it.
 pub async fn delete(conn: &mut Conn, id: ProfileId) -> Result<()> {
-    Sql::new("DELETE FROM profiles WHERE id = ?").bind(id).execute(conn).await?;
+    Sql::new("DELETE FROM profiles WHERE id = ?")
+        .bind(id)
+        .execute(conn)
+        .await?;
     Ok(())
 }

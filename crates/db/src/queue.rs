@@ -135,12 +135,7 @@ FROM taken ORDER BY seq";
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn claim_nodes(
-    conn: &mut Conn,
-    owner: ServiceId,
-    most: i64,
-    limits: Limits,
-) -> Result<Vec<Claimed>> {
+pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: Limits) -> Result<Vec<Claimed>> {
     let rows: Vec<ClaimedRow> = Sql::new(
         "WITH RECURSIVE projects AS (
             (SELECT project FROM actions WHERE status = 'READY' ORDER BY project LIMIT 1)
@@ -201,11 +196,7 @@ pub async fn claim_nodes(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn claim_cluster(
-    conn: &mut Conn,
-    owner: ServiceId,
-    limits: Limits,
-) -> Result<Option<Claimed>> {
+pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, limits: Limits) -> Result<Option<Claimed>> {
     conn.transaction(async |conn| {
         let row: Option<ClaimedRow> = Sql::new(
             "WITH busy AS (
@@ -252,7 +243,13 @@ pub async fn claim_cluster(
         }
     })
     .await
-    .or_else(|error| if matches!(error, DbError::LeaseLost) { Ok(None) } else { Err(error) })
+    .or_else(|error| {
+        if matches!(error, DbError::LeaseLost) {
+            Ok(None)
+        } else {
+            Err(error)
+        }
+    })
 }
 
 row! { IdRow { id: Uuid = SqlUuid } }
@@ -311,12 +308,11 @@ pub async fn renew(conn: &mut Conn, owner: ServiceId, lease: i32) -> Result<Vec<
 /// # Errors
 /// When the database does not answer.
 pub async fn cancelled(conn: &mut Conn, owner: ServiceId) -> Result<Vec<ActionId>> {
-    let rows: Vec<IdRow> = Sql::new(
-        "SELECT id FROM actions WHERE owner = ? AND status = 'RUNNING' AND control IS NOT NULL",
-    )
-    .bind(owner)
-    .load(conn)
-    .await?;
+    let rows: Vec<IdRow> =
+        Sql::new("SELECT id FROM actions WHERE owner = ? AND status = 'RUNNING' AND control IS NOT NULL")
+            .bind(owner)
+            .load(conn)
+            .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
 

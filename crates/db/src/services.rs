@@ -25,13 +25,7 @@ row! { ServiceRow {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn register(
-    conn: &mut Conn,
-    id: ServiceId,
-    host: &str,
-    binary: &str,
-    topic: &str,
-) -> Result<()> {
+pub async fn register(conn: &mut Conn, id: ServiceId, host: &str, binary: &str, topic: &str) -> Result<()> {
     Sql::new(
         "INSERT INTO services (id, host, \"binary\", topic) VALUES (?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET updated_at = now()",

@@ -107,12 +107,7 @@ pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str)
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn wait_for(
-    conn: &mut Conn,
-    fence: Fence,
-    phase: &str,
-    children: &[NewAction],
-) -> Result<()> {
+pub async fn wait_for(conn: &mut Conn, fence: Fence, phase: &str, children: &[NewAction]) -> Result<()> {
     insert_actions(conn, children, phase).await?;
     let depended: Vec<_> = children.iter().map(|c| c.id.0).collect();
     Sql::new("INSERT INTO action_dependencies (depended, dependent) SELECT unnest(?), ?")
@@ -145,11 +140,7 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
     .bind(fence.attempt)
     .execute(conn)
     .await?;
-    if touched == 0 {
-        Err(DbError::LeaseLost)
-    } else {
-        Ok(())
-    }
+    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
 /// Moves on to another phase without waiting (what the phase did is recorded).
@@ -167,11 +158,7 @@ pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
     .bind(fence.attempt)
     .execute(conn)
     .await?;
-    if touched == 0 {
-        Err(DbError::LeaseLost)
-    } else {
-        Ok(())
-    }
+    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
 /// Sizes that a cluster action sets; none leaves one as it is.
@@ -240,10 +227,7 @@ pub struct Birth {
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one transaction's worth of facts"
-)]
+#[expect(clippy::too_many_arguments, reason = "one transaction's worth of facts")]
 pub async fn grow(
     conn: &mut Conn,
     fence: Fence,
@@ -270,11 +254,16 @@ pub async fn grow(
         let (mut nodes, mut actions) = (Vec::new(), Vec::new());
         for birth in &births {
             nodes.push(birth.node.clone());
-            actions.push(NewAction { host_id: birth.place.as_ref().map(|p| p.host), ..birth.action.clone() });
+            actions.push(NewAction {
+                host_id: birth.place.as_ref().map(|p| p.host),
+                ..birth.action.clone()
+            });
         }
         insert_nodes(conn, &nodes).await?;
-        let places: Vec<_> =
-            births.into_iter().filter_map(|b| b.place.map(|place| (b.node.id, place))).collect();
+        let places: Vec<_> = births
+            .into_iter()
+            .filter_map(|b| b.place.map(|place| (b.node.id, place)))
+            .collect();
         placement::record(conn, &places).await?;
         wait_for(conn, fence, phase, &actions).await
     })

@@ -9,10 +9,7 @@ use diesel::{
     QueryResult,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{
-        Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped,
-        Uuid as SqlUuid,
-    },
+    sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;

@@ -24,7 +24,10 @@ pub enum Format {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: Format::Text, level: "info".to_owned() }
+        Self {
+            format: Format::Text,
+            level: "info".to_owned(),
+        }
     }
 }
 
@@ -35,7 +38,9 @@ impl Default for Log {
 pub fn init(log: &Log) -> Result<(), crate::settings::SettingsError> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|e| crate::settings::SettingsError::Wrong(format!("log.level '{}': {e}", log.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let done = match log.format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

@@ -48,7 +48,10 @@ pub async fn serve(
         let (registry, ready) = (registry.clone(), ready.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, registry.clone(), ready.clone()));
-            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+            {
                 tracing::debug!(%error, "a connection ended badly");
             }
         });
@@ -67,7 +70,10 @@ async fn answer(
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
         "/metrics" => (StatusCode::OK, render(&registry)),
-        _ => (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz and /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;

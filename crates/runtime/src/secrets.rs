@@ -21,7 +21,7 @@ pub struct Database {
 }
 
 fn pool_size() -> usize {
-    16
+    8
 }
 
 /// Where the broker is.
@@ -97,5 +97,8 @@ pub fn read(path: &Path) -> Result<Secret, SettingsError> {
     private(path)?;
     std::fs::read_to_string(path)
         .map(|text| Secret::new(text.trim()))
-        .map_err(|source| SettingsError::Read { path: path.display().to_string(), source })
+        .map_err(|source| SettingsError::Read {
+            path: path.display().to_string(),
+            source,
+        })
 }

@@ -31,11 +31,16 @@ pub enum SettingsError {
 /// # Errors
 /// Names what is wrong.
 pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<T, SettingsError> {
-    let environment = Environment::with_prefix("SENLIN").prefix_separator("__").separator("__").try_parsing(true);
+    let environment = Environment::with_prefix("SENLIN")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true);
     let mut builder = Config::builder();
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::Read { path: path.display().to_string(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+            path: path.display().to_string(),
+            source,
+        })?;
         if holds_secrets(&text) {
             private(path)?;
         }
@@ -76,8 +81,15 @@ fn holds_secrets(text: &str) -> bool {
 /// [`SettingsError::Exposed`].
 pub fn private(path: &Path) -> Result<(), SettingsError> {
     let shown = path.display().to_string();
-    let mode = std::fs::metadata(path).map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
-    if mode.permissions().mode() & 0o004 == 0 { Ok(()) } else { Err(SettingsError::Exposed(shown)) }
+    let mode = std::fs::metadata(path).map_err(|source| SettingsError::Read {
+        path: shown.clone(),
+        source,
+    })?;
+    if mode.permissions().mode() & 0o004 == 0 {
+        Ok(())
+    } else {
+        Err(SettingsError::Exposed(shown))
+    }
 }
 
 #[cfg(test)]
@@ -123,10 +135,17 @@ mod tests {
 
     #[test]
     fn secrets_that_everyone_may_read_are_refused() {
-        let path = file("open", "# postgres://a:b@c\n[database]\nurl = \"postgres://u:p@h/d\"\n", 0o644);
+        let path = file(
+            "open",
+            "# postgres://a:b@c\n[database]\nurl = \"postgres://u:p@h/d\"\n",
+            0o644,
+        );
         assert!(matches!(load::<Example>(Some(&path)), Err(SettingsError::Exposed(_))));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(load::<Example>(Some(&path)), Err(SettingsError::Wrong(_))), "only the key is wrong now");
+        assert!(
+            matches!(load::<Example>(Some(&path)), Err(SettingsError::Wrong(_))),
+            "only the key is wrong now"
+        );
         std::fs::remove_file(path).unwrap();
     }
 }

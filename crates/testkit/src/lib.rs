@@ -25,8 +25,15 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// What the script printed.
 pub fn services(word: &str) -> anyhow::Result<String> {
-    let out = Command::new(workspace().join("scripts/services.sh")).arg(word).output().context("run services.sh")?;
-    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(workspace().join("scripts/services.sh"))
+        .arg(word)
+        .output()
+        .context("run services.sh")?;
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     anyhow::ensure!(out.status.success(), "services.sh {word}: {said}");
     Ok(said)
 }
@@ -92,11 +99,18 @@ impl TestDb {
         let name = format!("senlin_test_{}", uuid::Uuid::new_v4().simple());
         admin(&admin_url)
             .await?
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+            .batch_execute(&format!(
+                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+            ))
             .await?;
         let url = admin_url.replace("/postgres", &format!("/{name}"));
         let db = Db::connect(&Secret::new(url.clone()), 16)?;
-        Ok(Self { admin_url, name, db, url })
+        Ok(Self {
+            admin_url,
+            name,
+            db,
+            url,
+        })
     }
 
     /// Where it is, for programs.
@@ -144,7 +158,10 @@ impl TestDb {
     /// When the database refuses.
     pub async fn close(self) -> anyhow::Result<()> {
         self.db.close();
-        Ok(admin(&self.admin_url).await?.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await?)
+        Ok(admin(&self.admin_url)
+            .await?
+            .batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name))
+            .await?)
     }
 }
 
@@ -165,13 +182,19 @@ async fn template(admin_url: String) -> anyhow::Result<String> {
     let client = admin(&admin_url).await?;
     // Test binaries may come here at the same time.
     client.batch_execute("SELECT pg_advisory_lock(7306)").await?;
-    let there = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await?;
+    let there = client
+        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
+        .await?;
     if there.is_none() {
         let making = format!("{name}_making");
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await?;
+        client
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)"))
+            .await?;
         client.batch_execute(&format!("CREATE DATABASE {making}")).await?;
         senlin_db::migrate(&Secret::new(admin_url.replace("/postgres", &format!("/{making}")))).await?;
-        client.batch_execute(&format!("ALTER DATABASE {making} RENAME TO {name}")).await?;
+        client
+            .batch_execute(&format!("ALTER DATABASE {making} RENAME TO {name}"))
+            .await?;
     }
     client.batch_execute("SELECT pg_advisory_unlock(7306)").await?;
     Ok(name)
@@ -189,7 +212,9 @@ where
     loop {
         match ask().await {
             Ok(value) => return Ok(value),
-            Err(error) if tokio::time::Instant::now() >= end => return Err(error.context(format!("waited {within:?} for {what}"))),
+            Err(error) if tokio::time::Instant::now() >= end => {
+                return Err(error.context(format!("waited {within:?} for {what}")));
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

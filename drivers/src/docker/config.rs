@@ -24,7 +24,13 @@ pub(super) fn body(config: &ContainerConfig) -> ContainerCreateBody {
         entrypoint: config.entrypoint.clone(),
         env: Some(config.env.iter().map(|(k, v)| format!("{k}={}", v.expose())).collect()),
         labels: Some(config.labels.clone().into_iter().collect()),
-        exposed_ports: Some(config.ports.iter().map(|p| format!("{}/{}", p.container, p.protocol)).collect()),
+        exposed_ports: Some(
+            config
+                .ports
+                .iter()
+                .map(|p| format!("{}/{}", p.container, p.protocol))
+                .collect(),
+        ),
         healthcheck: health,
         user: config.user.clone(),
         working_dir: config.working_dir.clone(),
@@ -39,8 +45,15 @@ pub(super) fn body(config: &ContainerConfig) -> ContainerCreateBody {
 fn host_config(config: &ContainerConfig) -> HostConfig {
     let mut ports: HashMap<String, Option<Vec<DockerPort>>> = HashMap::new();
     for port in &config.ports {
-        let binding = DockerPort { host_ip: port.host_ip.clone(), host_port: port.host.map(|h| h.to_string()) };
-        ports.entry(format!("{}/{}", port.container, port.protocol)).or_default().get_or_insert_default().push(binding);
+        let binding = DockerPort {
+            host_ip: port.host_ip.clone(),
+            host_port: port.host.map(|h| h.to_string()),
+        };
+        ports
+            .entry(format!("{}/{}", port.container, port.protocol))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
     }
     let log = config.log.as_ref().map(|l| HostConfigLogConfig {
         typ: Some(l.driver.clone()),
@@ -49,7 +62,11 @@ fn host_config(config: &ContainerConfig) -> HostConfig {
     let limits = config
         .ulimits
         .iter()
-        .map(|u| ResourcesUlimits { name: Some(u.name.clone()), soft: Some(u.soft), hard: Some(u.hard) })
+        .map(|u| ResourcesUlimits {
+            name: Some(u.name.clone()),
+            soft: Some(u.soft),
+            hard: Some(u.hard),
+        })
         .collect();
     HostConfig {
         memory: config.resources.memory,
@@ -73,7 +90,10 @@ fn host_config(config: &ContainerConfig) -> HostConfig {
 
 /// Seconds or processors as the engine counts them.
 pub(super) fn nano(value: f64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "clamped, and the schema allows no such numbers")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clamped, and the schema allows no such numbers"
+    )]
     let nano = (value * 1e9).clamp(0.0, 9e18) as i64;
     nano
 }
@@ -85,7 +105,10 @@ pub(super) fn restart(policy: &RestartPolicy) -> DockerRestart {
         "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
         _ => RestartPolicyNameEnum::NO,
     };
-    DockerRestart { name: Some(name), maximum_retry_count: policy.max_retries }
+    DockerRestart {
+        name: Some(name),
+        maximum_retry_count: policy.max_retries,
+    }
 }
 
 /// `registry:5000/a/b:tag` → the name and the tag; `latest` where none is said,

@@ -33,7 +33,11 @@ impl Keys {
 
     fn write(&self, name: &str, text: &str) -> std::io::Result<PathBuf> {
         let path = self.0.join(name);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         file.write_all(text.as_bytes())?;
         Ok(path)
     }
@@ -59,7 +63,10 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, Option<Keys>
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
     let url = endpoint.url.as_str();
-    let refuse = |reason: String| DriverError::Endpoint { endpoint: url.to_owned(), reason };
+    let refuse = |reason: String| DriverError::Endpoint {
+        endpoint: url.to_owned(),
+        reason,
+    };
     let key_files = |e: std::io::Error| refuse(format!("key files cannot be written: {e}"));
     let mut keys = None;
     let docker = if url.starts_with("unix://") {
@@ -78,8 +85,11 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, Option<Keys>
     } else if let Some(tls) = &endpoint.tls {
         let dir = Keys::new().map_err(key_files)?;
         let write = |name: &str, text: &str| dir.write(name, text).map_err(key_files);
-        let (key, cert, ca): (PathBuf, PathBuf, PathBuf) =
-            (write("key.pem", tls.key.expose())?, write("cert.pem", &tls.cert)?, write("ca.pem", &tls.ca)?);
+        let (key, cert, ca): (PathBuf, PathBuf, PathBuf) = (
+            write("key.pem", tls.key.expose())?,
+            write("cert.pem", &tls.cert)?,
+            write("ca.pem", &tls.ca)?,
+        );
         let made = Docker::connect_with_ssl(
             url,
             Path::new(&key),
@@ -99,13 +109,19 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, Option<Keys>
     match negotiated {
         Ok(Ok(docker)) => Ok((docker, keys)),
         Ok(Err(e)) => Err(error::translate(url, "connect", CONNECT, &e)),
-        Err(_) => Err(DriverError::TimedOut { endpoint: url.to_owned(), verb: "connect", seconds: CONNECT }),
+        Err(_) => Err(DriverError::TimedOut {
+            endpoint: url.to_owned(),
+            verb: "connect",
+            seconds: CONNECT,
+        }),
     }
 }
 
 /// Engines from API 1.41 (Docker 20.10) up.
 pub(super) fn new_enough(endpoint: &str, version: &str, api: &str) -> Result<(), DriverError> {
-    let numbers = api.split_once('.').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+    let numbers = api
+        .split_once('.')
+        .and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
     match numbers {
         Some(have) if have >= (1, 41) => Ok(()),
         _ => Err(DriverError::TooOld {

@@ -6,16 +6,24 @@ use senlin_core::driver::DriverError;
 pub(super) fn translate(endpoint: &str, verb: &'static str, seconds: u64, error: &Error) -> DriverError {
     match error {
         Error::DockerResponseServerError { status_code, message } => answered(verb, *status_code, message.trim()),
-        Error::RequestTimeoutError => DriverError::TimedOut { endpoint: endpoint.to_owned(), verb, seconds },
+        Error::RequestTimeoutError => DriverError::TimedOut {
+            endpoint: endpoint.to_owned(),
+            verb,
+            seconds,
+        },
         Error::DockerStreamError { error } => DriverError::Refused(error.clone()),
-        Error::SocketNotFoundError(path) => {
-            DriverError::Unreachable { endpoint: endpoint.to_owned(), reason: format!("there is no socket '{path}'") }
-        }
+        Error::SocketNotFoundError(path) => DriverError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            reason: format!("there is no socket '{path}'"),
+        },
         Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
             DriverError::Failed(format!("{verb}: the engine's answer cannot be read: {error}"))
         }
         // What is left are connections that could not be made or broke.
-        other => DriverError::Unreachable { endpoint: endpoint.to_owned(), reason: innermost(other) },
+        other => DriverError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            reason: innermost(other),
+        },
     }
 }
 

@@ -7,7 +7,12 @@ use serde_json::Value;
 pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
     Some(ContainerSummary {
         id: container.id?,
-        name: container.names.unwrap_or_default().first().map(|n| bare(n)).unwrap_or_default(),
+        name: container
+            .names
+            .unwrap_or_default()
+            .first()
+            .map(|n| bare(n))
+            .unwrap_or_default(),
         state: container.state.map(|s| s.to_string()).unwrap_or_default(),
         labels: container.labels.unwrap_or_default().into_iter().collect(),
     })
@@ -42,14 +47,21 @@ pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
 pub(crate) fn redact(mut document: Value) -> Value {
     if let Some(Value::Array(env)) = document.pointer_mut("/Config/Env") {
         for entry in env {
-            let name = entry.as_str().and_then(|e| e.split('=').next()).unwrap_or_default().to_owned();
+            let name = entry
+                .as_str()
+                .and_then(|e| e.split('=').next())
+                .unwrap_or_default()
+                .to_owned();
             *entry = Value::String(format!("{name}=***"));
         }
     }
     if let Some(Value::Object(options)) = document.pointer_mut("/HostConfig/LogConfig/Config") {
         for (key, value) in options {
             let key = key.to_lowercase();
-            if ["token", "secret", "password", "key", "credential"].iter().any(|word| key.contains(word)) {
+            if ["token", "secret", "password", "key", "credential"]
+                .iter()
+                .any(|word| key.contains(word))
+            {
                 *value = Value::String("***".to_owned());
             }
         }

@@ -44,13 +44,22 @@ impl Knobs {
     /// # Errors
     /// Names the knob that is unknown or has no usable value.
     pub fn parse(url: &str) -> Result<(String, Self), DriverError> {
-        let refuse = |reason: String| DriverError::Endpoint { endpoint: url.to_owned(), reason };
-        let rest = url.strip_prefix("sim://").ok_or_else(|| refuse("it is not sim://".to_owned()))?;
+        let refuse = |reason: String| DriverError::Endpoint {
+            endpoint: url.to_owned(),
+            reason,
+        };
+        let rest = url
+            .strip_prefix("sim://")
+            .ok_or_else(|| refuse("it is not sim://".to_owned()))?;
         let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut knobs = Self::default();
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let number = || value.parse::<u64>().map_err(|_| refuse(format!("knob '{key}' is not a whole number")));
+            let number = || {
+                value
+                    .parse::<u64>()
+                    .map_err(|_source| refuse(format!("knob '{key}' is not a whole number")))
+            };
             match key {
                 "latency" => knobs.latency = Duration::from_millis(number()?),
                 "patience" => knobs.patience = Duration::from_secs(number()?),
@@ -59,12 +68,18 @@ impl Knobs {
                 "fail" | "hang" => {
                     let mut rates = BTreeMap::new();
                     for part in value.split(',') {
-                        let rate = part.split_once(':').and_then(|(verb, p)| Some((verb.to_owned(), p.parse().ok()?)));
+                        let rate = part
+                            .split_once(':')
+                            .and_then(|(verb, p)| Some((verb.to_owned(), p.parse().ok()?)));
                         let (verb, percent) =
                             rate.ok_or_else(|| refuse(format!("knob '{key}' is verb:percent, not '{part}'")))?;
                         rates.insert(verb, percent);
                     }
-                    if key == "fail" { knobs.fail = rates } else { knobs.hang = rates }
+                    if key == "fail" {
+                        knobs.fail = rates
+                    } else {
+                        knobs.hang = rates
+                    }
                 }
                 "label" => {
                     knobs.labels = value
@@ -107,7 +122,11 @@ mod tests {
         assert_eq!(knobs.latency, Duration::from_millis(5));
         assert_eq!(knobs.fail["start"], 50);
         assert_eq!(knobs.labels["disk"], "ssd");
-        for (url, word) in [("sim://a?x=1", "'x'"), ("sim://a?latency=soon", "'latency'"), ("sim://a?fail=start", "'fail'")] {
+        for (url, word) in [
+            ("sim://a?x=1", "'x'"),
+            ("sim://a?latency=soon", "'latency'"),
+            ("sim://a?fail=start", "'fail'"),
+        ] {
             assert!(Knobs::parse(url).unwrap_err().to_string().contains(word));
         }
     }

@@ -26,8 +26,13 @@ impl Planner {
     /// A planner over these hosts.
     #[must_use]
     pub fn new(hosts: Vec<HostSnapshot>, strategy: Strategy, seed: u64) -> Self {
-        let mut planner =
-            Self { by_score: BTreeSet::new(), by_id: HashMap::new(), hosts, strategy, seed };
+        let mut planner = Self {
+            by_score: BTreeSet::new(),
+            by_id: HashMap::new(),
+            hosts,
+            strategy,
+            seed,
+        };
         planner.by_id = planner.hosts.iter().enumerate().map(|(at, h)| (h.id, at)).collect();
         planner.rank();
         planner
@@ -41,7 +46,12 @@ impl Planner {
 
     fn rank(&mut self) {
         let (strategy, seed) = (self.strategy, self.seed);
-        self.by_score = self.hosts.iter().enumerate().map(|(at, h)| (score::of(h, strategy, seed), at)).collect();
+        self.by_score = self
+            .hosts
+            .iter()
+            .enumerate()
+            .map(|(at, h)| (score::of(h, strategy, seed), at))
+            .collect();
     }
 
     /// Chooses a host for one container and counts it there.
@@ -53,8 +63,12 @@ impl Planner {
             Some(id) => self.by_id.get(&id).copied().filter(|at| self.fits(*at, needs)),
             None => self.by_score.iter().map(|(_, at)| *at).find(|at| self.fits(*at, needs)),
         };
-        let Some(at) = found else { return Err(self.refuse(needs)) };
-        let Some(host) = self.hosts.get_mut(at) else { return Err(self.refuse(needs)) };
+        let Some(at) = found else {
+            return Err(self.refuse(needs));
+        };
+        let Some(host) = self.hosts.get_mut(at) else {
+            return Err(self.refuse(needs));
+        };
         self.by_score.remove(&(score::of(host, self.strategy, self.seed), at));
         host.cpu_used += needs.cpu_millis;
         host.memory_used += needs.memory;
@@ -72,7 +86,9 @@ impl Planner {
     }
 
     fn fits(&self, at: usize, needs: &Requirements) -> bool {
-        self.hosts.get(at).is_some_and(|h| filter::turn_away(h, needs).is_none())
+        self.hosts
+            .get(at)
+            .is_some_and(|h| filter::turn_away(h, needs).is_none())
     }
 
     fn refuse(&self, needs: &Requirements) -> Refusal {

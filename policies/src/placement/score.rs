@@ -22,7 +22,15 @@ pub fn of(host: &HostSnapshot, strategy: Strategy, seed: u64) -> Score {
     let (high, low) = host.id.0.as_u64_pair();
     let chance = Chance::new(seed ^ high ^ low.rotate_left(32)).next();
     match strategy {
-        Strategy::Spread => Score { siblings: host.siblings, containers: host.containers, chance },
-        Strategy::Random => Score { siblings: 0, containers: 0, chance },
+        Strategy::Spread => Score {
+            siblings: host.siblings,
+            containers: host.containers,
+            chance,
+        },
+        Strategy::Random => Score {
+            siblings: 0,
+            containers: 0,
+            chance,
+        },
     }
 }

@@ -17,7 +17,9 @@ pub(super) async fn adopt(
 ) -> Result<(String, Map), ProfileError> {
     let state = driver.inspect(identity).await?;
     if let Some(node) = state.labels.get(LABEL_NODE) {
-        return Err(ProfileError::State(format!("The container '{identity}' belongs to node '{node}' already.")));
+        return Err(ProfileError::State(format!(
+            "The container '{identity}' belongs to node '{node}' already."
+        )));
     }
     let at = |path: &str| state.document.pointer(path).cloned().unwrap_or(Value::Null);
     let mut properties = Map::new();
@@ -25,7 +27,11 @@ pub(super) async fn adopt(
     properties.insert("name".to_owned(), state.name.clone().into());
     let command: Vec<String> = serde_json::from_value(at("/Config/Cmd")).unwrap_or_default();
     if !command.is_empty() {
-        let command = if version == "1.0" { Value::String(quoted(&command)) } else { json!(command) };
+        let command = if version == "1.0" {
+            Value::String(quoted(&command))
+        } else {
+            json!(command)
+        };
         properties.insert("command".to_owned(), command);
     }
     if version != "1.0" && !state.labels.is_empty() {

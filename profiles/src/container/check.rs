@@ -33,7 +33,12 @@ pub(super) fn health_of(state: &ContainerState) -> Health {
         ("restarting", _) => Health::Unhealthy("The container keeps restarting.".to_owned()),
         ("exited" | "dead", _) => {
             let code = state.exit_code.unwrap_or(0);
-            let why = state.error.as_deref().filter(|e| !e.is_empty()).map(|e| format!(": {e}")).unwrap_or_default();
+            let why = state
+                .error
+                .as_deref()
+                .filter(|e| !e.is_empty())
+                .map(|e| format!(": {e}"))
+                .unwrap_or_default();
             Health::Unhealthy(format!("The container has exited with code {code}{why}."))
         }
         (other, _) => Health::Unhealthy(format!("The container is {other}.")),

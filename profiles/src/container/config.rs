@@ -15,12 +15,28 @@ const PIDS: i64 = 4096;
 /// with a part that is the node's own, so that the same one is always meant.
 pub(super) fn name(job: &Job<'_>, spec: &ContainerSpec, generation: i32) -> String {
     let base = spec.name.as_deref().unwrap_or(&job.node.name);
-    let clean: String =
-        base.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' }).collect();
+    let clean: String = base
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let clean = clean.trim_start_matches(['_', '.', '-']);
-    let clean: String = if clean.is_empty() { "node".to_owned() } else { clean.chars().take(200).collect() };
+    let clean: String = if clean.is_empty() {
+        "node".to_owned()
+    } else {
+        clean.chars().take(200).collect()
+    };
     let unique = job.node.id.short();
-    if generation == 1 { format!("{clean}-{unique}") } else { format!("{clean}-{unique}-{generation}") }
+    if generation == 1 {
+        format!("{clean}-{unique}")
+    } else {
+        format!("{clean}-{unique}-{generation}")
+    }
 }
 
 /// Everything the container is made from.

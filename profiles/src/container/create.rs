@@ -30,7 +30,10 @@ async fn reuse(job: &Job<'_>, generation: i32) -> Result<Option<String>, Profile
         if generation_of(&container) == generation && container.state == "running" && found.is_none() {
             found = Some(container.id);
         } else {
-            step(job.steps, "clean up", async { Ok::<_, ProfileError>(job.driver.remove(&container.id).await?) }).await?;
+            step(job.steps, "clean up", async {
+                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+            })
+            .await?;
         }
     }
     Ok(found)
@@ -64,10 +67,15 @@ pub(super) async fn fetch(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), Pro
 /// Creates and starts; a start that fails leaves nothing behind.
 pub(super) async fn run(job: &Job<'_>, spec: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
     let config = config(job, spec, generation);
-    let id = step(job.steps, "create", async { Ok::<_, ProfileError>(job.driver.create(&config).await?) })
-        .await
-        .map_err(|error| name_taken(error, &config.name))?;
-    let started = step(job.steps, "start", async { Ok::<_, ProfileError>(job.driver.start(&id).await?) }).await;
+    let id = step(job.steps, "create", async {
+        Ok::<_, ProfileError>(job.driver.create(&config).await?)
+    })
+    .await
+    .map_err(|error| name_taken(error, &config.name))?;
+    let started = step(job.steps, "start", async {
+        Ok::<_, ProfileError>(job.driver.start(&id).await?)
+    })
+    .await;
     match started {
         Ok(()) => Ok(id),
         // Whether it has started is not known: the next try finds it by label.
@@ -81,9 +89,9 @@ pub(super) async fn run(job: &Job<'_>, spec: &ContainerSpec, generation: i32) ->
 
 fn name_taken(error: ProfileError, name: &str) -> ProfileError {
     match error {
-        ProfileError::Driver(DriverError::Conflict(text)) => {
-            ProfileError::State(format!("The container name '{name}' is taken by a container that is not ours: {text}"))
-        }
+        ProfileError::Driver(DriverError::Conflict(text)) => ProfileError::State(format!(
+            "The container name '{name}' is taken by a container that is not ours: {text}"
+        )),
         other => other,
     }
 }

@@ -21,7 +21,10 @@ pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), Pr
                 Err(error) => return Err(error),
             }
         }
-        step(job.steps, "remove", async { Ok::<_, ProfileError>(job.driver.remove(&container.id).await?) }).await?;
+        step(job.steps, "remove", async {
+            Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+        })
+        .await?;
     }
     Ok(())
 }

@@ -29,7 +29,11 @@ struct Signal {
 
 /// What users may ask for; 1.0 advertises what Senlin did.
 pub(super) fn operations(version: &str) -> Vec<Operation> {
-    let operation = |name, description, parameters| Operation { name, description, parameters };
+    let operation = |name, description, parameters| Operation {
+        name,
+        description,
+        parameters,
+    };
     let mut all = vec![
         operation("pause", "Pause a container.", SpecSchema::empty()),
         operation("restart", "Restart a container.", SpecSchema::of::<WaitTime>()),
@@ -47,8 +51,9 @@ pub(super) fn operations(version: &str) -> Vec<Operation> {
 
 /// Does it, and answers what is then true.
 pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError> {
-    let container =
-        current(job).await?.ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
+    let container = current(job)
+        .await?
+        .ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
     let id = container.id.as_str();
     let wait = params.get("wait_time").and_then(Value::as_i64);
     let signal = params.get("signal").and_then(Value::as_str);
@@ -61,7 +66,11 @@ pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Res
             "kill" => driver.kill(id, signal).await?,
             "pause" => driver.pause(id).await?,
             "unpause" => driver.unpause(id).await?,
-            other => return Err(ProfileError::Unsupported(format!("A container has no operation '{other}'."))),
+            other => {
+                return Err(ProfileError::Unsupported(format!(
+                    "A container has no operation '{other}'."
+                )));
+            }
         }
         Ok(())
     })

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use senlin_core::{
     Map,
-    driver::{
-        HealthCheck, LogConfig, PortBinding, RegistryAuth, Resources, RestartPolicy, Ulimit,
-    },
+    driver::{HealthCheck, LogConfig, PortBinding, RegistryAuth, Resources, RestartPolicy, Ulimit},
     placement::Requirements,
     secret::Secret,
     spec::SpecError,
@@ -24,8 +22,10 @@ fn schema(value: Value) -> RefOr<Schema> {
 }
 
 fn words() -> RefOr<Schema> {
-    schema(json!({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-        "description": "One text, split as a shell would, or a list of words."}))
+    schema(
+        json!({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        "description": "One text, split as a shell would, or a list of words."}),
+    )
 }
 
 fn bytes() -> RefOr<Schema> {
@@ -34,24 +34,28 @@ fn bytes() -> RefOr<Schema> {
 }
 
 fn environment() -> RefOr<Schema> {
-    schema(json!({"type": "object", "description": "Environment variables; one that is a map with secret: true is \
+    schema(
+        json!({"type": "object", "description": "Environment variables; one that is a map with secret: true is \
         encrypted at rest and never shown.",
         "additionalProperties": {"oneOf": [
             {"type": "string"}, {"type": "number"}, {"type": "boolean"},
             {"type": "object", "additionalProperties": false, "required": ["value"],
                 "x-secret-if": {"flag": "secret", "field": "value"},
-                "properties": {"value": {"type": "string"}, "secret": {"type": "boolean", "default": false}}}]}}))
+                "properties": {"value": {"type": "string"}, "secret": {"type": "boolean", "default": false}}}]}}),
+    )
 }
 
 fn ports() -> RefOr<Schema> {
-    schema(json!({"type": "array", "description": "Published ports: \"8080:80/tcp\", \"127.0.0.1:8080:80\", \"80\", \
+    schema(
+        json!({"type": "array", "description": "Published ports: \"8080:80/tcp\", \"127.0.0.1:8080:80\", \"80\", \
         or a map.",
         "items": {"oneOf": [{"type": "string"},
             {"type": "object", "additionalProperties": false, "required": ["container"], "properties": {
                 "container": {"type": "integer", "minimum": 1, "maximum": 65535},
                 "host": {"type": "integer", "minimum": 1, "maximum": 65535},
                 "host_ip": {"type": "string"},
-                "protocol": {"type": "string", "enum": ["tcp", "udp", "sctp"], "default": "tcp"}}}]}}))
+                "protocol": {"type": "string", "enum": ["tcp", "udp", "sctp"], "default": "tcp"}}}]}}),
+    )
 }
 
 /// `container.dockerinc.docker-1.0`, word for word as Senlin has it.
@@ -306,7 +310,11 @@ pub fn parse(version: &str, properties: &Map) -> Result<ContainerSpec, SpecError
     Ok(ContainerSpec {
         image: v.image,
         pull: v.pull_policy.unwrap_or_default(),
-        registry: v.registry.map(|r| RegistryAuth { username: r.username, password: r.password, server: r.server }),
+        registry: v.registry.map(|r| RegistryAuth {
+            username: r.username,
+            password: r.password,
+            server: r.server,
+        }),
         name: v.name,
         command: v.command.map(|c| list_of_words("command", c)).transpose()?,
         entrypoint: v.entrypoint.map(|c| list_of_words("entrypoint", c)).transpose()?,
@@ -323,13 +331,20 @@ pub fn parse(version: &str, properties: &Map) -> Result<ContainerSpec, SpecError
             .to_owned(),
             max_retries: r.max_retries,
         }),
-        resources: Resources { cpus: v.cpu, memory: v.memory.map(|m| size("memory", &m)).transpose()?, pids: v.pids },
+        resources: Resources {
+            cpus: v.cpu,
+            memory: v.memory.map(|m| size("memory", &m)).transpose()?,
+            pids: v.pids,
+        },
         health: v.healthcheck.map(health).transpose()?,
         user: v.user,
         working_dir: v.working_dir,
         hostname: v.hostname,
         extra_hosts: v.extra_hosts.unwrap_or_default(),
-        log: v.log.map(|l| LogConfig { driver: l.driver, options: l.options.unwrap_or_default() }),
+        log: v.log.map(|l| LogConfig {
+            driver: l.driver,
+            options: l.options.unwrap_or_default(),
+        }),
         stop_signal: v.stop_signal,
         stop_grace: v.stop_grace_period,
         init: v.init,
@@ -341,7 +356,11 @@ pub fn parse(version: &str, properties: &Map) -> Result<ContainerSpec, SpecError
             .ulimits
             .unwrap_or_default()
             .into_iter()
-            .map(|u| Ulimit { name: u.name, soft: u.soft, hard: u.hard.unwrap_or(u.soft) })
+            .map(|u| Ulimit {
+                name: u.name,
+                soft: u.soft,
+                hard: u.hard.unwrap_or(u.soft),
+            })
             .collect(),
         host_node: v.host_node,
         host_cluster: v.host_cluster,
@@ -364,7 +383,11 @@ impl ContainerSpec {
         Ok(Requirements {
             cpu_millis,
             memory: self.resources.memory.unwrap_or(0),
-            ports: self.ports.iter().filter_map(|p| Some((p.host?, p.protocol.clone()))).collect(),
+            ports: self
+                .ports
+                .iter()
+                .filter_map(|p| Some((p.host?, p.protocol.clone())))
+                .collect(),
             labels: self.host_labels.clone(),
             ..Requirements::default()
         })
@@ -450,32 +473,54 @@ fn size(item: &str, value: &Value) -> Result<i64, SpecError> {
         .ok()
         .filter(|n| unit > 0 && *n >= 0)
         .and_then(|n| n.checked_mul(unit))
-        .ok_or_else(|| SpecError(format!("Item '{item}' must be bytes or a text such as 512m, not '{text}'")))
+        .ok_or_else(|| {
+            SpecError(format!(
+                "Item '{item}' must be bytes or a text such as 512m, not '{text}'"
+            ))
+        })
 }
 
 /// `[[host_ip:]host:]container[/protocol]`, or a map of those.
 fn port(value: &Value) -> Result<PortBinding, SpecError> {
     let number = |text: &str, whole: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|p| *p > 0)
-            .ok_or_else(|| SpecError(format!("'{whole}' in 'ports' is not [[host_ip:]host:]container[/protocol]")))
+        text.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(|| {
+            SpecError(format!(
+                "'{whole}' in 'ports' is not [[host_ip:]host:]container[/protocol]"
+            ))
+        })
     };
     if let Some(text) = value.as_str() {
         let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         if !matches!(protocol, "tcp" | "udp" | "sctp") {
-            return Err(SpecError(format!("'{protocol}' must be one of the allowed values: tcp, udp, sctp")));
+            return Err(SpecError(format!(
+                "'{protocol}' must be one of the allowed values: tcp, udp, sctp"
+            )));
         }
         let parts: Vec<&str> = numbers.rsplitn(3, ':').collect();
         let container = number(parts.first().copied().unwrap_or_default(), text)?;
-        let host = parts.get(1).filter(|h| !h.is_empty()).map(|h| number(h, text)).transpose()?;
+        let host = parts
+            .get(1)
+            .filter(|h| !h.is_empty())
+            .map(|h| number(h, text))
+            .transpose()?;
         let host_ip = parts.get(2).map(|ip| (*ip).to_owned());
-        return Ok(PortBinding { container, host, host_ip, protocol: protocol.to_owned() });
+        return Ok(PortBinding {
+            container,
+            host,
+            host_ip,
+            protocol: protocol.to_owned(),
+        });
     }
-    let field = |key: &str| value.get(key).and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
+    let field = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_u64)
+            .and_then(|n| u16::try_from(n).ok())
+    };
     let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(PortBinding {
-        container: field("container").ok_or_else(|| SpecError("Required spec item 'ports.container' not provided".to_owned()))?,
+        container: field("container")
+            .ok_or_else(|| SpecError("Required spec item 'ports.container' not provided".to_owned()))?,
         host: field("host"),
         host_ip: text("host_ip"),
         protocol: text("protocol").unwrap_or_else(|| "tcp".to_owned()),

@@ -9,7 +9,10 @@ use senlin_core::{
 };
 
 use super::{
-    check::health_of, config::{config, name}, create::{fetch, run}, current, generation_of,
+    check::health_of,
+    config::{config, name},
+    create::{fetch, run},
+    current, generation_of,
     spec::ContainerSpec,
 };
 
@@ -18,8 +21,14 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Brings the node's container from one spec to the other.
 pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Updated, ProfileError> {
-    let Some(container) = current(job).await? else { return finished_before(job).await };
-    if needs_another(job, old, new) { replace(job, old, new, container).await } else { in_place(job, new, container).await }
+    let Some(container) = current(job).await? else {
+        return finished_before(job).await;
+    };
+    if needs_another(job, old, new) {
+        replace(job, old, new, container).await
+    } else {
+        in_place(job, new, container).await
+    }
 }
 
 /// A try before this one may have replaced the container and died before it
@@ -27,7 +36,10 @@ pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSp
 async fn finished_before(job: &Job<'_>) -> Result<Updated, ProfileError> {
     let made_here = |c: &ContainerSummary| c.labels.get(LABEL_ACTION) == Some(&job.action.to_string());
     match super::ours(job).await?.into_iter().find(made_here) {
-        Some(new) => Ok(Updated::Done { generation: generation_of(&new), physical_id: new.id }),
+        Some(new) => Ok(Updated::Done {
+            generation: generation_of(&new),
+            physical_id: new.id,
+        }),
         None => Err(ProfileError::State("The container is gone from its host.".to_owned())),
     }
 }
@@ -50,15 +62,24 @@ async fn in_place(job: &Job<'_>, new: &ContainerSpec, container: ContainerSummar
     let generation = generation_of(&container);
     let wanted = config(job, new, generation);
     step(job.steps, "update", async {
-        Ok::<_, ProfileError>(job.driver.update(&container.id, &wanted.resources, wanted.restart.as_ref()).await?)
+        Ok::<_, ProfileError>(
+            job.driver
+                .update(&container.id, &wanted.resources, wanted.restart.as_ref())
+                .await?,
+        )
     })
     .await?;
     let named = name(job, new, generation);
     if container.name != named {
-        step(job.steps, "rename", async { Ok::<_, ProfileError>(job.driver.rename(&container.id, &named).await?) })
-            .await?;
+        step(job.steps, "rename", async {
+            Ok::<_, ProfileError>(job.driver.rename(&container.id, &named).await?)
+        })
+        .await?;
     }
-    Ok(Updated::Done { physical_id: container.id, generation })
+    Ok(Updated::Done {
+        physical_id: container.id,
+        generation,
+    })
 }
 
 /// The new one first where ports allow; the old one goes only when the new one
@@ -71,7 +92,12 @@ async fn replace(
 ) -> Result<Updated, ProfileError> {
     fetch(job, new).await?;
     let generation = job.node.generation + 1;
-    let ports = |s: &ContainerSpec| s.ports.iter().filter_map(|p| Some((p.host?, p.protocol.clone()))).collect::<Vec<_>>();
+    let ports = |s: &ContainerSpec| {
+        s.ports
+            .iter()
+            .filter_map(|p| Some((p.host?, p.protocol.clone())))
+            .collect::<Vec<_>>()
+    };
     let clash = ports(old).iter().any(|p| ports(new).contains(p));
     clean_newer(job, generation).await?;
     if clash {
@@ -82,12 +108,19 @@ async fn replace(
     }
     match make_well(job, new, generation).await {
         Ok(physical_id) => {
-            step(job.steps, "remove the old", async { Ok::<_, ProfileError>(job.driver.remove(&container.id).await?) })
-                .await?;
-            Ok(Updated::Done { physical_id, generation })
+            step(job.steps, "remove the old", async {
+                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+            })
+            .await?;
+            Ok(Updated::Done {
+                physical_id,
+                generation,
+            })
         }
         // A silent host is asked again; what is not ours any more is not touched.
-        Err(error) if error.is_transient() || matches!(error, ProfileError::Interrupt(Interrupt::LeaseLost)) => Err(error),
+        Err(error) if error.is_transient() || matches!(error, ProfileError::Interrupt(Interrupt::LeaseLost)) => {
+            Err(error)
+        }
         Err(error) => {
             for container in super::ours(job).await? {
                 if generation_of(&container) >= generation {
@@ -106,7 +139,10 @@ async fn replace(
 async fn clean_newer(job: &Job<'_>, generation: i32) -> Result<(), ProfileError> {
     for container in super::ours(job).await? {
         if generation_of(&container) >= generation {
-            step(job.steps, "clean up", async { Ok::<_, ProfileError>(job.driver.remove(&container.id).await?) }).await?;
+            step(job.steps, "clean up", async {
+                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+            })
+            .await?;
         }
     }
     Ok(())
@@ -118,7 +154,9 @@ async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Resul
     let id = run(job, new, generation).await?;
     loop {
         let state = match job.driver.inspect(&id).await {
-            Err(DriverError::NotFound(text)) => return Err(ProfileError::State(format!("The new container went away: {text}"))),
+            Err(DriverError::NotFound(text)) => {
+                return Err(ProfileError::State(format!("The new container went away: {text}")));
+            }
             other => other?,
         };
         match health_of(&state) {

@@ -14,7 +14,12 @@ use crate::{
 };
 
 const RULES: Rules = Rules {
-    filters: &[("name", "name"), ("target", "target"), ("action", "action"), ("status", "status")],
+    filters: &[
+        ("name", "name"),
+        ("target", "target"),
+        ("action", "action"),
+        ("status", "status"),
+    ],
     sort: &[
         ("name", "name"),
         ("target", "target"),
@@ -33,7 +38,12 @@ const RULES: Rules = Rules {
 
 /// Adds the clusters that `cluster_id` means as a filter; none: nothing can match.
 pub(crate) async fn by_cluster(call: &Call, filters: &mut Vec<Filter>) -> Result<bool> {
-    let wanted: Vec<&String> = call.query.iter().filter(|(k, _)| k == "cluster_id").map(|(_, v)| v).collect();
+    let wanted: Vec<&String> = call
+        .query
+        .iter()
+        .filter(|(k, _)| k == "cluster_id")
+        .map(|(_, v)| v)
+        .collect();
     if wanted.is_empty() {
         return Ok(true);
     }
@@ -47,7 +57,10 @@ pub(crate) async fn by_cluster(call: &Call, filters: &mut Vec<Filter>) -> Result
             None => return Ok(false),
         }
     }
-    filters.push(Filter { column: "cluster_id", values });
+    filters.push(Filter {
+        column: "cluster_id",
+        values,
+    });
     Ok(true)
 }
 
@@ -67,7 +80,10 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 pub async fn show(call: Call) -> Result<HttpResponse> {
     let action = db::find(&mut *call.conn().await?, &call.scope(), &call.identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "action", identity: call.identity.clone() })?;
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "action",
+            identity: call.identity.clone(),
+        })?;
     Ok(call.ok(&json!({"action": wire::action(&action, call.version)})))
 }
 
@@ -88,7 +104,9 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             ("force", "true" | "1" | "t" | "yes" | "y" | "on") => force = true,
             ("force", "false" | "0" | "f" | "no" | "n" | "off") => {}
             ("force", other) => {
-                return Err(ApiError::BadRequest(format!("Invalid value '{other}' specified for 'force'")));
+                return Err(ApiError::BadRequest(format!(
+                    "Invalid value '{other}' specified for 'force'"
+                )));
             }
             (other, _) => return Err(ApiError::BadRequest(format!("Invalid parameter {other}"))),
         }
@@ -96,9 +114,15 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     let mut conn = call.conn().await?;
     let action = db::find(&mut conn, &call.scope(), &call.identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "action", identity: call.identity.clone() })?;
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "action",
+            identity: call.identity.clone(),
+        })?;
     if action.status.is_terminal() {
-        return Err(ApiError::Immutable { id: call.identity.clone(), status: action.status.as_str().to_owned() });
+        return Err(ApiError::Immutable {
+            id: call.identity.clone(),
+            status: action.status.as_str().to_owned(),
+        });
     }
     let to_wake = if force {
         let parents = db::force_cancel(&mut conn, action.id).await?;
@@ -107,6 +131,8 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         db::cancel(&mut conn, action.id).await?
     };
     call.api.wake(&to_wake, &call.caller.request_id);
-    let now = db::find(&mut conn, &call.scope(), &action.id.to_string()).await?.unwrap_or(action);
+    let now = db::find(&mut conn, &call.scope(), &action.id.to_string())
+        .await?
+        .unwrap_or(action);
     Ok(call.accepted(now.id, &json!({"action": wire::action(&now, call.version)})))
 }

@@ -51,7 +51,10 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 pub(crate) async fn find(call: &Call, identity: &str) -> Result<Cluster> {
     db::find(&mut *call.conn().await?, &call.scope(), identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "cluster", identity: identity.to_owned() })
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "cluster",
+            identity: identity.to_owned(),
+        })
 }
 
 /// `GET /v1/clusters/{id}`
@@ -72,7 +75,16 @@ fn target(cluster: &Cluster) -> Target<'_> {
 
 /// `POST /v1/clusters`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let keys = ["name", "profile_id", "min_size", "max_size", "desired_capacity", "metadata", "timeout", "config"];
+    let keys = [
+        "name",
+        "profile_id",
+        "min_size",
+        "max_size",
+        "desired_capacity",
+        "metadata",
+        "timeout",
+        "config",
+    ];
     let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
     let new = checked(&call, &fields).await?;
     let mut conn = call.conn().await?;
@@ -81,10 +93,19 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         return Err(ApiError::OverQuota(format!("clusters: a project may have {most}")));
     }
     if call.api.settings.name_unique {
-        let filter = senlin_db::page::Filter { column: "name", values: vec![new.name.clone()] };
+        let filter = senlin_db::page::Filter {
+            column: "name",
+            values: vec![new.name.clone()],
+        };
         let scope = senlin_core::caller::Scope::Project(new.project.clone());
-        if !db::list(&mut conn, &scope, &[filter], &senlin_db::page::Page::default()).await?.is_empty() {
-            return Err(ApiError::BadRequest(format!("a cluster named '{}' already exists.", new.name)));
+        if !db::list(&mut conn, &scope, &[filter], &senlin_db::page::Page::default())
+            .await?
+            .is_empty()
+        {
+            return Err(ApiError::BadRequest(format!(
+                "a cluster named '{}' already exists.",
+                new.name
+            )));
         }
     }
     let goal = Target {
@@ -97,7 +118,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let recorded = action(&call, ActionKind::ClusterCreate, &goal, Map::new());
     db::create(&mut conn, &new, &recorded).await?;
     call.api.wake(&[recorded.id], &call.caller.request_id);
-    let cluster = db::get(&mut conn, new.id).await?.ok_or_else(|| ApiError::Internal("the new cluster is gone".to_owned()))?;
+    let cluster = db::get(&mut conn, new.id)
+        .await?
+        .ok_or_else(|| ApiError::Internal("the new cluster is gone".to_owned()))?;
     Ok(call.accepted(recorded.id, &json!({"cluster": wire::cluster(&cluster, call.version)})))
 }
 
@@ -116,7 +139,12 @@ async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
         }
         other => other,
     })?;
-    let anything = Bounds { min: 0, max: -1, desired: 0, limit: most };
+    let anything = Bounds {
+        min: 0,
+        max: -1,
+        desired: 0,
+        limit: most,
+    };
     size::check(Some(desired), Some(min_size), Some(max_size), true, anything)?;
     Ok(NewCluster {
         id: ClusterId::random(),
@@ -136,14 +164,24 @@ async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
 
 /// `PATCH /v1/clusters/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let keys = ["name", "profile_id", "metadata", "timeout", "profile_only", "config", "shared_with"];
+    let keys = [
+        "name",
+        "profile_id",
+        "metadata",
+        "timeout",
+        "profile_only",
+        "config",
+        "shared_with",
+    ];
     let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
     let cluster = find(&call, &call.identity).await?;
     if call.version >= wire::MAX && fields.has("shared_with") {
         return share(&call, &cluster, fields).await;
     }
     if cluster.status == ClusterStatus::Error {
-        return Err(ApiError::NotSupported("Updating a cluster in error state is not supported.".to_owned()));
+        return Err(ApiError::NotSupported(
+            "Updating a cluster in error state is not supported.".to_owned(),
+        ));
     }
     let mut inputs = Map::new();
     if let Some(name) = fields.name("name")?.filter(|n| *n != cluster.name) {
@@ -152,10 +190,16 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != cluster.metadata) {
         inputs.insert("metadata".to_owned(), metadata.into());
     }
-    if let Some(timeout) = fields.integer("timeout", 0, i32::MAX)?.filter(|t| *t > 0 && *t != cluster.timeout) {
+    if let Some(timeout) = fields
+        .integer("timeout", 0, i32::MAX)?
+        .filter(|t| *t > 0 && *t != cluster.timeout)
+    {
         inputs.insert("timeout".to_owned(), timeout.into());
     }
-    if let Some(config) = fields.map("config")?.filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7)) {
+    if let Some(config) = fields
+        .map("config")?
+        .filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7))
+    {
         inputs.insert("config".to_owned(), config.into());
     }
     if let Some(identity) = fields.text("profile_id")? {
@@ -192,8 +236,10 @@ async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpRes
     if !call.caller.is_admin {
         return Err(ApiError::Forbidden);
     }
-    let projects: Option<Vec<String>> =
-        fields.into_map().remove("shared_with").and_then(|v| serde_json::from_value(v).ok());
+    let projects: Option<Vec<String>> = fields
+        .into_map()
+        .remove("shared_with")
+        .and_then(|v| serde_json::from_value(v).ok());
     let projects = projects
         .ok_or_else(|| ApiError::BadRequest("'shared_with' must be a list of project ids, or of '*'.".to_owned()))?;
     db::share(&mut *call.conn().await?, cluster.id, &projects).await?;
@@ -216,7 +262,11 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
             status: cluster.status.as_str().to_owned(),
         });
     }
-    let in_use = |reason: String| ApiError::InUse { kind: "cluster", identity: call.identity.clone(), reason };
+    let in_use = |reason: String| ApiError::InUse {
+        kind: "cluster",
+        identity: call.identity.clone(),
+        reason,
+    };
     if !cluster.dependent_profiles.is_empty() {
         let ids: Vec<String> = cluster.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_cluster: {}", ids.join(", "))));

@@ -14,7 +14,13 @@ use crate::{
 };
 
 const RULES: Rules = Rules {
-    filters: &[("oid", "oid"), ("oname", "oname"), ("otype", "otype"), ("action", "action"), ("level", "level")],
+    filters: &[
+        ("oid", "oid"),
+        ("oname", "oname"),
+        ("otype", "otype"),
+        ("action", "action"),
+        ("level", "level"),
+    ],
     sort: &[
         ("timestamp", "timestamp"),
         ("level", "level"),
@@ -50,6 +56,9 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 pub async fn show(call: Call) -> Result<HttpResponse> {
     let event = db::find(&mut *call.conn().await?, &call.scope(), &call.identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "event", identity: call.identity.clone() })?;
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "event",
+            identity: call.identity.clone(),
+        })?;
     Ok(call.ok(&json!({"event": wire::event(&event)})))
 }

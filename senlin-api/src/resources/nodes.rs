@@ -56,7 +56,10 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         let cluster = db_clusters::find(&mut conn, &call.scope(), identity)
             .await?
             .ok_or_else(|| ApiError::BadRequest(format!("Cannot find the given cluster: {identity}.")))?;
-        asked.filters.push(Filter { column: "cluster_id", values: vec![cluster.id.to_string()] });
+        asked.filters.push(Filter {
+            column: "cluster_id",
+            values: vec![cluster.id.to_string()],
+        });
     }
     let found = db::list(&mut conn, &asked.scope, &asked.filters, &asked.page).await?;
     let shown: Vec<Value> = found.iter().map(|n| wire::node(n, call.version)).collect();
@@ -66,7 +69,10 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 async fn find(call: &Call, identity: &str) -> Result<Node> {
     db::find(&mut *call.conn().await?, &call.scope(), identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "node", identity: identity.to_owned() })
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "node",
+            identity: identity.to_owned(),
+        })
 }
 
 /// `GET /v1/nodes/{id}`
@@ -104,7 +110,11 @@ fn target<'a>(call: &Call, node: &'a Node) -> Target<'a> {
 
 /// `POST /v1/nodes`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "node", &["name", "profile_id", "cluster_id", "role", "metadata"])?;
+    let fields = envelope(
+        call.body.as_ref(),
+        "node",
+        &["name", "profile_id", "cluster_id", "role", "metadata"],
+    )?;
     let name = fields.required_name("name")?;
     fields.required("profile_id")?;
     let identity = fields.text("profile_id")?.unwrap_or_default();
@@ -128,7 +138,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     if let Some(cluster) = &cluster
         && cluster.profile_type != profile.type_name
     {
-        return Err(ApiError::BadRequest("Node and cluster have different profile type, operation aborted.".to_owned()));
+        return Err(ApiError::BadRequest(
+            "Node and cluster have different profile type, operation aborted.".to_owned(),
+        ));
     }
     let id = NodeId::random();
     let mut node = NewNode {
@@ -137,7 +149,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         cluster_id: cluster.as_ref().map(|c| c.id),
         profile_id: profile.id,
         user: call.caller.user.clone(),
-        project: cluster.as_ref().map_or_else(|| call.caller.project.clone(), |c| c.project.clone()),
+        project: cluster
+            .as_ref()
+            .map_or_else(|| call.caller.project.clone(), |c| c.project.clone()),
         domain: call.caller.domain.clone(),
         index: -1,
         role: Some(role.unwrap_or_default()),
@@ -146,8 +160,15 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let mut conn = call.conn().await?;
     if let Some(cluster) = &cluster {
         let index = db::next_index(&mut conn, cluster.id).await?;
-        node.index = index.ok_or_else(|| ApiError::NotFound { kind: "cluster", identity: cluster.name.clone() })?;
-        let format = cluster.config.get("node.name.format").and_then(Value::as_str).unwrap_or_default();
+        node.index = index.ok_or_else(|| ApiError::NotFound {
+            kind: "cluster",
+            identity: cluster.name.clone(),
+        })?;
+        let format = cluster
+            .config
+            .get("node.name.format")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         node.name = naming::node_name(format, node.index, id.0.as_u64_pair().0);
     }
     let goal = Target {
@@ -160,21 +181,29 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let recorded = action(&call, ActionKind::NodeCreate, &goal, Map::new());
     db::create(&mut conn, &node, &recorded).await?;
     call.api.wake(&[recorded.id], &call.caller.request_id);
-    let made = db::get(&mut conn, id).await?.ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
+    let made = db::get(&mut conn, id)
+        .await?
+        .ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
     Ok(call.accepted(recorded.id, &json!({"node": wire::node(&made, call.version)})))
 }
 
 fn role(fields: &Fields) -> Result<Option<String>> {
     let role = fields.text("role")?;
     if role.as_ref().is_some_and(|r| r.chars().count() > 64) {
-        return Err(ApiError::BadRequest("The value of 'role' must have at most 64 characters.".to_owned()));
+        return Err(ApiError::BadRequest(
+            "The value of 'role' must have at most 64 characters.".to_owned(),
+        ));
     }
     Ok(role)
 }
 
 /// `PATCH /v1/nodes/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "node", &["name", "profile_id", "role", "metadata", "tainted"])?;
+    let fields = envelope(
+        call.body.as_ref(),
+        "node",
+        &["name", "profile_id", "role", "metadata", "tainted"],
+    )?;
     let node = find(&call, &call.identity).await?;
     let mut inputs = Map::new();
     if let Some(name) = fields.name("name")?.filter(|n| *n != node.name) {
@@ -230,16 +259,27 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
             status: node.status.as_str().to_owned(),
         });
     }
-    let in_use = |reason: String| ApiError::InUse { kind: "node", identity: call.identity.clone(), reason };
+    let in_use = |reason: String| ApiError::InUse {
+        kind: "node",
+        identity: call.identity.clone(),
+        reason,
+    };
     if !node.dependent_nodes.is_empty() {
         let names = db::containers_on(&mut *call.conn().await?, node.id).await?;
-        return Err(in_use(format!("there are still containers on it: {}", names.join(", "))));
+        return Err(in_use(format!(
+            "there are still containers on it: {}",
+            names.join(", ")
+        )));
     }
     if !node.dependent_profiles.is_empty() {
         let ids: Vec<String> = node.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_node: {}", ids.join(", "))));
     }
-    let inputs = if force { Map::from_iter([("force".to_owned(), true.into())]) } else { Map::new() };
+    let inputs = if force {
+        Map::from_iter([("force".to_owned(), true.into())])
+    } else {
+        Map::new()
+    };
     let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), inputs);
     let id = record(&call, &new, &node.name, false).await?;
     Ok(call.accepted(id, &Value::Null))
@@ -251,7 +291,13 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
     let (kind, inputs) = match verb.as_str() {
         "check" => (ActionKind::NodeCheck, params),
         "recover" => {
-            let allowed = ["operation", "operation_params", "check", "delete_timeout", "force_recreate"];
+            let allowed = [
+                "operation",
+                "operation_params",
+                "check",
+                "delete_timeout",
+                "force_recreate",
+            ];
             (ActionKind::NodeRecover, clusters::recover(params, &allowed)?)
         }
         other => return Err(ApiError::BadRequest(format!("Unrecognized action '{other}' specified"))),
@@ -266,12 +312,17 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
 pub async fn operate(call: Call) -> Result<HttpResponse> {
     call.since(4)?;
     let (name, params) = only_key(call.body.as_ref()).map_err(|error| match error {
-        ApiError::BadRequest(text) => ApiError::BadRequest(text.replace("action", "operation").replace("actions", "operations")),
+        ApiError::BadRequest(text) => {
+            ApiError::BadRequest(text.replace("action", "operation").replace("actions", "operations"))
+        }
         other => other,
     })?;
     let node = find(&call, &call.identity).await?;
     let params = clusters::operation(&call, &node.profile_type, &name, &params)?;
-    let inputs = Map::from_iter([("operation".to_owned(), name.into()), ("params".to_owned(), params.into())]);
+    let inputs = Map::from_iter([
+        ("operation".to_owned(), name.into()),
+        ("params".to_owned(), params.into()),
+    ]);
     let new = action(&call, ActionKind::NodeOperation, &target(&call, &node), inputs);
     let id = record(&call, &new, &node.name, false).await?;
     Ok(call.started(id))

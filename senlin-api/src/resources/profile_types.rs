@@ -11,7 +11,11 @@ use crate::{
 };
 
 fn support(kind: &dyn ProfileType) -> Value {
-    let list: Vec<Value> = kind.support().iter().map(|s| json!({"status": s.status, "since": s.since})).collect();
+    let list: Vec<Value> = kind
+        .support()
+        .iter()
+        .map(|s| json!({"status": s.status, "since": s.since}))
+        .collect();
     json!({ kind.version(): list })
 }
 
@@ -49,10 +53,14 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
 }
 
 fn find(call: &Call) -> Result<&dyn ProfileType> {
-    call.api.registry.find(&call.identity).map(AsRef::as_ref).ok_or_else(|| ApiError::NotFound {
-        kind: "profile_type",
-        identity: call.identity.clone(),
-    })
+    call.api
+        .registry
+        .find(&call.identity)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "profile_type",
+            identity: call.identity.clone(),
+        })
 }
 
 /// `GET /v1/profile-types/{type}/ops`
@@ -69,7 +77,10 @@ pub async fn ops(call: Call) -> Result<HttpResponse> {
                     parameter.remove("updatable");
                 }
             }
-            (o.name.to_owned(), json!({"description": o.description, "parameters": parameters}))
+            (
+                o.name.to_owned(),
+                json!({"description": o.description, "parameters": parameters}),
+            )
         })
         .collect();
     Ok(call.ok(&json!({"operations": operations})))

@@ -7,7 +7,10 @@ use senlin_core::{
     profile::{Profile, Spec},
     profile_type::ProfileType,
 };
-use senlin_db::{Conn, clusters, nodes, profiles::{self as db, NewProfile}};
+use senlin_db::{
+    Conn, clusters, nodes,
+    profiles::{self as db, NewProfile},
+};
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
@@ -20,7 +23,12 @@ use crate::{
 
 const RULES: Rules = Rules {
     filters: &[("name", "name"), ("type", "type")],
-    sort: &[("type", "type"), ("name", "name"), ("created_at", "created_at"), ("updated_at", "updated_at")],
+    sort: &[
+        ("type", "type"),
+        ("name", "name"),
+        ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
+    ],
     own: &[],
     allowed: |_, _| true,
     quote: false,
@@ -38,7 +46,10 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 pub(crate) async fn find(call: &Call, identity: &str) -> Result<Profile> {
     db::find(&mut *call.conn().await?, &call.scope(), identity)
         .await?
-        .ok_or_else(|| ApiError::NotFound { kind: "profile", identity: identity.to_owned() })
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "profile",
+            identity: identity.to_owned(),
+        })
 }
 
 /// `GET /v1/profiles/{id}`
@@ -60,23 +71,32 @@ fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
     };
     for key in ["type", "version"] {
         if !map.contains_key(key) {
-            return Err(ApiError::InvalidSpec(format!("The '{key}' key is missing from the provided spec map.")));
+            return Err(ApiError::InvalidSpec(format!(
+                "The '{key}' key is missing from the provided spec map."
+            )));
         }
     }
-    if let Some(key) = map.keys().find(|k| !matches!(k.as_str(), "type" | "version" | "properties")) {
+    if let Some(key) = map
+        .keys()
+        .find(|k| !matches!(k.as_str(), "type" | "version" | "properties"))
+    {
         return Err(ApiError::InvalidSpec(format!("Unrecognizable spec item '{key}'")));
     }
     let mut map = map.clone();
     map.entry("properties").or_insert_with(|| json!({}));
-    let spec: Spec = serde_json::from_value(Value::Object(map))
-        .map_err(|_| ApiError::InvalidSpec("The spec is {type, version, properties}, and properties is a map.".to_owned()))?;
+    let spec: Spec = serde_json::from_value(Value::Object(map)).map_err(|_source| {
+        ApiError::InvalidSpec("The spec is {type, version, properties}, and properties is a map.".to_owned())
+    })?;
     let full = spec.full_type();
     let kind = call
         .api
         .registry
         .find(&full)
         .map(AsRef::as_ref)
-        .ok_or(ApiError::NotFound { kind: "profile_type", identity: full })?;
+        .ok_or(ApiError::NotFound {
+            kind: "profile_type",
+            identity: full,
+        })?;
     let properties = kind.schema().check(&spec.properties)?;
     kind.validate(&properties, &call.api.rules)?;
     Ok(Checked { kind, spec, properties })
@@ -86,7 +106,8 @@ fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
 /// cluster that an admin shared.
 async fn hosts(call: &Call, conn: &mut Conn, checked: &Checked<'_>) -> Result<(Option<NodeId>, Option<ClusterId>)> {
     let refs = checked.kind.host_refs(&checked.properties);
-    let wrong = |what: &str, name: &str, why: &str| ApiError::InvalidSpec(format!("The specified {what} '{name}' {why}"));
+    let wrong =
+        |what: &str, name: &str, why: &str| ApiError::InvalidSpec(format!("The specified {what} '{name}' {why}"));
     let is_host = |full: &str| call.api.registry.find(full).is_some_and(|t| t.is_host());
     let mut cluster_id = None;
     if let Some(name) = &refs.host_cluster {
@@ -122,10 +143,16 @@ async fn hosts(call: &Call, conn: &mut Conn, checked: &Checked<'_>) -> Result<(O
 
 /// A host of a cluster that an admin shared with the caller's project.
 async fn shared_node(conn: &mut Conn, call: &Call, name: &str) -> Result<Option<senlin_core::node::Node>> {
-    let Some(node) = nodes::find(conn, &senlin_core::caller::Scope::All, name).await.ok().flatten() else {
+    let Some(node) = nodes::find(conn, &senlin_core::caller::Scope::All, name)
+        .await
+        .ok()
+        .flatten()
+    else {
         return Ok(None);
     };
-    let Some(cluster) = node.cluster_id else { return Ok(None) };
+    let Some(cluster) = node.cluster_id else {
+        return Ok(None);
+    };
     let shared = clusters::find_shared(conn, &call.caller.project, &cluster.to_string()).await?;
     Ok(shared.map(|_| node))
 }
@@ -155,7 +182,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         host_cluster,
     };
     db::insert(&mut conn, &new).await?;
-    let profile = db::get(&mut conn, new.id).await?.ok_or_else(|| ApiError::Internal("the new profile is gone".to_owned()))?;
+    let profile = db::get(&mut conn, new.id)
+        .await?
+        .ok_or_else(|| ApiError::Internal("the new profile is gone".to_owned()))?;
     Ok(call.created(&json!({"profile": wire::profile(&profile)})))
 }
 
@@ -166,7 +195,10 @@ fn sealed(call: &Call, checked: &Checked<'_>) -> Result<Value> {
         .schema()
         .seal(&checked.spec.properties, &call.api.sealer)
         .map_err(|e| ApiError::Internal(e.to_string()))?;
-    let spec = Spec { properties, ..checked.spec.clone() };
+    let spec = Spec {
+        properties,
+        ..checked.spec.clone()
+    };
     serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))
 }
 

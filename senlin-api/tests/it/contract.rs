@@ -26,12 +26,19 @@ async fn versions_headers_and_gates() {
     for (version, path, status, kind) in [
         ("1.99", "/v1/clusters", 406, "InvalidGlobalAPIVersion"),
         ("banana", "/v1/clusters", 400, "HTTPBadRequest"),
-        ("1.3", "/v1/profile-types/container.dockerinc.docker-1.0/ops", 400, "MethodVersionNotFound"),
+        (
+            "1.3",
+            "/v1/profile-types/container.dockerinc.docker-1.0/ops",
+            400,
+            "MethodVersionNotFound",
+        ),
     ] {
         let answer = server.call("member", version, "GET", path, None).await;
         assert_eq!((answer.status, answer.kind()), (status, kind), "{version} {path}");
     }
-    let ops = server.member("GET", "/v1/profile-types/container.dockerinc.docker-1.0/ops", None).await;
+    let ops = server
+        .member("GET", "/v1/profile-types/container.dockerinc.docker-1.0/ops", None)
+        .await;
     assert_eq!(
         ops.body,
         json!({"operations": {
@@ -51,8 +58,17 @@ async fn secrets_in_specs_are_sealed_and_hidden() {
     let made = server.container_profile("web").await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.text("/profile/spec/properties/environment/PASSWORD/value"), "***");
-    assert_eq!(made.body.pointer("/profile/spec/version"), Some(&json!(1.1)), "a number stays a number");
-    let stored = server.db.column("SELECT spec::text FROM profiles").await.unwrap().concat();
+    assert_eq!(
+        made.body.pointer("/profile/spec/version"),
+        Some(&json!(1.1)),
+        "a number stays a number"
+    );
+    let stored = server
+        .db
+        .column("SELECT spec::text FROM profiles")
+        .await
+        .unwrap()
+        .concat();
     assert!(!stored.contains("swordfish") && stored.contains("$sealed"), "{stored}");
     let listed = server.member("GET", "/v1/profiles", None).await;
     assert!(!listed.body.to_string().contains("swordfish"));
@@ -70,12 +86,26 @@ async fn projects_do_not_see_each_other() {
         "/v1/profiles/hp".to_owned(),
         format!("/v1/actions/{action}"),
     ] {
-        assert_eq!(server.call("other", "1.14", "GET", &path, None).await.status, 404, "{path}");
-        assert_eq!(server.call("admin", "1.14", "GET", &path, None).await.status, 200, "{path}");
+        assert_eq!(
+            server.call("other", "1.14", "GET", &path, None).await.status,
+            404,
+            "{path}"
+        );
+        assert_eq!(
+            server.call("admin", "1.14", "GET", &path, None).await.status,
+            200,
+            "{path}"
+        );
     }
     let cancel = Some(json!({"action": {"status": "CANCELLED"}}));
     let path = format!("/v1/actions/{action}?force=true");
-    assert_eq!(server.call("other", "1.14", "PATCH", &path, cancel.clone()).await.status, 404);
+    assert_eq!(
+        server
+            .call("other", "1.14", "PATCH", &path, cancel.clone())
+            .await
+            .status,
+        404
+    );
     for list in ["clusters", "profiles", "actions", "nodes", "events"] {
         let answer = server.call("other", "1.14", "GET", &format!("/v1/{list}"), None).await;
         assert_eq!(answer.body, json!({list: []}));
@@ -84,13 +114,37 @@ async fn projects_do_not_see_each_other() {
     let spec = json!({"type": "container.dockerinc.docker", "version": "1.0",
         "properties": {"image": "x", "host_cluster": hosts}});
     let profile = Some(json!({"profile": {"name": "p", "spec": spec}}));
-    assert_eq!(server.call("other", "1.14", "POST", "/v1/profiles", profile.clone()).await.status, 400);
+    assert_eq!(
+        server
+            .call("other", "1.14", "POST", "/v1/profiles", profile.clone())
+            .await
+            .status,
+        400
+    );
     let share = Some(json!({"cluster": {"shared_with": ["p2"]}}));
     let path = format!("/v1/clusters/{hosts}");
-    assert_eq!(server.call("member", "1.15", "PATCH", &path, share.clone()).await.status, 403);
+    assert_eq!(
+        server
+            .call("member", "1.15", "PATCH", &path, share.clone())
+            .await
+            .status,
+        403
+    );
     assert_eq!(server.call("admin", "1.15", "PATCH", &path, share).await.status, 200);
-    assert_eq!(server.call("other", "1.14", "POST", "/v1/profiles", profile).await.status, 201);
-    assert_eq!(server.member("PATCH", &format!("/v1/actions/{action}"), cancel).await.status, 202);
+    assert_eq!(
+        server
+            .call("other", "1.14", "POST", "/v1/profiles", profile)
+            .await
+            .status,
+        201
+    );
+    assert_eq!(
+        server
+            .member("PATCH", &format!("/v1/actions/{action}"), cancel)
+            .await
+            .status,
+        202
+    );
     server.close().await;
 }
 
@@ -109,7 +163,13 @@ async fn conflicts_and_quota() {
         let cluster = json!({"cluster": {"name": format!("c{i}"), "profile_id": "hp"}});
         assert_eq!(server.member("POST", "/v1/clusters", Some(cluster)).await.status, 202);
     }
-    let over = server.member("POST", "/v1/clusters", Some(json!({"cluster": {"name": "c9", "profile_id": "hp"}}))).await;
+    let over = server
+        .member(
+            "POST",
+            "/v1/clusters",
+            Some(json!({"cluster": {"name": "c9", "profile_id": "hp"}})),
+        )
+        .await;
     assert_eq!((over.status, over.kind()), (403, "OverQuota"));
     let used = server.member("DELETE", "/v1/profiles/hp", None).await;
     assert_eq!((used.status, used.kind()), (409, "ResourceInUse"));
@@ -124,16 +184,32 @@ async fn pages_follow_one_another() {
         let node = json!({"node": {"name": format!("n{}", i % 3), "profile_id": "hp"}});
         assert_eq!(server.member("POST", "/v1/nodes", Some(node)).await.status, 202);
     }
-    for sort in ["", "&sort=name", "&sort=name:desc", "&sort=created_at:desc,name", "&sort=status,name:desc"] {
-        let whole = server.member("GET", &format!("/v1/nodes?{}", sort.trim_start_matches('&')), None).await;
+    for sort in [
+        "",
+        "&sort=name",
+        "&sort=name:desc",
+        "&sort=created_at:desc,name",
+        "&sort=status,name:desc",
+    ] {
+        let whole = server
+            .member("GET", &format!("/v1/nodes?{}", sort.trim_start_matches('&')), None)
+            .await;
         let ids = |v: &Value| -> Vec<String> {
-            v["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap().to_owned()).collect()
+            v["nodes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|n| n["id"].as_str().unwrap().to_owned())
+                .collect()
         };
         let whole = ids(&whole.body);
         let mut paged = Vec::new();
         loop {
             let marker = paged.last().map(|id| format!("&marker={id}")).unwrap_or_default();
-            let page = ids(&server.member("GET", &format!("/v1/nodes?limit=2{sort}{marker}"), None).await.body);
+            let page = ids(&server
+                .member("GET", &format!("/v1/nodes?limit=2{sort}{marker}"), None)
+                .await
+                .body);
             if page.is_empty() {
                 break;
             }
@@ -144,8 +220,17 @@ async fn pages_follow_one_another() {
     }
     let many = server.member("GET", "/v1/nodes/n1", None).await;
     assert_eq!((many.status, many.kind()), (400, "MultipleChoices"));
-    assert_eq!(server.member("GET", "/v1/nodes?limit=0", None).await.body, json!({"nodes": []}));
-    assert_eq!(server.member("GET", "/v1/nodes?name=n1&name=n2", None).await.body["nodes"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        server.member("GET", "/v1/nodes?limit=0", None).await.body,
+        json!({"nodes": []})
+    );
+    assert_eq!(
+        server.member("GET", "/v1/nodes?name=n1&name=n2", None).await.body["nodes"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
     let asked = server.member("GET", "/v1/nodes/n1?show_details=true", None).await;
     assert_eq!(asked.status, 400);
     server.close().await;
@@ -158,7 +243,11 @@ async fn without_an_engine_what_is_live_answers_503() {
     let adopt = json!({"identity": "sim://b", "type": "host.dockerinc.engine-1.0", "name": "b"});
     let answer = server.member("POST", "/v1/nodes/adopt", Some(adopt)).await;
     assert_eq!((answer.status, answer.kind()), (503, "ServiceUnavailable"));
-    assert!(answer.message().contains("no engine is running"), "{}", answer.message());
+    assert!(
+        answer.message().contains("no engine is running"),
+        "{}",
+        answer.message()
+    );
     assert_eq!(answer.headers["retry-after"], "5");
     server.close().await;
 }

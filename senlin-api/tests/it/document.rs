@@ -16,7 +16,10 @@ fn is_current() {
         std::fs::write(file(), &text).unwrap();
     }
     let committed = std::fs::read_to_string(file()).unwrap();
-    assert!(committed == text, "openapi/senlin-v1.json is stale: run UPDATE=1 cargo test -p senlin-api is_current");
+    assert!(
+        committed == text,
+        "openapi/senlin-v1.json is stale: run UPDATE=1 cargo test -p senlin-api is_current"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +38,11 @@ async fn every_operation_needs_a_token_and_exists() {
             }
             assert_eq!(bare.status, 401, "{method} {path}");
             assert!(bare.headers.contains_key("www-authenticate"));
-            assert_eq!(server.call("wrong", "1.14", &method, &path, None).await.status, 401, "{method} {path}");
+            assert_eq!(
+                server.call("wrong", "1.14", &method, &path, None).await.status,
+                401,
+                "{method} {path}"
+            );
             let known = server.member(&method, &path, None).await;
             assert_ne!(known.kind(), "HTTPNotFound", "{method} {path} is not routed");
             assert!(known.status < 500, "{method} {path}: {}", known.body);

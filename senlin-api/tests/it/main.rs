@@ -1,5 +1,13 @@
 //! The API on a real PostgreSQL: what is asked, and what is answered.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
 use std::{net::TcpListener, sync::Arc};
 
 use senlin_api::{
@@ -40,10 +48,7 @@ mod wire {
         Client::builder(TokioExecutor::new()).build_http()
     }
 
-    pub(crate) async fn send(
-        http: &Http,
-        request: hyper::Request<Full<Bytes>>,
-    ) -> (u16, hyper::HeaderMap, String) {
+    pub(crate) async fn send(http: &Http, request: hyper::Request<Full<Bytes>>) -> (u16, hyper::HeaderMap, String) {
         let response = http.request(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -59,15 +64,25 @@ struct Answer {
 
 impl Answer {
     fn message(&self) -> &str {
-        self.body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .pointer("/error/message")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn kind(&self) -> &str {
-        self.body.pointer("/error/type").and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .pointer("/error/type")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn text(&self, pointer: &str) -> String {
-        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        self.body
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -75,9 +90,16 @@ impl Server {
     async fn start() -> Self {
         let db = TestDb::new().await.unwrap();
         let line = |token: &str, project: &str, role: &str| {
-            format!("[[tokens]]\nsha256 = \"{}\"\nuser = \"{token}\"\nproject = \"{project}\"\nroles = [\"{role}\"]\n", hash(token))
+            format!(
+                "[[tokens]]\nsha256 = \"{}\"\nuser = \"{token}\"\nproject = \"{project}\"\nroles = [\"{role}\"]\n",
+                hash(token)
+            )
         };
-        let tokens = [line("admin", "p0", "admin"), line("member", "p1", "member"), line("other", "p2", "member")];
+        let tokens = [
+            line("admin", "p0", "admin"),
+            line("member", "p1", "member"),
+            line("other", "p2", "member"),
+        ];
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let api = Api::new(Parts {
@@ -86,14 +108,25 @@ impl Server {
             registry: senlin_profiles::all(),
             sealer: Sealer::new(&Sealer::generate_key()).unwrap(),
             auth: Arc::new(TokenFile::parse(&tokens.concat()).unwrap()),
-            settings: Settings { max_clusters_per_project: 5, ..Settings::default() },
-            rules: SpecRules { allow_simulated: true, ..SpecRules::default() },
+            settings: Settings {
+                max_clusters_per_project: 5,
+                ..Settings::default()
+            },
+            rules: SpecRules {
+                allow_simulated: true,
+                ..SpecRules::default()
+            },
             metrics: prometheus_client::registry::Registry::default(),
         });
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move { api.serve(listener, stopped).await.unwrap() });
-        Self { db, base, stop, http: wire::http() }
+        Self {
+            db,
+            base,
+            stop,
+            http: wire::http(),
+        }
     }
 
     async fn call(&self, token: &str, version: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -110,7 +143,11 @@ impl Server {
         let text = body.map(|b| b.to_string()).unwrap_or_default();
         let request = request.body(http_body_util::Full::new(text.into())).unwrap();
         let (status, headers, text) = wire::send(&self.http, request).await;
-        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+        Answer {
+            status,
+            headers,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        }
     }
 
     /// As `member`, in the newest of Senlin's versions.
@@ -122,7 +159,13 @@ impl Server {
     async fn with_hosts(&self) -> String {
         let spec = json!({"type": "host.dockerinc.engine", "version": "1.0",
             "properties": {"endpoints": [{"url": "sim://a"}]}});
-        let made = self.member("POST", "/v1/profiles", Some(json!({"profile": {"name": "hp", "spec": spec}}))).await;
+        let made = self
+            .member(
+                "POST",
+                "/v1/profiles",
+                Some(json!({"profile": {"name": "hp", "spec": spec}})),
+            )
+            .await;
         assert_eq!(made.status, 201, "{}", made.body);
         let cluster = json!({"cluster": {"name": "hosts", "profile_id": "hp"}});
         let made = self.member("POST", "/v1/clusters", Some(cluster)).await;
@@ -134,7 +177,12 @@ impl Server {
         let spec = json!({"type": "container.dockerinc.docker", "version": 1.1,
             "properties": {"image": "busybox", "host_cluster": "hosts",
                 "environment": {"PASSWORD": {"value": "swordfish", "secret": true}, "PLAIN": "x"}}});
-        self.member("POST", "/v1/profiles", Some(json!({"profile": {"name": name, "spec": spec}}))).await
+        self.member(
+            "POST",
+            "/v1/profiles",
+            Some(json!({"profile": {"name": name, "spec": spec}})),
+        )
+        .await
     }
 
     async fn close(self) {

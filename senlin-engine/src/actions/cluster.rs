@@ -50,12 +50,23 @@ pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
 /// Puts the cluster into a transitional status.
 pub(crate) async fn mark(ctx: &Ctx, status: ClusterStatus, reason: &str) -> Result<(), Failure> {
     let mut conn = ctx.conn().await?;
-    ctx.record("mark the cluster", fence::cluster_status(&mut conn, ctx.fence, status, reason)).await
+    ctx.record(
+        "mark the cluster",
+        fence::cluster_status(&mut conn, ctx.fence, status, reason),
+    )
+    .await
 }
 
 /// A child for one node.
 pub(crate) fn child(ctx: &Ctx, kind: ActionKind, node: NodeId, inputs: Map) -> NewAction {
-    let Action { user, project, request_id, cluster_id, timeout, .. } = &ctx.action;
+    let Action {
+        user,
+        project,
+        request_id,
+        cluster_id,
+        timeout,
+        ..
+    } = &ctx.action;
     NewAction {
         id: ActionId::random(),
         name: Ctx::child_name(kind, node),
@@ -85,7 +96,11 @@ pub(crate) async fn launch(
     let mut conn = ctx.conn().await?;
     let write = spawn::launch(&mut conn, ctx.fence, ctx.cluster_id()?, size, phase, children);
     ctx.record("launch the children", write).await?;
-    if children.is_empty() { Ok(Outcome::Next(phase.to_owned())) } else { Ok(Outcome::waiting()) }
+    if children.is_empty() {
+        Ok(Outcome::Next(phase.to_owned()))
+    } else {
+        Ok(Outcome::waiting())
+    }
 }
 
 /// Makes `count` more members and waits for them in `phase`.
@@ -106,9 +121,17 @@ pub(crate) async fn grow(
         Demand::Endpoint(_) => None,
     };
     // Hosts need no host: let in none.
-    let whence = needs.clone().unwrap_or_else(|| Requirements { host_node: Some(NodeId(cluster.id.0)), ..Requirements::default() });
+    let whence = needs.clone().unwrap_or_else(|| Requirements {
+        host_node: Some(NodeId(cluster.id.0)),
+        ..Requirements::default()
+    });
     let strategy = loaded.strategy();
-    let format = cluster.config.get("node.name.format").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
+    let format = cluster
+        .config
+        .get("node.name.format")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("")
+        .to_owned();
     let plan = |hosts, first: i32| {
         let seed = ctx.action.id.0.as_u64_pair().0;
         let mut planner = Planner::new(hosts, strategy, seed);
@@ -119,7 +142,11 @@ pub(crate) async fn grow(
                     // One that fits nowhere says why when its own turn comes.
                     planner.place(needs).ok().map(|host| Place::on(host, needs))
                 });
-                Birth { action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()), node, place }
+                Birth {
+                    action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()),
+                    node,
+                    place,
+                }
             })
             .collect()
     };
@@ -166,10 +193,17 @@ pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> R
     };
     let mut outputs = Map::new();
     if !failed.is_empty() {
-        let list: Map = failed.iter().map(|c| (c.target.to_string(), c.reason.clone().into())).collect();
+        let list: Map = failed
+            .iter()
+            .map(|c| (c.target.to_string(), c.reason.clone().into()))
+            .collect();
         outputs.insert("failed_nodes".to_owned(), list.into());
     }
-    let end = End { status, reason, outputs };
+    let end = End {
+        status,
+        reason,
+        outputs,
+    };
     let mut conn = ctx.conn().await?;
     let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, ctx.action.kind.as_str());
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
@@ -208,6 +242,10 @@ pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
 
 /// Children that take members out: deleted, or let go as orphans.
 pub(crate) fn removals(ctx: &Ctx, victims: &[NodeId], destroy: bool) -> Vec<NewAction> {
-    let kind = if destroy { ActionKind::NodeDelete } else { ActionKind::NodeLeave };
+    let kind = if destroy {
+        ActionKind::NodeDelete
+    } else {
+        ActionKind::NodeLeave
+    };
     victims.iter().map(|id| child(ctx, kind, *id, Map::new())).collect()
 }

@@ -41,9 +41,16 @@ pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<Loaded>), Failure> {
 
 /// The driver of the host that the node is on (a host's node is on itself).
 pub(crate) async fn driver(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Arc<dyn ContainerDriver>, Failure> {
-    let host = if loaded.kind.is_host() { Some(node.id) } else { node.host_id };
+    let host = if loaded.kind.is_host() {
+        Some(node.id)
+    } else {
+        node.host_id
+    };
     let host = host.ok_or_else(|| {
-        Failure::from(ProfileError::State(format!("Node '{}' has no container: it was never placed.", node.name)))
+        Failure::from(ProfileError::State(format!(
+            "Node '{}' has no container: it was never placed.",
+            node.name
+        )))
     })?;
     let mut conn = ctx.conn().await?;
     ctx.engine.fleet.driver(&mut conn, &ctx.engine.specs, host).await
@@ -65,7 +72,11 @@ pub(crate) async fn ended(
     if let Some(Some(id)) = &change.physical_id {
         outputs.insert("physical_id".to_owned(), id.clone().into());
     }
-    let end = End { status, reason: reason.to_owned(), outputs };
+    let end = End {
+        status,
+        reason: reason.to_owned(),
+        outputs,
+    };
     let mut conn = ctx.conn().await?;
     let parents = if ctx.is_members_own() {
         let write = members::finish_member(
@@ -78,7 +89,11 @@ pub(crate) async fn ended(
         );
         ctx.end("record the end", write).await?
     } else {
-        ctx.end("record the end", fence::finish(&mut conn, ctx.fence, &end, Some(&change))).await?
+        ctx.end(
+            "record the end",
+            fence::finish(&mut conn, ctx.fence, &end, Some(&change)),
+        )
+        .await?
     };
     Ok(Outcome::ended(parents))
 }

@@ -53,7 +53,14 @@ const STORIES: [Story; 17] = [
 
 async fn members(world: &World, cluster: ClusterId) -> Vec<NodeId> {
     let query = format!("SELECT id FROM nodes WHERE cluster_id = '{cluster}' ORDER BY index");
-    world.db.column(&query).await.unwrap().iter().map(|id| id.parse().unwrap()).collect()
+    world
+        .db
+        .column(&query)
+        .await
+        .unwrap()
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect()
 }
 
 /// Sets the scene and records the action.
@@ -62,7 +69,9 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
     if matches!(story, Story::CreateHosts) {
         let name = format!("sim://{}-extra", uuid::Uuid::new_v4().simple());
         let properties = json!({"endpoints": [{"url": name}]});
-        let hosts = world.profile("more", "host.dockerinc.engine", "1.0", properties, None).await;
+        let hosts = world
+            .profile("more", "host.dockerinc.engine", "1.0", properties, None)
+            .await;
         return world.cluster("more", hosts, 1).await;
     }
     if matches!(story, Story::Create) {
@@ -75,16 +84,32 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
     let action = match story {
         Story::CreateHosts | Story::Create => unreachable!(),
         Story::Delete => world.act(ActionKind::ClusterDelete, cluster, json!({})).await,
-        Story::ScaleOut => world.act(ActionKind::ClusterScaleOut, cluster, json!({"count": 1})).await,
-        Story::ScaleIn => world.act(ActionKind::ClusterScaleIn, cluster, json!({"count": 1})).await,
+        Story::ScaleOut => {
+            world
+                .act(ActionKind::ClusterScaleOut, cluster, json!({"count": 1}))
+                .await
+        }
+        Story::ScaleIn => {
+            world
+                .act(ActionKind::ClusterScaleIn, cluster, json!({"count": 1}))
+                .await
+        }
         Story::Resize => {
             let inputs = json!({"adjustment_type": "EXACT_CAPACITY", "number": 3, "strict": true});
             world.act(ActionKind::ClusterResize, cluster, inputs).await
         }
         Story::Check => world.act(ActionKind::ClusterCheck, cluster, json!({})).await,
-        Story::Restart => world.act_on_node(ActionKind::NodeRecover, nodes[0], json!({"operation": "RESTART"})).await,
+        Story::Restart => {
+            world
+                .act_on_node(ActionKind::NodeRecover, nodes[0], json!({"operation": "RESTART"}))
+                .await
+        }
         Story::Recreate => {
-            world.db.execute(&format!("UPDATE nodes SET status = 'ERROR' WHERE id = '{}'", nodes[0])).await.unwrap();
+            world
+                .db
+                .execute(&format!("UPDATE nodes SET status = 'ERROR' WHERE id = '{}'", nodes[0]))
+                .await
+                .unwrap();
             let inputs = json!({"operation": "RECREATE", "check": false, "check_capacity": true});
             world.act(ActionKind::ClusterRecover, cluster, inputs).await
         }
@@ -94,9 +119,19 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
                 _ => json!({"command": ["sleep", "2"]}),
             };
             let new = world.containers(extra).await;
-            world.act(ActionKind::ClusterUpdate, cluster, json!({"new_profile_id": new, "name": "newname"})).await
+            world
+                .act(
+                    ActionKind::ClusterUpdate,
+                    cluster,
+                    json!({"new_profile_id": new, "name": "newname"}),
+                )
+                .await
         }
-        Story::AddNodes => world.act(ActionKind::ClusterAddNodes, cluster, json!({"nodes": [one]})).await,
+        Story::AddNodes => {
+            world
+                .act(ActionKind::ClusterAddNodes, cluster, json!({"nodes": [one]}))
+                .await
+        }
         Story::DelNodes => {
             let inputs = json!({"candidates": [nodes[0]], "destroy_after_deletion": true});
             world.act(ActionKind::ClusterDelNodes, cluster, inputs).await
@@ -106,7 +141,13 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
             world.act(ActionKind::ClusterReplaceNodes, cluster, pair).await
         }
         Story::Operation => {
-            world.act(ActionKind::ClusterOperation, cluster, json!({"operation": "restart", "params": {}})).await
+            world
+                .act(
+                    ActionKind::ClusterOperation,
+                    cluster,
+                    json!({"operation": "restart", "params": {}}),
+                )
+                .await
         }
         Story::MemberCreate => world.node("member", profile, Some(cluster)).await.1,
         Story::MemberDelete => world.act_on_node(ActionKind::NodeDelete, nodes[0], json!({})).await,
@@ -129,7 +170,11 @@ async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: Ac
     assert_eq!(world.db.count(&active).await.unwrap(), expected, "members: {context}");
     let containers: usize = world.containers_by_host().iter().sum();
     let nodes = "SELECT count(*) FROM nodes WHERE host_id IS NOT NULL";
-    assert_eq!(world.db.count(nodes).await.unwrap(), i64::try_from(containers).unwrap(), "one each: {context}");
+    assert_eq!(
+        world.db.count(nodes).await.unwrap(),
+        i64::try_from(containers).unwrap(),
+        "one each: {context}"
+    );
 }
 
 /// Puts one story to the test at every step; answers the steps it struck.
@@ -194,7 +239,11 @@ async fn every_step_of_every_action_fails_and_crashes() {
         }
     }
     assert!(failed.is_empty(), "{} stories failed; see above", failed.len());
-    println!("fault harness: {cases} cases over {} steps of {} stories", steps.len(), STORIES.len());
+    println!(
+        "fault harness: {cases} cases over {} steps of {} stories",
+        steps.len(),
+        STORIES.len()
+    );
     assert!(cases > 300, "the harness reached only {cases} cases");
     let kinds: BTreeSet<&str> = steps.iter().map(|(kind, _)| kind.as_str()).collect();
     for kind in ActionKind::ALL {
@@ -202,24 +251,43 @@ async fn every_step_of_every_action_fails_and_crashes() {
             kind,
             ActionKind::ClusterAttachPolicy | ActionKind::ClusterDetachPolicy | ActionKind::ClusterUpdatePolicy
         );
-        assert!(policy || kinds.contains(kind.as_str()), "no step of {} was put to the test", kind.as_str());
+        assert!(
+            policy || kinds.contains(kind.as_str()),
+            "no step of {} was put to the test",
+            kind.as_str()
+        );
     }
 }
 
 async fn take_away(world: &World, context: &str) {
-    let clusters = world.db.column("SELECT id FROM clusters WHERE name <> 'hosts'").await.unwrap();
+    let clusters = world
+        .db
+        .column("SELECT id FROM clusters WHERE name <> 'hosts'")
+        .await
+        .unwrap();
     for id in clusters {
-        world.act(ActionKind::ClusterDelete, id.parse().unwrap(), json!({})).await;
+        world
+            .act(ActionKind::ClusterDelete, id.parse().unwrap(), json!({}))
+            .await;
     }
     world.settle().await;
     let orphans = "SELECT n.id FROM nodes n WHERE cluster_id IS NULL";
     for id in world.db.column(orphans).await.unwrap() {
-        world.act_on_node(ActionKind::NodeDelete, id.parse().unwrap(), json!({})).await;
+        world
+            .act_on_node(ActionKind::NodeDelete, id.parse().unwrap(), json!({}))
+            .await;
     }
     world.settle().await;
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
-    assert_eq!(world.containers_by_host().iter().sum::<usize>(), 0, "containers are left: {context}");
-    let nodes = format!("SELECT count(*) FROM nodes WHERE cluster_id IS DISTINCT FROM '{}'", world.hosts);
+    assert_eq!(
+        world.containers_by_host().iter().sum::<usize>(),
+        0,
+        "containers are left: {context}"
+    );
+    let nodes = format!(
+        "SELECT count(*) FROM nodes WHERE cluster_id IS DISTINCT FROM '{}'",
+        world.hosts
+    );
     assert_eq!(world.db.count(&nodes).await.unwrap(), 0, "nodes are left: {context}");
     world.assert_clean(context).await;
 }

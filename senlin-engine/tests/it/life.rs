@@ -14,11 +14,16 @@ async fn a_cluster_lives_and_leaves_nothing() {
     let profile = world.containers(json!({})).await;
     let (cluster, created) = world.cluster("web", profile, 6).await;
     world.settle().await;
-    assert_eq!(world.outcome(created).await, ("SUCCEEDED".into(), "Cluster creation succeeded.".into()));
+    assert_eq!(
+        world.outcome(created).await,
+        ("SUCCEEDED".into(), "Cluster creation succeeded.".into())
+    );
     assert_eq!(world.containers_by_host(), [2, 2, 2], "spread evenly");
     assert_eq!(world.status(cluster).await, "ACTIVE");
 
-    world.act(ActionKind::ClusterScaleOut, cluster, json!({"count": 3})).await;
+    world
+        .act(ActionKind::ClusterScaleOut, cluster, json!({"count": 3}))
+        .await;
     world.settle().await;
     assert_eq!(world.containers_by_host(), [3, 3, 3]);
 
@@ -28,15 +33,22 @@ async fn a_cluster_lives_and_leaves_nothing() {
     world.settle().await;
     let (status, reason) = world.outcome(checked).await;
     assert_eq!(status, "FAILED");
-    assert!(reason.contains("1 of 9 nodes failed") && reason.contains("exited with code 137"), "{reason}");
+    assert!(
+        reason.contains("1 of 9 nodes failed") && reason.contains("exited with code 137"),
+        "{reason}"
+    );
     assert_eq!(world.status(cluster).await, "WARNING");
 
-    let recovered = world.act(ActionKind::ClusterRecover, cluster, json!({"operation": "RESTART"})).await;
+    let recovered = world
+        .act(ActionKind::ClusterRecover, cluster, json!({"operation": "RESTART"}))
+        .await;
     world.settle().await;
     assert_eq!(world.outcome(recovered).await.0, "SUCCEEDED");
     assert_eq!(world.status(cluster).await, "ACTIVE");
 
-    world.act(ActionKind::ClusterScaleIn, cluster, json!({"count": 4})).await;
+    world
+        .act(ActionKind::ClusterScaleIn, cluster, json!({"count": 4}))
+        .await;
     world.settle().await;
     assert_eq!(world.containers_by_host().iter().sum::<usize>(), 5);
     world.assert_clean("scaled in").await;
@@ -48,7 +60,11 @@ async fn a_cluster_lives_and_leaves_nothing() {
     assert_eq!(world.containers_by_host(), [0, 0, 0]);
     world.assert_clean("deleted twice").await;
     let deletes = "SELECT count(*) FROM actions WHERE action = 'CLUSTER_DELETE' AND status = 'SUCCEEDED'";
-    assert_eq!(world.db.count(deletes).await.unwrap(), 2, "deleting what is gone succeeds");
+    assert_eq!(
+        world.db.count(deletes).await.unwrap(),
+        2,
+        "deleting what is gone succeeds"
+    );
     world.db.close().await.unwrap();
 }
 
@@ -56,13 +72,20 @@ async fn a_cluster_lives_and_leaves_nothing() {
 async fn a_refusal_counts_the_hosts() {
     let world = World::new(4).await;
     world.sims[3].set_down(true);
-    world.db.execute("UPDATE hosts SET last_seen = now() - interval '1 minute' WHERE endpoint LIKE '%-3?%'").await.unwrap();
+    world
+        .db
+        .execute("UPDATE hosts SET last_seen = now() - interval '1 minute' WHERE endpoint LIKE '%-3?%'")
+        .await
+        .unwrap();
     let profile = world.containers(json!({"memory": "900g"})).await;
     let (_, created) = world.node("big", profile, None).await;
     world.settle().await;
     let (status, reason) = world.outcome(created).await;
     assert_eq!(status, "FAILED");
-    assert_eq!(reason, "No host can take the container: 3 hosts: not enough memory; 1 host: unreachable");
+    assert_eq!(
+        reason,
+        "No host can take the container: 3 hosts: not enough memory; 1 host: unreachable"
+    );
     world.db.close().await.unwrap();
 }
 
@@ -71,12 +94,18 @@ async fn a_failed_start_leaves_nothing_behind() {
     let world = World::new(1).await;
     for (extra, words) in [
         (json!({"command": ["/nonexistent"]}), "no such file"),
-        (json!({"image": "missing"}), "image 'missing' could not be pulled: manifest unknown"),
+        (
+            json!({"image": "missing"}),
+            "image 'missing' could not be pulled: manifest unknown",
+        ),
         (
             json!({"image": "private", "pull_policy": "always", "registry": {"username": "u", "password": "wrong"}}),
             "unauthorized",
         ),
-        (json!({"image": "missing", "pull_policy": "never"}), "pull_policy is never"),
+        (
+            json!({"image": "missing", "pull_policy": "never"}),
+            "pull_policy is never",
+        ),
     ] {
         let profile = world.containers(extra).await;
         let (node, created) = world.node("n", profile, None).await;
@@ -100,7 +129,10 @@ async fn ports_are_never_given_twice() {
     world.settle().await;
     let (status, reason) = world.outcome(created).await;
     assert_eq!(status, "FAILED");
-    assert!(reason.contains("1 of 3 nodes failed") && reason.contains("2 hosts: port taken"), "{reason}");
+    assert!(
+        reason.contains("1 of 3 nodes failed") && reason.contains("2 hosts: port taken"),
+        "{reason}"
+    );
     assert_eq!(world.containers_by_host(), [1, 1]);
     world.assert_clean("ports").await;
     world.db.close().await.unwrap();
@@ -143,13 +175,24 @@ async fn a_lost_host_is_left_for_another() {
     world.sims[from].set_down(true);
     let old = format!("UPDATE hosts SET last_seen = now() - interval '1 minute' WHERE endpoint LIKE '%-{from}?%'");
     world.db.execute(&old).await.unwrap();
-    let recovered = world.act_on_node(ActionKind::NodeRecover, node, json!({"operation": "RECREATE"})).await;
+    let recovered = world
+        .act_on_node(ActionKind::NodeRecover, node, json!({"operation": "RECREATE"}))
+        .await;
     world.settle().await;
-    assert_eq!(world.outcome(recovered).await.0, "SUCCEEDED", "{:?}", world.outcome(recovered).await);
+    assert_eq!(
+        world.outcome(recovered).await.0,
+        "SUCCEEDED",
+        "{:?}",
+        world.outcome(recovered).await
+    );
     assert_eq!(world.containers_by_host()[1 - from], 1);
     world.sims[from].set_down(false);
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
-    assert_eq!(world.containers_by_host()[from], 0, "the stale one went when its host came back");
+    assert_eq!(
+        world.containers_by_host()[from],
+        0,
+        "the stale one went when its host came back"
+    );
     world.db.close().await.unwrap();
 }
 
@@ -167,9 +210,15 @@ async fn foreign_containers_are_never_touched() {
     };
     driver.create(&foreign("plain", &[])).await.unwrap();
     let other = uuid::Uuid::new_v4().to_string();
-    driver.create(&foreign("other-plane", &[(LABEL_OWNER, &other), (LABEL_NODE, &other)])).await.unwrap();
+    driver
+        .create(&foreign("other-plane", &[(LABEL_OWNER, &other), (LABEL_NODE, &other)]))
+        .await
+        .unwrap();
     let own = world.db.column("SELECT id FROM installation").await.unwrap().remove(0);
-    driver.create(&foreign("orphan", &[(LABEL_OWNER, &own), (LABEL_NODE, &other)])).await.unwrap();
+    driver
+        .create(&foreign("orphan", &[(LABEL_OWNER, &own), (LABEL_NODE, &other)]))
+        .await
+        .unwrap();
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
     let mut left: Vec<String> = world.sims[0].list().into_iter().map(|c| c.name).collect();
     left.sort();

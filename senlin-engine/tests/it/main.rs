@@ -1,5 +1,13 @@
 //! The engine on a real PostgreSQL and simulated hosts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
 mod faults;
 mod life;
 mod queue;

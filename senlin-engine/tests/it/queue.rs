@@ -13,7 +13,11 @@ use serde_json::json;
 
 use crate::world::{Once, World};
 
-const LIMITS: Limits = Limits { per_project: 100, per_host: 100, lease: 60 };
+const LIMITS: Limits = Limits {
+    per_project: 100,
+    per_host: 100,
+    lease: 60,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_claimers_never_share_an_action() {
@@ -29,7 +33,9 @@ async fn many_claimers_never_share_an_action() {
             let mut conn = db.get().await.unwrap();
             let mut mine = Vec::new();
             loop {
-                let got = queue::claim_nodes(&mut conn, ServiceId::random(), 7, LIMITS).await.unwrap();
+                let got = queue::claim_nodes(&mut conn, ServiceId::random(), 7, LIMITS)
+                    .await
+                    .unwrap();
                 if got.is_empty() {
                     return mine;
                 }
@@ -54,14 +60,32 @@ async fn a_thousand_nodes_of_one_tenant_do_not_stop_another() {
         world.node(&format!("n{i}"), profile, None).await;
     }
     let (single, _) = world.node("single", profile, None).await;
-    world.db.execute(&format!("UPDATE actions SET project = 'p2' WHERE target = '{single}'")).await.unwrap();
+    world
+        .db
+        .execute(&format!("UPDATE actions SET project = 'p2' WHERE target = '{single}'"))
+        .await
+        .unwrap();
     let mut conn = world.db.db.get().await.unwrap();
-    let limits = Limits { per_project: 10, ..LIMITS };
-    let first = queue::claim_nodes(&mut conn, ServiceId::random(), 8, limits).await.unwrap();
-    assert!(first.iter().any(|c| c.action.target == single.0), "the other tenant is in the first batch");
-    queue::claim_nodes(&mut conn, ServiceId::random(), 64, limits).await.unwrap();
+    let limits = Limits {
+        per_project: 10,
+        ..LIMITS
+    };
+    let first = queue::claim_nodes(&mut conn, ServiceId::random(), 8, limits)
+        .await
+        .unwrap();
+    assert!(
+        first.iter().any(|c| c.action.target == single.0),
+        "the other tenant is in the first batch"
+    );
+    queue::claim_nodes(&mut conn, ServiceId::random(), 64, limits)
+        .await
+        .unwrap();
     let running = "SELECT count(*) FROM actions WHERE status = 'RUNNING' AND project = 'p1'";
-    assert_eq!(world.db.count(running).await.unwrap(), 10, "and the limit holds over all engines");
+    assert_eq!(
+        world.db.count(running).await.unwrap(),
+        10,
+        "and the limit holds over all engines"
+    );
     drop(conn);
     world.db.close().await.unwrap();
 }
@@ -75,8 +99,15 @@ async fn hosts_are_not_asked_for_more_at_once_than_their_limit() {
     let engine = world.engine(Once::new(0, Fault::None)).await;
     // Only the parent's first phase: the children stay READY.
     let limits = Limits { per_host: 3, ..LIMITS };
-    let parent = queue::claim_cluster(&mut conn, engine.id(), limits).await.unwrap().unwrap();
-    world.db.execute("UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL WHERE status = 'RUNNING'").await.unwrap();
+    let parent = queue::claim_cluster(&mut conn, engine.id(), limits)
+        .await
+        .unwrap()
+        .unwrap();
+    world
+        .db
+        .execute("UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL WHERE status = 'RUNNING'")
+        .await
+        .unwrap();
     assert_eq!(parent.action.target, cluster.0);
     drop(conn);
     world.settle().await;
@@ -86,7 +117,11 @@ async fn hosts_are_not_asked_for_more_at_once_than_their_limit() {
     assert!(check.is_some());
     world.db.execute("UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL, run_after = now() WHERE status = 'RUNNING'").await.unwrap();
     // Let one engine plan the check, with the children held back by the limit.
-    world.db.execute("UPDATE actions SET run_after = now() + interval '1 hour' WHERE action = 'NODE_CHECK'").await.unwrap();
+    world
+        .db
+        .execute("UPDATE actions SET run_after = now() + interval '1 hour' WHERE action = 'NODE_CHECK'")
+        .await
+        .unwrap();
     drop(conn);
     world.settle().await;
     world.db.close().await.unwrap();
@@ -98,7 +133,10 @@ async fn a_paused_engine_that_wakes_writes_nothing() {
     let profile = world.containers(json!({})).await;
     let (_, action) = world.node("n", profile, None).await;
     let mut conn = world.db.db.get().await.unwrap();
-    let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS).await.unwrap().remove(0);
+    let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS)
+        .await
+        .unwrap()
+        .remove(0);
     let stale = Fence::of(&claimed.action).unwrap();
     world.settle().await;
     assert_eq!(world.outcome(action).await.0, "SUCCEEDED", "another engine took over");
@@ -109,7 +147,10 @@ async fn a_paused_engine_that_wakes_writes_nothing() {
     };
     let late = fence::finish(&mut conn, stale, &end, None).await;
     assert!(matches!(late, Err(DbError::LeaseLost)));
-    assert!(matches!(fence::retry(&mut conn, stale, 1.0, "late").await, Err(DbError::LeaseLost)));
+    assert!(matches!(
+        fence::retry(&mut conn, stale, 1.0, "late").await,
+        Err(DbError::LeaseLost)
+    ));
     assert_eq!(world.outcome(action).await.0, "SUCCEEDED");
     drop(conn);
     world.db.close().await.unwrap();
@@ -164,7 +205,11 @@ async fn a_timeout_ends_an_action_that_waits() {
     let (_, action) = world.cluster("web", profile, 2).await;
     let engine = world.engine(Arc::new(NoFaults)).await;
     engine.drain().await.unwrap();
-    world.db.execute("UPDATE actions SET started_at = now() - interval '2 hours' WHERE started_at IS NOT NULL").await.unwrap();
+    world
+        .db
+        .execute("UPDATE actions SET started_at = now() - interval '2 hours' WHERE started_at IS NOT NULL")
+        .await
+        .unwrap();
     world.settle().await;
     let (status, reason) = world.outcome(action).await;
     assert_eq!(status, "FAILED");
@@ -180,11 +225,17 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
     let profile = world.containers(json!({})).await;
     let (_, action) = world.node("n", profile, None).await;
     let mut conn = world.db.db.get().await.unwrap();
-    let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS).await.unwrap().remove(0);
+    let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS)
+        .await
+        .unwrap()
+        .remove(0);
     actions::force_cancel(&mut conn, action).await.unwrap();
     let held = fence::hold(&mut conn, Fence::of(&claimed.action).unwrap()).await;
     assert!(matches!(held, Err(DbError::LeaseLost)));
-    tokio::time::timeout(Duration::from_secs(5), actions::force_cancel(&mut conn, action)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), actions::force_cancel(&mut conn, action))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(world.outcome(action).await.0, "CANCELLED");
     drop(conn);
     world.db.close().await.unwrap();

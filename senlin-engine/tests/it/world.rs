@@ -10,8 +10,10 @@ use senlin_core::{
     seal::Sealer,
 };
 use senlin_db::{
-    actions, clusters::{self, NewCluster},
-    nodes, profiles::{self, NewProfile},
+    actions,
+    clusters::{self, NewCluster},
+    nodes,
+    profiles::{self, NewProfile},
     spawn::NewNode,
 };
 use senlin_drivers::{Connector, sim::Sim};
@@ -32,7 +34,11 @@ pub(crate) struct Once {
 
 impl Once {
     pub(crate) fn new(at: usize, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { at, fault, seen: Mutex::default() })
+        Arc::new(Self {
+            at,
+            fault,
+            seen: Mutex::default(),
+        })
     }
 
     /// How many steps were passed, and where it struck.
@@ -69,7 +75,13 @@ impl World {
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let db = TestDb::new().await.unwrap();
         let sealer = Sealer::new(&Sealer::generate_key()).unwrap();
-        let mut world = Self { db, sims: Vec::new(), sealer, hosts: ClusterId::random(), tag };
+        let mut world = Self {
+            db,
+            sims: Vec::new(),
+            sealer,
+            hosts: ClusterId::random(),
+            tag,
+        };
         let mut endpoints = Vec::new();
         for i in 0..n {
             let name = format!("{}-{i}", world.tag);
@@ -79,7 +91,13 @@ impl World {
             endpoints.push(json!({"url": format!("sim://{name}?patience=0")}));
         }
         let profile = world
-            .profile("hosts", "host.dockerinc.engine", "1.0", json!({"endpoints": endpoints}), None)
+            .profile(
+                "hosts",
+                "host.dockerinc.engine",
+                "1.0",
+                json!({"endpoints": endpoints}),
+                None,
+            )
             .await;
         world.hosts = world.cluster("hosts", profile, i32::try_from(n).unwrap()).await.0;
         let engine = world.engine(Arc::new(NoFaults)).await;
@@ -124,15 +142,21 @@ impl World {
             host_node: None,
             host_cluster,
         };
-        profiles::insert(&mut *self.db.db.get().await.unwrap(), &new).await.unwrap();
+        profiles::insert(&mut self.db.db.get().await.unwrap(), &new)
+            .await
+            .unwrap();
         id
     }
 
     /// A profile of containers on the hosts.
     pub(crate) async fn containers(&self, extra: Value) -> ProfileId {
         let mut properties = json!({"image": "busybox", "host_cluster": "hosts", "memory": "64m"});
-        properties.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        self.profile("web", "container.dockerinc.docker", "1.1", properties, Some(self.hosts)).await
+        properties
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        self.profile("web", "container.dockerinc.docker", "1.1", properties, Some(self.hosts))
+            .await
     }
 
     pub(crate) async fn cluster(&self, name: &str, profile: ProfileId, size: i32) -> (ClusterId, ActionId) {
@@ -151,8 +175,16 @@ impl World {
             metadata: Map::new(),
             config: Map::new(),
         };
-        let action = Self::action(ActionKind::ClusterCreate, id.0, Some(id), LockScope::Cluster, Map::new());
-        clusters::create(&mut *self.db.db.get().await.unwrap(), &new, &action).await.unwrap();
+        let action = Self::action(
+            ActionKind::ClusterCreate,
+            id.0,
+            Some(id),
+            LockScope::Cluster,
+            Map::new(),
+        );
+        clusters::create(&mut self.db.db.get().await.unwrap(), &new, &action)
+            .await
+            .unwrap();
         (id, action.id)
     }
 
@@ -175,7 +207,11 @@ impl World {
             role: None,
             metadata: Map::new(),
         };
-        let scope = if cluster.is_some() { LockScope::Member } else { LockScope::Node };
+        let scope = if cluster.is_some() {
+            LockScope::Member
+        } else {
+            LockScope::Node
+        };
         let action = Self::action(ActionKind::NodeCreate, id.0, cluster, scope, Map::new());
         nodes::create(&mut conn, &node, &action).await.unwrap();
         (id, action.id)
@@ -211,27 +247,47 @@ impl World {
     pub(crate) async fn act(&self, kind: ActionKind, cluster: ClusterId, inputs: Value) -> ActionId {
         let inputs = inputs.as_object().unwrap().clone();
         let action = Self::action(kind, cluster.0, Some(cluster), LockScope::Cluster, inputs);
-        actions::submit(&mut *self.db.db.get().await.unwrap(), &action, false).await.unwrap().unwrap();
+        actions::submit(&mut self.db.db.get().await.unwrap(), &action, false)
+            .await
+            .unwrap()
+            .unwrap();
         action.id
     }
 
     /// Records an action on a node.
     pub(crate) async fn act_on_node(&self, kind: ActionKind, node: NodeId, inputs: Value) -> ActionId {
-        let cluster = nodes::get(&mut *self.db.db.get().await.unwrap(), node).await.unwrap().unwrap().cluster_id;
-        let scope = if cluster.is_some() { LockScope::Member } else { LockScope::Node };
+        let cluster = nodes::get(&mut self.db.db.get().await.unwrap(), node)
+            .await
+            .unwrap()
+            .unwrap()
+            .cluster_id;
+        let scope = if cluster.is_some() {
+            LockScope::Member
+        } else {
+            LockScope::Node
+        };
         let action = Self::action(kind, node.0, cluster, scope, inputs.as_object().unwrap().clone());
-        actions::submit(&mut *self.db.db.get().await.unwrap(), &action, false).await.unwrap().unwrap();
+        actions::submit(&mut self.db.db.get().await.unwrap(), &action, false)
+            .await
+            .unwrap()
+            .unwrap();
         action.id
     }
 
     /// The engine of that id is dead: its leases have run out.
     pub(crate) async fn expire(&self) {
-        self.db.execute("UPDATE actions SET lease_expires_at = now() - interval '1 second' WHERE status = 'RUNNING'").await.unwrap();
+        self.db
+            .execute("UPDATE actions SET lease_expires_at = now() - interval '1 second' WHERE status = 'RUNNING'")
+            .await
+            .unwrap();
     }
 
     /// Back-offs are over.
     pub(crate) async fn skip_waits(&self) {
-        self.db.execute("UPDATE actions SET run_after = now() WHERE status = 'READY'").await.unwrap();
+        self.db
+            .execute("UPDATE actions SET run_after = now() WHERE status = 'READY'")
+            .await
+            .unwrap();
     }
 
     /// Runs engines until no action is left open.
@@ -254,7 +310,11 @@ impl World {
     }
 
     pub(crate) async fn status(&self, cluster: ClusterId) -> String {
-        let rows = self.db.column(&format!("SELECT status FROM clusters WHERE id = '{cluster}'")).await.unwrap();
+        let rows = self
+            .db
+            .column(&format!("SELECT status FROM clusters WHERE id = '{cluster}'"))
+            .await
+            .unwrap();
         rows.into_iter().next().unwrap_or_else(|| "gone".to_owned())
     }
 
@@ -277,8 +337,14 @@ impl World {
             ("cluster locks", "SELECT count(*) FROM cluster_locks"),
             ("node locks", "SELECT count(*) FROM node_locks"),
             ("edges", "SELECT count(*) FROM action_dependencies"),
-            ("open actions", "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED','FAILED','CANCELLED')"),
-            ("transitional nodes", "SELECT count(*) FROM nodes WHERE status NOT IN ('ACTIVE','ERROR','WARNING')"),
+            (
+                "open actions",
+                "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED','FAILED','CANCELLED')",
+            ),
+            (
+                "transitional nodes",
+                "SELECT count(*) FROM nodes WHERE status NOT IN ('ACTIVE','ERROR','WARNING')",
+            ),
             (
                 "transitional clusters",
                 "SELECT count(*) FROM clusters WHERE status NOT IN ('ACTIVE','ERROR','WARNING')",
@@ -286,7 +352,11 @@ impl World {
         ] {
             assert_eq!(self.db.count(query).await.unwrap(), 0, "{what} left: {context}");
         }
-        let known = self.db.column("SELECT physical_id FROM nodes WHERE physical_id IS NOT NULL").await.unwrap();
+        let known = self
+            .db
+            .column("SELECT physical_id FROM nodes WHERE physical_id IS NOT NULL")
+            .await
+            .unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for (position, sim) in self.sims.iter().enumerate() {
             for container in sim.list() {

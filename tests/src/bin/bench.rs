@@ -31,6 +31,7 @@ use serde_json::json;
 
 const NODES: i64 = 1000;
 const HOSTS: usize = 100;
+const ROUNDS: u32 = 5;
 const REAL: usize = 40;
 
 struct Row {
@@ -45,7 +46,12 @@ struct Table(Vec<Row>);
 
 impl Table {
     fn add(&mut self, what: &str, seen: String, goal: &str, met: bool) {
-        self.0.push(Row { what: what.to_owned(), seen, goal: goal.to_owned(), met });
+        self.0.push(Row {
+            what: what.to_owned(),
+            seen,
+            goal: goal.to_owned(),
+            met,
+        });
     }
 
     fn render(&self) -> String {
@@ -97,7 +103,11 @@ fn placement(table: &mut Table) {
             })
             .collect();
         for strategy in [Strategy::Spread, Strategy::Random] {
-            let needs = Requirements { memory: 64 << 20, cpu_millis: 100, ..Requirements::default() };
+            let needs = Requirements {
+                memory: 64 << 20,
+                cpu_millis: 100,
+                ..Requirements::default()
+            };
             let begun = Instant::now();
             let mut planner = Planner::new(snapshot.clone(), strategy, 1);
             let placed = (0..10_000).filter(|_| planner.place(&needs).is_ok()).count();
@@ -119,28 +129,42 @@ async fn control_plane(engines: usize, table: &mut Table) -> anyhow::Result<f64>
     plane.hosts(&endpoints).await?;
     let client = &plane.client;
     let properties = json!({"image": "x", "host_cluster": "hosts"});
-    let profile = client.profile("web", "container.dockerinc.docker", "1.1", properties).await?;
+    let profile = client
+        .profile("web", "container.dockerinc.docker", "1.1", properties)
+        .await?;
     // Once to warm up, once to count.
     let warm = client.cluster("warm", &profile, 100).await?;
     client.active(&warm, 100, Duration::from_secs(60)).await?;
     let before = statements(&plane).await?;
     let probe = Probe::start(client.clone(), warm.clone());
-    let begun = Instant::now();
-    let cluster = client.cluster("web", &profile, NODES).await?;
-    client.active(&cluster, usize::try_from(NODES)?, Duration::from_secs(120)).await?;
-    let took = begun.elapsed().as_secs_f64();
+    let mut rates = Vec::new();
+    for round in 0..ROUNDS {
+        let begun = Instant::now();
+        let cluster = client.cluster(&format!("web{round}"), &profile, NODES).await?;
+        client
+            .active(&cluster, usize::try_from(NODES)?, Duration::from_secs(120))
+            .await?;
+        #[expect(clippy::cast_precision_loss, reason = "a thousand")]
+        rates.push(NODES as f64 / begun.elapsed().as_secs_f64());
+    }
     let (gets, posts) = probe.stop().await?;
-    let per_node = (statements(&plane).await? - before - f64::from(gets.0) * 1.0 - f64::from(posts.0) * 2.0) / 1000.0;
-    #[expect(clippy::cast_precision_loss, reason = "a thousand")]
-    let rate = NODES as f64 / took;
+    let asked = f64::from(gets.0) + 3.0 * f64::from(posts.0);
+    let per_node = (statements(&plane).await? - before - asked) / (1000.0 * f64::from(ROUNDS));
+    rates.sort_by(f64::total_cmp);
+    let rate = rates.get(rates.len() / 2).copied().context("no round")?;
     if engines == 1 {
         table.add(
-            "create a cluster of 1,000, simulated hosts, one engine, fsync on",
+            "create a cluster of 1,000, simulated hosts, one engine, fsync on, median of 5",
             format!("{rate:.0} nodes/s"),
             "at least 300 nodes/s",
             rate >= 300.0,
         );
-        table.add("SQL statements per node", format!("{per_node:.1}"), "at most 12", per_node <= 12.0);
+        table.add(
+            "SQL statements per node",
+            format!("{per_node:.1}"),
+            "at most 12",
+            per_node <= 12.0,
+        );
         table.add(
             "GET /v1/clusters/{id} meanwhile, p99",
             format!("{:.1} ms of {}", gets.1, gets.0),
@@ -198,14 +222,21 @@ impl Probe {
                     n += 1;
                     let begun = Instant::now();
                     let properties = json!({"image": "x", "host_cluster": "hosts"});
-                    client.profile(&format!("p{n}"), "container.dockerinc.docker", "1.1", properties).await?;
+                    client
+                        .profile(&format!("p{n}"), "container.dockerinc.docker", "1.1", properties)
+                        .await?;
                     keep(&times, begun);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Ok(())
             })
         };
-        Self { stop, tasks: vec![getter, poster], gets, posts }
+        Self {
+            stop,
+            tasks: vec![getter, poster],
+            gets,
+            posts,
+        }
     }
 
     /// Of both: how many, and the 99th percentile in milliseconds.
@@ -225,10 +256,15 @@ fn keep(times: &Mutex<Vec<f64>>, begun: Instant) {
 }
 
 fn p99(times: &Mutex<Vec<f64>>) -> (u32, f64) {
-    let Ok(mut times) = times.lock() else { return (0, f64::INFINITY) };
+    let Ok(mut times) = times.lock() else {
+        return (0, f64::INFINITY);
+    };
     times.sort_by(f64::total_cmp);
     let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
-    (u32::try_from(times.len()).unwrap_or(0), times.get(at).copied().unwrap_or(f64::INFINITY))
+    (
+        u32::try_from(times.len()).unwrap_or(0),
+        times.get(at).copied().unwrap_or(f64::INFINITY),
+    )
 }
 
 /// Resident memory and time to readiness of idle programs.
@@ -239,14 +275,22 @@ async fn idle(table: &mut Table) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let resident = |program: &Program| -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid()))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
     };
     let engine = plane.engines.first().context("no engine")?;
     for (name, program) in [("senlin-api", &plane.api), ("senlin-engine", engine)] {
         let mib = resident(program)?;
-        table.add(&format!("{name} idle, resident"), format!("{mib:.1} MiB"), "under 40 MB", mib < 38.1);
+        table.add(
+            &format!("{name} idle, resident"),
+            format!("{mib:.1} MiB"),
+            "under 40 MB",
+            mib < 38.1,
+        );
     }
     table.add(
         "from start to ready (with the test database made in that time)",
@@ -265,8 +309,13 @@ async fn real_docker(table: &mut Table) -> anyhow::Result<()> {
     plane.hosts(&[host.endpoint()]).await?;
     let properties = json!({"image": "senlin/busybox:latest", "command": ["sleep", "100000"], "host_cluster": "hosts",
         "stop_grace_period": 0});
-    let profile = plane.client.profile("web", "container.dockerinc.docker", "1.1", properties).await?;
-    let docker = Docker::connect_with_unix(&host.endpoint(), 120, bollard::API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let profile = plane
+        .client
+        .profile("web", "container.dockerinc.docker", "1.1", properties)
+        .await?;
+    let docker = Docker::connect_with_unix(&host.endpoint(), 120, bollard::API_DEFAULT_VERSION)?
+        .negotiate_version()
+        .await?;
     // The best that bollard alone can do, over several degrees of parallelism.
     let mut best = f64::INFINITY;
     let mut at = 0;
@@ -307,7 +356,10 @@ async fn alone(docker: &Docker, parallel: usize) -> anyhow::Result<f64> {
             let body = ContainerCreateBody {
                 image: Some("senlin/busybox:latest".to_owned()),
                 cmd: Some(vec!["sleep".to_owned(), "100000".to_owned()]),
-                host_config: Some(HostConfig { pids_limit: Some(4096), ..HostConfig::default() }),
+                host_config: Some(HostConfig {
+                    pids_limit: Some(4096),
+                    ..HostConfig::default()
+                }),
                 ..ContainerCreateBody::default()
             };
             let made = docker.create_container(Some(options), body).await?;

@@ -32,10 +32,17 @@ async fn listen(
 ) -> lapin::Result<()> {
     let line = open(settings, "hear").await?;
     *tries = 0;
-    line.channel.basic_qos(settings.prefetch, BasicQosOptions::default()).await?;
+    line.channel
+        .basic_qos(settings.prefetch, BasicQosOptions::default())
+        .await?;
     let mut consumer = line
         .channel
-        .basic_consume(wake_queue(settings).into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            wake_queue(settings).into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await?;
     loop {
         let delivery = tokio::select! {

@@ -1,6 +1,9 @@
 //! Sending: hints and requests on one channel, confirms collected as they come.
 
-use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -63,8 +66,13 @@ async fn converse(
     stop: &CancellationToken,
 ) -> lapin::Result<()> {
     let channel = &line.channel;
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let mut replies = channel.basic_consume(REPLY_TO.into(), "".into(), options, FieldTable::default()).await?;
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let mut replies = channel
+        .basic_consume(REPLY_TO.into(), "".into(), options, FieldTable::default())
+        .await?;
     let mut confirms = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -87,12 +95,19 @@ async fn publish(
     settings: &AmqpSettings,
     line: &Line,
     message: Outgoing,
-) -> lapin::Result<(Option<String>, impl Future<Output = lapin::Result<Confirmation>> + use<>)> {
+) -> lapin::Result<(
+    Option<String>,
+    impl Future<Output = lapin::Result<Confirmation>> + use<>,
+)> {
     let json = BasicProperties::default().with_content_type("application/json".into());
     let (id, key, options, properties, body) = match message {
-        Outgoing::Hint(hint) => {
-            (None, wake_queue(settings), BasicPublishOptions::default(), json, serde_json::to_vec(&hint))
-        }
+        Outgoing::Hint(hint) => (
+            None,
+            wake_queue(settings),
+            BasicPublishOptions::default(),
+            json,
+            serde_json::to_vec(&hint),
+        ),
         Outgoing::Call { id, request, deadline } => {
             let properties = json
                 .with_correlation_id(id.clone().into())
@@ -100,12 +115,24 @@ async fn publish(
                 // Nobody waits for an answer after that.
                 .with_expiration(deadline.as_millis().to_string().into());
             // Returned when there is no queue, and there is none without an engine.
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            (Some(id), rpc_queue(settings), options, properties, serde_json::to_vec(&request))
+            let options = BasicPublishOptions {
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
+            (
+                Some(id),
+                rpc_queue(settings),
+                options,
+                properties,
+                serde_json::to_vec(&request),
+            )
         }
     };
     let body = body.unwrap_or_default();
-    let confirm = line.channel.basic_publish("".into(), key.into(), options, &body, properties).await?;
+    let confirm = line
+        .channel
+        .basic_publish("".into(), key.into(), options, &body, properties)
+        .await?;
     Ok((id, confirm))
 }
 
@@ -124,8 +151,12 @@ fn confirmed(waiting: &Waiting, id: Option<String>, confirm: lapin::Result<Confi
 }
 
 fn answered(waiting: &Waiting, delivery: &Delivery) {
-    let Some(id) = delivery.properties.correlation_id() else { return };
-    let Some(reply) = map(waiting).remove(id.as_str()) else { return };
+    let Some(id) = delivery.properties.correlation_id() else {
+        return;
+    };
+    let Some(reply) = map(waiting).remove(id.as_str()) else {
+        return;
+    };
     let outcome = serde_json::from_slice(&delivery.data).map_err(|error| {
         tracing::warn!(%error, "an engine's answer cannot be read");
         CallError::NoEngine

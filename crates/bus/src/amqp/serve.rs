@@ -43,12 +43,22 @@ async fn listen(
 ) -> lapin::Result<()> {
     let line = Arc::new(open(settings, "serve").await?);
     *tries = 0;
-    let options = QueueDeclareOptions { auto_delete: true, ..QueueDeclareOptions::default() };
-    line.channel.queue_declare(rpc_queue(settings).into(), options, FieldTable::default()).await?;
+    let options = QueueDeclareOptions {
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
+    line.channel
+        .queue_declare(rpc_queue(settings).into(), options, FieldTable::default())
+        .await?;
     line.channel.basic_qos(AT_ONCE, BasicQosOptions::default()).await?;
     let mut consumer = line
         .channel
-        .basic_consume(rpc_queue(settings).into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            rpc_queue(settings).into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await?;
     loop {
         let delivery = tokio::select! {
@@ -65,13 +75,18 @@ async fn listen(
 async fn reply(line: Arc<Line>, answer: Arc<dyn Answer>, delivery: Delivery) {
     let outcome: Reply = match serde_json::from_slice::<Request>(&delivery.data) {
         Ok(request) => answer.answer(request).await,
-        Err(error) => Err(Fault { status: 500, message: format!("The request cannot be read: {error}") }),
+        Err(error) => Err(Fault {
+            status: 500,
+            message: format!("The request cannot be read: {error}"),
+        }),
     };
     let sent = async {
         if let (Some(to), Some(id)) = (delivery.properties.reply_to(), delivery.properties.correlation_id()) {
             let body = serde_json::to_vec(&outcome).unwrap_or_default();
             let properties = BasicProperties::default().with_correlation_id(id.clone());
-            line.channel.basic_publish("".into(), to.clone(), BasicPublishOptions::default(), &body, properties).await?;
+            line.channel
+                .basic_publish("".into(), to.clone(), BasicPublishOptions::default(), &body, properties)
+                .await?;
         }
         delivery.ack(BasicAckOptions::default()).await
     };

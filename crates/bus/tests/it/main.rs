@@ -1,5 +1,13 @@
 //! One suite, on every bus; and what only a broker can do to us.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
 use std::{sync::Arc, time::Duration};
 
 use senlin_bus::{AmqpBus, AmqpSettings, Answer, Bus, CallError, Fault, LocalBus, Reply, Request};
@@ -21,19 +29,30 @@ impl Answer for Echo {
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 Ok(Value::Null)
             }
-            other => Err(Fault { status: 400, message: format!("no {other}") }),
+            other => Err(Fault {
+                status: 400,
+                message: format!("no {other}"),
+            }),
         }
     }
 }
 
 fn request(verb: &str) -> Request {
     let body = Map::from_iter([("n".to_owned(), json!(7))]);
-    Request { request_id: "req-1".to_owned(), verb: verb.to_owned(), body }
+    Request {
+        request_id: "req-1".to_owned(),
+        verb: verb.to_owned(),
+        body,
+    }
 }
 
 async fn amqp() -> AmqpBus {
     let prefix = format!("bus-{}", ActionId::random());
-    let bus = AmqpBus::start(AmqpSettings { url: amqp_url().unwrap(), prefix, prefetch: 8 });
+    let bus = AmqpBus::start(AmqpSettings {
+        url: amqp_url().unwrap(),
+        prefix,
+        prefetch: 8,
+    });
     connected(&bus).await;
     bus
 }
@@ -76,17 +95,26 @@ async fn suite(bus: Arc<dyn Bus>) {
     }
 
     // Requests.
-    assert_eq!(bus.call(request("echo"), Duration::from_secs(2)).await, Err(CallError::NoEngine));
+    assert_eq!(
+        bus.call(request("echo"), Duration::from_secs(2)).await,
+        Err(CallError::NoEngine)
+    );
     let stop = CancellationToken::new();
     let (server, stopped) = (bus.clone(), stop.clone());
     let serving = tokio::spawn(async move { server.serve(Arc::new(Echo), stopped).await });
     echoes(bus.as_ref()).await;
-    let fault = bus.call(request("nonsense"), Duration::from_secs(2)).await.unwrap().unwrap_err();
+    let fault = bus
+        .call(request("nonsense"), Duration::from_secs(2))
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_eq!((fault.status, fault.message.as_str()), (400, "no nonsense"));
     let late = bus.call(request("sleep"), Duration::from_millis(300)).await;
     assert_eq!(late, Err(CallError::TimedOut(Duration::from_millis(300))));
     // Many at once, each its own answer.
-    let calls: Vec<_> = (0..50).map(|_| bus.call(request("echo"), Duration::from_secs(5))).collect();
+    let calls: Vec<_> = (0..50)
+        .map(|_| bus.call(request("echo"), Duration::from_secs(5)))
+        .collect();
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.unwrap().unwrap(), json!({"n": 7}));
     }
@@ -125,7 +153,10 @@ async fn over_rabbitmq_and_through_its_death() {
     })
     .await
     .unwrap();
-    assert_eq!(bus.call(request("echo"), Duration::from_secs(1)).await, Err(CallError::Unavailable));
+    assert_eq!(
+        bus.call(request("echo"), Duration::from_secs(1)).await,
+        Err(CallError::Unavailable)
+    );
     bus.wake(&[ActionId::random()], "lost");
 
     // One that is started while there is no broker waits for it.

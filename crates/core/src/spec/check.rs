@@ -14,7 +14,11 @@ fn refuse<T>(text: String) -> Result<T, SpecError> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 /// How messages show a value.
@@ -81,7 +85,9 @@ fn convert(schema: &Value, value: &Value, path: &str) -> Result<Value, SpecError
             Value::Object(map) => Ok(Value::Object(object(&schema, map, path)?)),
             Value::String(text) => match serde_json::from_str(text) {
                 Ok(Value::Object(map)) => Ok(Value::Object(object(&schema, &map, path)?)),
-                _ => refuse(format!("Item '{path}' must be a map; '{text}' is neither a map nor JSON text of one")),
+                _ => refuse(format!(
+                    "Item '{path}' must be a map; '{text}' is neither a map nor JSON text of one"
+                )),
             },
             other => refuse(format!("Item '{path}' must be a map, not '{}'", show(other))),
         },
@@ -123,7 +129,10 @@ fn string(schema: &Value, value: &Value, path: &str) -> Result<Value, SpecError>
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
         let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
         if !allowed.contains(&text.as_str()) {
-            return refuse(format!("'{text}' must be one of the allowed values: {}", allowed.join(", ")));
+            return refuse(format!(
+                "'{text}' must be one of the allowed values: {}",
+                allowed.join(", ")
+            ));
         }
     }
     let length = text.chars().count();
@@ -147,7 +156,10 @@ fn integer(schema: &Value, value: &Value, path: &str) -> Result<Value, SpecError
         _ => None,
     };
     let Some(whole) = whole else {
-        return refuse(format!("The value '{}' of item '{path}' is not an integer", show(value)));
+        return refuse(format!(
+            "The value '{}' of item '{path}' is not an integer",
+            show(value)
+        ));
     };
     if let Some(least) = schema.get("minimum").and_then(Value::as_i64)
         && whole < least

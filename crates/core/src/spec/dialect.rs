@@ -7,10 +7,20 @@ use crate::Map;
 
 /// Every item of an object.
 pub(super) fn items(schema: &Value) -> Map {
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Map::new() };
-    properties.iter().map(|(key, schema)| (key.clone(), item(schema, required.contains(&key.as_str())))).collect()
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Map::new();
+    };
+    properties
+        .iter()
+        .map(|(key, schema)| (key.clone(), item(schema, required.contains(&key.as_str()))))
+        .collect()
 }
 
 fn item(schema: &Value, required: bool) -> Value {
@@ -28,7 +38,10 @@ fn item(schema: &Value, required: bool) -> Value {
         out.insert("default".to_owned(), default);
     }
     if let Some(allowed) = stripped.get("enum") {
-        out.insert("constraints".to_owned(), json!([{"type": "AllowedValues", "constraint": allowed}]));
+        out.insert(
+            "constraints".to_owned(),
+            json!([{"type": "AllowedValues", "constraint": allowed}]),
+        );
     }
     if let Some(inner) = inner(&stripped) {
         out.insert("schema".to_owned(), inner);
@@ -53,6 +66,8 @@ fn senlin_type(schema: &Value) -> &'static str {
         "array" => "List",
         "object" => "Map",
         // Of several, the first is the one to learn.
-        _ => alternatives(schema).first().map_or("String", |first| senlin_type(first)),
+        _ => alternatives(schema)
+            .first()
+            .map_or("String", |first| senlin_type(first)),
     }
 }

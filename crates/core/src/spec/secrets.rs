@@ -20,8 +20,14 @@ pub(super) fn seal(schema: &Value, value: &Value, sealer: &Sealer) -> Result<Val
     match value {
         Value::Object(map) => seal_map(&schema, map, sealer),
         Value::Array(list) => {
-            let items = pick(&schema, "array").and_then(|s| s.get("items")).cloned().unwrap_or_default();
-            list.iter().map(|v| seal(&items, v, sealer)).collect::<Result<Vec<_>, _>>().map(Value::Array)
+            let items = pick(&schema, "array")
+                .and_then(|s| s.get("items"))
+                .cloned()
+                .unwrap_or_default();
+            list.iter()
+                .map(|v| seal(&items, v, sealer))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array)
         }
         // A map written as JSON text may hold secrets as well.
         Value::String(text) if type_of(&schema) == "object" => match serde_json::from_str(text) {
@@ -35,16 +41,25 @@ pub(super) fn seal(schema: &Value, value: &Value, sealer: &Sealer) -> Result<Val
 /// The alternative of that type, or the schema itself.
 fn pick<'a>(schema: &'a Value, kind: &str) -> Option<&'a Value> {
     let choices = alternatives(schema);
-    if choices.is_empty() { Some(schema) } else { choices.into_iter().find(|c| type_of(c) == kind) }
+    if choices.is_empty() {
+        Some(schema)
+    } else {
+        choices.into_iter().find(|c| type_of(c) == kind)
+    }
 }
 
 fn seal_map(schema: &Value, map: &Map, sealer: &Sealer) -> Result<Value, SealError> {
-    let Some(schema) = pick(schema, "object") else { return Ok(Value::Object(map.clone())) };
+    let Some(schema) = pick(schema, "object") else {
+        return Ok(Value::Object(map.clone()));
+    };
     // `x-secret-if`: the field is secret when its flag is set.
     let flagged = schema.get("x-secret-if").and_then(Value::as_object).and_then(|rule| {
         let flag = rule.get("flag").and_then(Value::as_str)?;
         let on = matches!(map.get(flag), Some(Value::Bool(true)))
-            || map.get(flag).and_then(Value::as_str).is_some_and(|t| matches!(t.to_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes"));
+            || map
+                .get(flag)
+                .and_then(Value::as_str)
+                .is_some_and(|t| matches!(t.to_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes"));
         on.then(|| rule.get("field").and_then(Value::as_str)).flatten()
     });
     let none = Value::Null;
@@ -55,7 +70,11 @@ fn seal_map(schema: &Value, map: &Map, sealer: &Sealer) -> Result<Value, SealErr
             .and_then(|p| p.get(key))
             .or_else(|| schema.get("additionalProperties"))
             .unwrap_or(&none);
-        let sealed = if flagged == Some(key.as_str()) { hide(value, sealer)? } else { seal(inner, value, sealer)? };
+        let sealed = if flagged == Some(key.as_str()) {
+            hide(value, sealer)?
+        } else {
+            seal(inner, value, sealer)?
+        };
         out.insert(key.clone(), sealed);
     }
     Ok(Value::Object(out))
@@ -80,7 +99,9 @@ fn sealed(value: &Value) -> Option<&str> {
 /// # Errors
 /// When one was sealed with another key.
 pub fn unseal(value: &Value, sealer: &Sealer) -> Result<Value, SealError> {
-    transform(value, &mut |text| sealer.open(text).map(|s| Value::String(s.expose().to_owned())))
+    transform(value, &mut |text| {
+        sealer.open(text).map(|s| Value::String(s.expose().to_owned()))
+    })
 }
 
 /// Replaces every sealed value by `***`.

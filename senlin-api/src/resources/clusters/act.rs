@@ -1,7 +1,13 @@
 //! `POST /v1/clusters/{id}/actions` and `/ops`.
 
 use actix_web::HttpResponse;
-use senlin_core::{Map, action::ActionKind, cluster::Cluster, ids::*, node::{Node, NodeStatus}};
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    cluster::Cluster,
+    ids::*,
+    node::{Node, NodeStatus},
+};
 use senlin_db::nodes;
 use senlin_openapi::Microversion;
 use senlin_policies::size::{self, Adjustment, Bounds};
@@ -23,8 +29,18 @@ fn refuse<T>(text: String) -> Result<T> {
 pub async fn act(call: Call) -> Result<HttpResponse> {
     let (verb, params) = only_key(call.body.as_ref())?;
     let known = [
-        "add_nodes", "del_nodes", "replace_nodes", "scale_out", "scale_in", "resize", "check", "recover",
-        "policy_attach", "policy_detach", "policy_update", "complete_lifecycle",
+        "add_nodes",
+        "del_nodes",
+        "replace_nodes",
+        "scale_out",
+        "scale_in",
+        "resize",
+        "check",
+        "recover",
+        "policy_attach",
+        "policy_detach",
+        "policy_update",
+        "complete_lifecycle",
     ];
     if !known.contains(&verb.as_str()) {
         return refuse(format!("Unrecognized action '{verb}' specified"));
@@ -41,7 +57,10 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
         "scale_in" => scale(&call, &cluster, params, ActionKind::ClusterScaleIn)?,
         "resize" => resize(&call, &cluster, params)?,
         "check" => (ActionKind::ClusterCheck, params),
-        "recover" => (ActionKind::ClusterRecover, recover(params, &["operation", "operation_params", "check", "check_capacity"])?),
+        "recover" => (
+            ActionKind::ClusterRecover,
+            recover(params, &["operation", "operation_params", "check", "check_capacity"])?,
+        ),
         other => return Err(ApiError::NotSupported(format!("This release cannot do '{other}' yet."))),
     };
     let new = action(&call, kind, &target(&cluster), inputs);
@@ -50,7 +69,10 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
 }
 
 fn bounds(call: &Call, cluster: &Cluster) -> Bounds {
-    Bounds { limit: call.api.settings.max_nodes_per_cluster, ..Bounds::of(cluster) }
+    Bounds {
+        limit: call.api.settings.max_nodes_per_cluster,
+        ..Bounds::of(cluster)
+    }
 }
 
 fn size_of(cluster: &Cluster) -> i32 {
@@ -62,7 +84,13 @@ fn grown_by(cluster: &Cluster, nodes: usize) -> i32 {
 }
 
 fn quoted<T: ToString>(list: &[T]) -> String {
-    format!("[{}]", list.iter().map(|i| format!("'{}'", i.to_string())).collect::<Vec<_>>().join(", "))
+    format!(
+        "[{}]",
+        list.iter()
+            .map(|i| format!("'{}'", i.to_string()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
 }
 
 /// Nodes by name or id; those that are not there are named.
@@ -75,7 +103,11 @@ async fn resolve(call: &Call, identities: &[String]) -> Result<Vec<Node>> {
             None => missing.push(identity.clone()),
         }
     }
-    if missing.is_empty() { Ok(found) } else { refuse(format!("Nodes not found: {}.", quoted(&missing))) }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        refuse(format!("Nodes not found: {}.", quoted(&missing)))
+    }
 }
 
 /// Nodes that may become members: orphans, ACTIVE, of the same type.
@@ -91,7 +123,10 @@ fn joinable(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
     }
     let other = ids(&|n| n.profile_type != cluster.profile_type);
     if !other.is_empty() {
-        return refuse(format!("Profile type of nodes {} does not match that of the cluster.", quoted(&other)));
+        return refuse(format!(
+            "Profile type of nodes {} does not match that of the cluster.",
+            quoted(&other)
+        ));
     }
     Ok(())
 }
@@ -100,19 +135,37 @@ async fn add_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(Actio
     let identities = Fields::new(params, &["nodes"])?.identities("nodes")?;
     let nodes = resolve(call, &identities).await?;
     joinable(cluster, &nodes)?;
-    size::check(Some(grown_by(cluster, nodes.len())), None, None, true, bounds(call, cluster))?;
+    size::check(
+        Some(grown_by(cluster, nodes.len())),
+        None,
+        None,
+        true,
+        bounds(call, cluster),
+    )?;
     let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
-    Ok((ActionKind::ClusterAddNodes, Map::from_iter([("nodes".to_owned(), json!(ids))])))
+    Ok((
+        ActionKind::ClusterAddNodes,
+        Map::from_iter([("nodes".to_owned(), json!(ids))]),
+    ))
 }
 
 async fn del_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
     let fields = Fields::new(params, &["nodes", "destroy_after_deletion"])?;
     let identities = fields.identities("nodes")?;
-    let destroy = fields.boolean("destroy_after_deletion")?.filter(|_| call.version >= Microversion(1, 4));
+    let destroy = fields
+        .boolean("destroy_after_deletion")?
+        .filter(|_| call.version >= Microversion(1, 4));
     let nodes = resolve(call, &identities).await?;
-    let strangers: Vec<NodeId> = nodes.iter().filter(|n| n.cluster_id != Some(cluster.id)).map(|n| n.id).collect();
+    let strangers: Vec<NodeId> = nodes
+        .iter()
+        .filter(|n| n.cluster_id != Some(cluster.id))
+        .map(|n| n.id)
+        .collect();
     if !strangers.is_empty() {
-        return refuse(format!("Nodes not members of specified cluster: {}.", quoted(&strangers)));
+        return refuse(format!(
+            "Nodes not members of specified cluster: {}.",
+            quoted(&strangers)
+        ));
     }
     if let Some(host) = nodes.iter().find(|n| !n.dependent_nodes.is_empty()) {
         return Err(ApiError::InUse {
@@ -150,19 +203,36 @@ async fn replace_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(A
         return refuse("Map contains duplicated values".to_owned());
     }
     let (old, new) = (resolve(call, &old).await?, resolve(call, &new).await?);
-    let strangers: Vec<NodeId> = old.iter().filter(|n| n.cluster_id != Some(cluster.id)).map(|n| n.id).collect();
+    let strangers: Vec<NodeId> = old
+        .iter()
+        .filter(|n| n.cluster_id != Some(cluster.id))
+        .map(|n| n.id)
+        .collect();
     if !strangers.is_empty() {
-        return refuse(format!("The specified nodes {} to be replaced are not members of the cluster {}.", quoted(&strangers), cluster.id));
+        return refuse(format!(
+            "The specified nodes {} to be replaced are not members of the cluster {}.",
+            quoted(&strangers),
+            cluster.id
+        ));
     }
     joinable(cluster, &new)?;
-    let candidates: Map = old.iter().zip(&new).map(|(o, n)| (o.id.to_string(), json!(n.id))).collect();
-    Ok((ActionKind::ClusterReplaceNodes, Map::from_iter([("candidates".to_owned(), candidates.into())])))
+    let candidates: Map = old
+        .iter()
+        .zip(&new)
+        .map(|(o, n)| (o.id.to_string(), json!(n.id)))
+        .collect();
+    Ok((
+        ActionKind::ClusterReplaceNodes,
+        Map::from_iter([("candidates".to_owned(), candidates.into())]),
+    ))
 }
 
 fn scale(call: &Call, cluster: &Cluster, mut params: Map, kind: ActionKind) -> Result<(ActionKind, Map)> {
     params.retain(|key, _| key == "count");
     let fields = Fields::new(params, &["count"])?;
-    let Some(count) = fields.integer("count", 0, i32::MAX)? else { return Ok((kind, Map::new())) };
+    let Some(count) = fields.integer("count", 0, i32::MAX)? else {
+        return Ok((kind, Map::new()));
+    };
     if count == 0 {
         return refuse("Count for scale-in/out request cannot be 0.".to_owned());
     }
@@ -176,7 +246,17 @@ fn scale(call: &Call, cluster: &Cluster, mut params: Map, kind: ActionKind) -> R
 
 fn resize(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
     let most = call.api.settings.max_nodes_per_cluster;
-    let fields = Fields::new(params, &["adjustment_type", "number", "min_size", "max_size", "min_step", "strict"])?;
+    let fields = Fields::new(
+        params,
+        &[
+            "adjustment_type",
+            "number",
+            "min_size",
+            "max_size",
+            "min_step",
+            "strict",
+        ],
+    )?;
     let kind = fields.text("adjustment_type")?;
     let number = fields.number("number")?;
     let min = fields.integer("min_size", 0, most)?;
@@ -192,15 +272,22 @@ fn resize(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Ma
             None => return refuse(format!("Value '{name}' is not acceptable for field 'adjustment_type'.")),
         },
     };
-    let step = fields.integer("min_step", 0, i32::MAX)?.filter(|_| adjustment == Some(Adjustment::Percentage));
+    let step = fields
+        .integer("min_step", 0, i32::MAX)?
+        .filter(|_| adjustment == Some(Adjustment::Percentage));
     let desired = match (adjustment, number) {
         (Some(adjustment), Some(number)) => {
             let whole = matches!(adjustment, Adjustment::Percentage) || number.fract() == 0.0;
             if !whole {
-                return refuse(format!("The 'number' must be integer for adjustment type '{}'.", kind.unwrap_or_default()));
+                return refuse(format!(
+                    "The 'number' must be integer for adjustment type '{}'.",
+                    kind.unwrap_or_default()
+                ));
             }
             if adjustment == Adjustment::Exact && number < 0.0 {
-                return refuse("The 'number' must be non-negative integer for adjustment type 'EXACT_CAPACITY'.".to_owned());
+                return refuse(
+                    "The 'number' must be non-negative integer for adjustment type 'EXACT_CAPACITY'.".to_owned(),
+                );
             }
             Some(size::desired(size_of(cluster), adjustment, number, step))
         }
@@ -209,7 +296,11 @@ fn resize(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Ma
         (None, None) => None,
     };
     let now = bounds(call, cluster);
-    let wanted = if strict { desired } else { desired.map(|d| size::truncate(d, min, max, now)) };
+    let wanted = if strict {
+        desired
+    } else {
+        desired.map(|d| size::truncate(d, min, max, now))
+    };
     size::check(wanted, min, max, strict, now)?;
     let inputs = json!({
         "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
@@ -227,7 +318,9 @@ pub(crate) fn recover(params: Map, allowed: &[&str]) -> Result<Map> {
     if let Some(operation) = fields.text("operation")? {
         let upper = operation.to_uppercase();
         if !matches!(upper.as_str(), "RESTART" | "RECREATE" | "REBOOT" | "REBUILD") {
-            return refuse(format!("Operation value '{operation}' has to be one of the following: RESTART, RECREATE, REBOOT, REBUILD."));
+            return refuse(format!(
+                "Operation value '{operation}' has to be one of the following: RESTART, RECREATE, REBOOT, REBUILD."
+            ));
         }
         inputs.insert("operation".to_owned(), upper.into());
     }
@@ -256,7 +349,9 @@ pub(crate) fn operation(call: &Call, profile_type: &str, name: &str, params: &Ma
         .ok_or_else(|| ApiError::Internal(format!("profile type {profile_type} is not registered")))?;
     let found = kind.operations().into_iter().find(|o| o.name == name);
     let Some(found) = found else {
-        return refuse(format!("The requested operation '{name}' is not supported by the profile type '{profile_type}'."));
+        return refuse(format!(
+            "The requested operation '{name}' is not supported by the profile type '{profile_type}'."
+        ));
     };
     found.parameters.check(params).map_err(|e| ApiError::BadRequest(e.0))
 }
@@ -269,15 +364,24 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     // Clients send the parameters bare; the contract nests them.
     let nested = body.keys().all(|k| k == "params" || k == "filters");
     let part = |key: &str| body.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
-    let (params, filters) = if nested { (part("params"), part("filters")) } else { (body, Map::new()) };
+    let (params, filters) = if nested {
+        (part("params"), part("filters"))
+    } else {
+        (body, Map::new())
+    };
     let params = operation(&call, &cluster.profile_type, &name, &params)?;
-    if let Some(key) = filters.keys().find(|k| !matches!(k.as_str(), "name" | "profile_id" | "status" | "role")) {
+    if let Some(key) = filters
+        .keys()
+        .find(|k| !matches!(k.as_str(), "name" | "profile_id" | "status" | "role"))
+    {
         return refuse(format!("Filter key '{key}' is unsupported"));
     }
     let mut conn = call.conn().await?;
     let mut ids = Vec::new();
     for id in &cluster.nodes {
-        let Some(node) = nodes::get(&mut conn, *id).await? else { continue };
+        let Some(node) = nodes::get(&mut conn, *id).await? else {
+            continue;
+        };
         let is = |key: &str, have: &str| filters.get(key).and_then(Value::as_str).is_none_or(|want| want == have);
         if is("name", &node.name)
             && is("profile_id", &node.profile_id.to_string())
@@ -289,7 +393,10 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     }
     drop(conn);
     if ids.is_empty() && !filters.is_empty() {
-        return refuse(format!("No node ({}) matched the specified filter.", Value::Object(filters)));
+        return refuse(format!(
+            "No node ({}) matched the specified filter.",
+            Value::Object(filters)
+        ));
     }
     let inputs = as_map(json!({"operation": name, "params": params, "nodes": ids}));
     let new = action(&call, ActionKind::ClusterOperation, &target(&cluster), inputs);

@@ -53,7 +53,10 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
     let sealed = if kind.is_host() {
         let properties = kind.adopted(&identity, &overrides)?;
         kind.validate(&properties, &call.api.rules)?;
-        let sealed = kind.schema().seal(&properties, &call.api.sealer).map_err(|e| ApiError::Internal(e.to_string()))?;
+        let sealed = kind
+            .schema()
+            .seal(&properties, &call.api.sealer)
+            .map_err(|e| ApiError::Internal(e.to_string()))?;
         let mut first = sealed
             .get("endpoints")
             .and_then(|e| e.get(0))
@@ -68,7 +71,9 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
         }
         first
     } else {
-        kind.schema().seal(&overrides, &call.api.sealer).map_err(|e| ApiError::Internal(e.to_string()))?
+        kind.schema()
+            .seal(&overrides, &call.api.sealer)
+            .map_err(|e| ApiError::Internal(e.to_string()))?
     };
     body.insert("type".to_owned(), full.clone().into());
     body.insert("identity".to_owned(), identity.into());
@@ -77,15 +82,25 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
     let version = kind.version();
     Ok(Seen {
         spec: json!({"type": kind.name(), "version": version, "properties": seen.get("properties")}),
-        physical_id: seen.get("physical_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        host: seen.get("host_id").cloned().and_then(|v| serde_json::from_value(v).ok()),
+        physical_id: seen
+            .get("physical_id")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        host: seen
+            .get("host_id")
+            .cloned()
+            .and_then(|v| serde_json::from_value(v).ok()),
         info: seen.get("info").cloned().and_then(|v| serde_json::from_value(v).ok()),
         zone,
     })
 }
 
 fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
-    let body = call.body.clone().ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
+    let body = call
+        .body
+        .clone()
+        .ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
     Fields::new(body, allowed)
 }
 
@@ -133,7 +148,12 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         role: Some(role),
         metadata,
     };
-    let adoption = Adoption { physical_id: seen.physical_id.clone(), host: seen.host, info: seen.info, zone: seen.zone };
+    let adoption = Adoption {
+        physical_id: seen.physical_id.clone(),
+        host: seen.host,
+        info: seen.info,
+        zone: seen.zone,
+    };
     let mut conn = call.conn().await?;
     if let Err(error) = nodes::adopt(&mut conn, &profile, &node, &adoption).await {
         return Err(if error.is_duplicate() {
@@ -142,6 +162,8 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
             error.into()
         });
     }
-    let made = nodes::get(&mut conn, id).await?.ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
+    let made = nodes::get(&mut conn, id)
+        .await?
+        .ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
     Ok(call.ok(&json!({"node": wire::node(&made, call.version)})))
 }

@@ -16,6 +16,18 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
     let desired = current.saturating_add(i32::try_from(nodes.len()).unwrap_or(i32::MAX));
     size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;
-    let joins: Vec<_> = nodes.iter().map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new())).collect();
-    launch(ctx, SizeChange { desired: Some(desired), ..SizeChange::default() }, FINISH, &joins).await
+    let joins: Vec<_> = nodes
+        .iter()
+        .map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new()))
+        .collect();
+    launch(
+        ctx,
+        SizeChange {
+            desired: Some(desired),
+            ..SizeChange::default()
+        },
+        FINISH,
+        &joins,
+    )
+    .await
 }

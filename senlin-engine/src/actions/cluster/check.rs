@@ -12,7 +12,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     }
     let cluster = load(ctx).await?;
     mark(ctx, ClusterStatus::Checking, "Check in progress").await?;
-    let checks: Vec<_> =
-        cluster.nodes.iter().map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new())).collect();
+    let checks: Vec<_> = cluster
+        .nodes
+        .iter()
+        .map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new()))
+        .collect();
     launch(ctx, SizeChange::default(), FINISH, &checks).await
 }

@@ -19,6 +19,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
     let desired = current - i32::try_from(nodes.len()).unwrap_or(0);
     size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;
-    let size = SizeChange { desired: Some(desired), ..SizeChange::default() };
+    let size = SizeChange {
+        desired: Some(desired),
+        ..SizeChange::default()
+    };
     launch(ctx, size, FINISH, &removals(ctx, &nodes, destroy)).await
 }

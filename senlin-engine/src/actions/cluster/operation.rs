@@ -12,14 +12,20 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         return conclude(ctx, "Cluster operation succeeded.").await;
     }
     let cluster = load(ctx).await?;
-    let operation: String =
-        ctx.input("operation")?.ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
+    let operation: String = ctx
+        .input("operation")?
+        .ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
     let params: Map = ctx.input("params")?.unwrap_or_default();
     let nodes: Vec<NodeId> = match ctx.input("nodes")? {
         Some(nodes) => nodes,
         None => cluster.nodes.clone(),
     };
-    mark(ctx, ClusterStatus::Operating, &format!("Operation '{operation}' in progress")).await?;
+    mark(
+        ctx,
+        ClusterStatus::Operating,
+        &format!("Operation '{operation}' in progress"),
+    )
+    .await?;
     let mut inputs = Map::new();
     inputs.insert("operation".to_owned(), operation.into());
     inputs.insert("params".to_owned(), Value::Object(params));

@@ -15,9 +15,15 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         "" => {
             let cluster = load(ctx).await?;
             mark(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
-            let nodes = if ctx.input::<bool>("check")?.unwrap_or(false) { cluster.nodes } else { Vec::new() };
-            let checks: Vec<_> =
-                nodes.iter().map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new())).collect();
+            let nodes = if ctx.input::<bool>("check")?.unwrap_or(false) {
+                cluster.nodes
+            } else {
+                Vec::new()
+            };
+            let checks: Vec<_> = nodes
+                .iter()
+                .map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new()))
+                .collect();
             launch(ctx, SizeChange::default(), CHECKED, &checks).await
         }
         CHECKED => {

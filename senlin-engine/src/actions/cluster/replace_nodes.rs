@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use senlin_core::{Map, action::{ActionKind, ActionStatus}, ids::NodeId};
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus},
+    ids::NodeId,
+};
 use senlin_db::spawn::SizeChange;
 
 use super::{FINISH, child, children, conclude_with, launch, removals};
@@ -15,7 +19,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let pairs: BTreeMap<NodeId, NodeId> = ctx.input("candidates")?.unwrap_or_default();
     match ctx.action.phase.as_str() {
         "" => {
-            let joins: Vec<_> = pairs.values().map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new())).collect();
+            let joins: Vec<_> = pairs
+                .values()
+                .map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new()))
+                .collect();
             launch(ctx, SizeChange::default(), JOINED, &joins).await
         }
         JOINED => {
@@ -25,8 +32,11 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
                 .filter(|c| c.status == ActionStatus::Succeeded)
                 .map(|c| NodeId(c.target))
                 .collect();
-            let replaced: Vec<NodeId> =
-                pairs.iter().filter(|(_, new)| joined.contains(new)).map(|(old, _)| *old).collect();
+            let replaced: Vec<NodeId> = pairs
+                .iter()
+                .filter(|(_, new)| joined.contains(new))
+                .map(|(old, _)| *old)
+                .collect();
             launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &replaced, false)).await
         }
         _ => {

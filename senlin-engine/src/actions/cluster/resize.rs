@@ -27,12 +27,20 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         _ => None,
     };
     let bounds = Bounds::of(&cluster);
-    let wanted = if strict { wanted } else { wanted.map(|d| size::truncate(d, min, max, bounds)) };
+    let wanted = if strict {
+        wanted
+    } else {
+        wanted.map(|d| size::truncate(d, min, max, bounds))
+    };
     size::check(wanted, min, max, strict, bounds).map_err(refused)?;
     // New bounds may move the size even when none was asked for.
     let desired = wanted.unwrap_or_else(|| size::truncate(cluster.desired_capacity, min, max, bounds));
     mark(ctx, ClusterStatus::Resizing, "Cluster resize in progress").await?;
-    let size = SizeChange { desired: Some(desired), min, max };
+    let size = SizeChange {
+        desired: Some(desired),
+        min,
+        max,
+    };
     if desired > current {
         grow(ctx, &cluster, size, desired - current, FINISH).await
     } else {

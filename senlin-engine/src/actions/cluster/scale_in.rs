@@ -20,7 +20,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let desired = current - count;
     size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;
     mark(ctx, ClusterStatus::Resizing, "Cluster scale in in progress").await?;
-    let size = SizeChange { desired: Some(desired), ..SizeChange::default() };
+    let size = SizeChange {
+        desired: Some(desired),
+        ..SizeChange::default()
+    };
     shrink(ctx, size, count, FINISH).await
 }
 

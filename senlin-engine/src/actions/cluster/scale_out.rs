@@ -17,7 +17,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let desired = current.saturating_add(count);
     size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;
     mark(ctx, ClusterStatus::Resizing, "Cluster scale out in progress").await?;
-    let size = SizeChange { desired: Some(desired), ..SizeChange::default() };
+    let size = SizeChange {
+        desired: Some(desired),
+        ..SizeChange::default()
+    };
     grow(ctx, &cluster, size, count, FINISH).await
 }
 

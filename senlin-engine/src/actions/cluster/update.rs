@@ -1,6 +1,11 @@
 //! CLUSTER_UPDATE: its own fields, and another profile for it and its members.
 
-use senlin_core::{Map, action::{ActionKind, ActionStatus}, cluster::ClusterStatus, ids::ProfileId};
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus},
+    cluster::ClusterStatus,
+    ids::ProfileId,
+};
 use senlin_db::{
     members::{self, Change},
     spawn::SizeChange,
@@ -16,7 +21,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     }
     let ends = children(ctx, FINISH).await?;
     if new_profile.is_some() && ends.iter().all(|c| c.status == ActionStatus::Succeeded) {
-        let change = Change { profile_id: new_profile, ..Change::default() };
+        let change = Change {
+            profile_id: new_profile,
+            ..Change::default()
+        };
         let mut conn = ctx.conn().await?;
         let write = members::update_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &change);
         ctx.record("record the profile", write).await?;
@@ -35,14 +43,23 @@ async fn begin(ctx: &Ctx, new_profile: Option<ProfileId>) -> Result<Outcome, Fai
         ..Change::default()
     };
     let mut conn = ctx.conn().await?;
-    ctx.record("record the fields", members::update_cluster(&mut conn, ctx.fence, cluster.id, &change)).await?;
+    ctx.record(
+        "record the fields",
+        members::update_cluster(&mut conn, ctx.fence, cluster.id, &change),
+    )
+    .await?;
     drop(conn);
     let members_too = !ctx.input::<bool>("profile_only")?.unwrap_or(false);
     let mut updates = Vec::new();
     if let (Some(profile), true) = (new_profile, members_too) {
         let mut inputs = Map::new();
         inputs.insert("new_profile_id".to_owned(), profile.to_string().into());
-        updates.extend(cluster.nodes.iter().map(|id| child(ctx, ActionKind::NodeUpdate, *id, inputs.clone())));
+        updates.extend(
+            cluster
+                .nodes
+                .iter()
+                .map(|id| child(ctx, ActionKind::NodeUpdate, *id, inputs.clone())),
+        );
     }
     launch(ctx, SizeChange::default(), FINISH, &updates).await
 }

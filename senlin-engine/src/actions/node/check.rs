@@ -24,8 +24,16 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         physical_id: matches!(health, Health::Gone(_)).then_some(None),
         ..NodeChange::default()
     };
-    let ended_as = if status == NodeStatus::Error { ActionStatus::Failed } else { ActionStatus::Succeeded };
-    let text = if status == NodeStatus::Error { format!("Node check failed: {reason}") } else { reason };
+    let ended_as = if status == NodeStatus::Error {
+        ActionStatus::Failed
+    } else {
+        ActionStatus::Succeeded
+    };
+    let text = if status == NodeStatus::Error {
+        format!("Node check failed: {reason}")
+    } else {
+        reason
+    };
     ended(ctx, ended_as, &text, change).await
 }
 

@@ -9,7 +9,8 @@ use senlin_core::{
     profile_type::{Demand, ProfileError},
 };
 use senlin_db::{
-    clusters, fence::{self, NodeChange},
+    clusters,
+    fence::{self, NodeChange},
     hosts, members, placement,
 };
 use senlin_policies::placement::place;
@@ -64,7 +65,8 @@ async fn admit(ctx: &Ctx, conn: &mut senlin_db::Conn, node: &Node) -> Result<(),
         )));
     }
     if size > cluster.desired_capacity {
-        ctx.record("count it as desired", members::set_desired(conn, ctx.fence, id, size)).await?;
+        ctx.record("count it as desired", members::set_desired(conn, ctx.fence, id, size))
+            .await?;
     }
     Ok(())
 }
@@ -85,7 +87,8 @@ pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(
             let made = loaded.kind.create(&ctx.job(&node, loaded, driver.clone(), ctx)).await?;
             let info = ctx.act("ask what it is", async { Ok(driver.info().await?) }).await?;
             let mut conn = ctx.conn().await?;
-            ctx.record("record what it is", hosts::answered(&mut conn, node.id, &info)).await?;
+            ctx.record("record what it is", hosts::answered(&mut conn, node.id, &info))
+                .await?;
             Ok((made, format!("Docker Engine {} answers.", info.engine_version)))
         }
     }
@@ -116,10 +119,16 @@ async fn take_endpoint(
     let urls: Vec<(String, Option<String>)> = pool.iter().map(|e| (e.url.clone(), None)).collect();
     let mut conn = ctx.conn().await?;
     let taken = ctx
-        .record("take an endpoint", hosts::take_endpoint(&mut conn, ctx.fence, node.id, &urls))
+        .record(
+            "take an endpoint",
+            hosts::take_endpoint(&mut conn, ctx.fence, node.id, &urls),
+        )
         .await?
         .ok_or_else(|| {
-            Failure::Refused(format!("All {} endpoints of the profile's pool are taken by other hosts.", urls.len()))
+            Failure::Refused(format!(
+                "All {} endpoints of the profile's pool are taken by other hosts.",
+                urls.len()
+            ))
         })?;
     ctx.engine.fleet.forget(node.id);
     let endpoint = pool.into_iter().find(|e| e.url == taken).ok_or_else(|| {
@@ -137,16 +146,19 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
     if matches!(failure.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) {
         return Ok(());
     }
-    let will_retry = failure.is_transient()
-        && ctx.ending().is_none()
-        && ctx.action.retries < ctx.engine.settings.max_retries;
+    let will_retry =
+        failure.is_transient() && ctx.ending().is_none() && ctx.action.retries < ctx.engine.settings.max_retries;
     if will_retry {
         return Ok(());
     }
     let (node, _) = load(ctx).await?;
     let mut conn = ctx.conn().await?;
     if loaded.kind.is_host() {
-        ctx.end("release the endpoint", hosts::release_endpoint(&mut conn, ctx.fence, id(ctx))).await?;
+        ctx.end(
+            "release the endpoint",
+            hosts::release_endpoint(&mut conn, ctx.fence, id(ctx)),
+        )
+        .await?;
         return Ok(());
     }
     if node.host_id.is_none() {
@@ -154,16 +166,22 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
     }
     let clean = CleanUp::new(ctx, 30);
     let removed = match driver(ctx, &node, loaded).await {
-        Ok(driver) => loaded.kind.delete(&ctx.job(&node, loaded, driver, &clean)).await.map_err(Failure::from),
+        Ok(driver) => loaded
+            .kind
+            .delete(&ctx.job(&node, loaded, driver, &clean))
+            .await
+            .map_err(Failure::from),
         Err(error) => Err(error),
     };
     match removed {
         Ok(()) => {
-            ctx.end("free the place", placement::free(&mut conn, ctx.fence, node.id)).await?;
+            ctx.end("free the place", placement::free(&mut conn, ctx.fence, node.id))
+                .await?;
         }
         Err(error) if matches!(error.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) => return Err(error),
         Err(_) => {
-            ctx.end("note what is left", placement::give_up(&mut conn, ctx.fence, node.id)).await?;
+            ctx.end("note what is left", placement::give_up(&mut conn, ctx.fence, node.id))
+                .await?;
         }
     }
     Ok(())

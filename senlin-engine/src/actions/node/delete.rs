@@ -6,7 +6,8 @@ use senlin_core::{
     node::{Node, NodeStatus},
 };
 use senlin_db::{
-    Conn, clusters, fence::{self, End},
+    Conn, clusters,
+    fence::{self, End},
     members,
 };
 
@@ -45,9 +46,17 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         ),
         Err(failure) => return Err(failure),
     };
-    let end = End { status: ActionStatus::Succeeded, reason, outputs: Map::new() };
+    let end = End {
+        status: ActionStatus::Succeeded,
+        reason,
+        outputs: Map::new(),
+    };
     let mut conn = ctx.conn().await?;
-    let cluster = if ctx.is_members_own() { Some(ctx.cluster_id()?) } else { None };
+    let cluster = if ctx.is_members_own() {
+        Some(ctx.cluster_id()?)
+    } else {
+        None
+    };
     let write = members::delete(&mut conn, ctx.fence, id(ctx), leftover, cluster, &end);
     let parents = match ctx.end("record the end", write).await {
         Err(Failure::Db(error)) if error.is_in_use() => {
@@ -65,7 +74,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 /// A member that a user deletes is not asked for any more.
 async fn shrink(ctx: &Ctx, conn: &mut Conn) -> Result<(), Failure> {
     let id = ctx.cluster_id()?;
-    let Some(cluster) = clusters::get(conn, id).await? else { return Ok(()) };
+    let Some(cluster) = clusters::get(conn, id).await? else {
+        return Ok(());
+    };
     let left = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX) - 1;
     let force = ctx.input::<bool>("force")?.unwrap_or(false);
     if left < cluster.min_size && !force {
@@ -75,7 +86,8 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn) -> Result<(), Failure> {
         )));
     }
     if left < cluster.desired_capacity {
-        ctx.record("count it out", members::set_desired(conn, ctx.fence, id, left.max(0))).await?;
+        ctx.record("count it out", members::set_desired(conn, ctx.fence, id, left.max(0)))
+            .await?;
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         outputs: Map::new(),
     };
     let mut conn = ctx.conn().await?;
-    let parents = ctx.end("join", members::join(&mut conn, ctx.fence, id(ctx), cluster, &end)).await?;
+    let parents = ctx
+        .end("join", members::join(&mut conn, ctx.fence, id(ctx), cluster, &end))
+        .await?;
     Ok(Outcome::ended(parents))
 }

@@ -13,6 +13,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         outputs: Map::new(),
     };
     let mut conn = ctx.conn().await?;
-    let parents = ctx.end("leave", members::leave(&mut conn, ctx.fence, id(ctx), &end)).await?;
+    let parents = ctx
+        .end("leave", members::leave(&mut conn, ctx.fence, id(ctx), &end))
+        .await?;
     Ok(Outcome::ended(parents))
 }

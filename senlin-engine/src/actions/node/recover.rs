@@ -36,12 +36,18 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_none();
     let health = look(ctx, &node, &loaded).await?;
     if check && health == Health::Healthy {
-        let change =
-            NodeChange { status: Some(NodeStatus::Active), reason: "The node is healthy.".to_owned(), ..NodeChange::default() };
+        let change = NodeChange {
+            status: Some(NodeStatus::Active),
+            reason: "The node is healthy.".to_owned(),
+            ..NodeChange::default()
+        };
         return done(ctx, "The node is healthy: nothing to recover.", change).await;
     }
     if loaded.kind.is_host() {
-        return Err(Failure::Refused(format!("A host cannot be recovered from here: {}", super::status_of(&health).1)));
+        return Err(Failure::Refused(format!(
+            "A host cannot be recovered from here: {}",
+            super::status_of(&health).1
+        )));
     }
     let wish = wanted.unwrap_or(match health {
         Health::Unhealthy(_) | Health::Suspended(_) | Health::Healthy => Wish::Restart,
@@ -61,20 +67,29 @@ enum Wish {
 
 /// The operation asked for. REBOOT and REBUILD are Senlin's words for servers.
 fn wish(ctx: &Ctx) -> Result<Option<Wish>, Failure> {
-    let Some(operation) = ctx.input::<String>("operation")? else { return Ok(None) };
+    let Some(operation) = ctx.input::<String>("operation")? else {
+        return Ok(None);
+    };
     match operation.to_uppercase().as_str() {
         "RESTART" | "REBOOT" => Ok(Some(Wish::Restart)),
         "RECREATE" | "REBUILD" => Ok(Some(Wish::Recreate)),
-        _ => Err(Failure::Refused(format!("Recovery operation '{operation}' is unknown: RESTART or RECREATE."))),
+        _ => Err(Failure::Refused(format!(
+            "Recovery operation '{operation}' is unknown: RESTART or RECREATE."
+        ))),
     }
 }
 
 async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failure> {
     let driver = driver(ctx, node, loaded).await?;
-    let health =
-        loaded.kind.operate(&ctx.job(node, loaded, driver, ctx), "restart", &senlin_core::Map::new()).await?;
+    let health = loaded
+        .kind
+        .operate(&ctx.job(node, loaded, driver, ctx), "restart", &senlin_core::Map::new())
+        .await?;
     if health != Health::Healthy {
-        return Err(Failure::Refused(format!("Recovery by RESTART failed: {}", super::status_of(&health).1)));
+        return Err(Failure::Refused(format!(
+            "Recovery by RESTART failed: {}",
+            super::status_of(&health).1
+        )));
     }
     let change = NodeChange {
         status: Some(NodeStatus::Active),
@@ -90,7 +105,11 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
     let removed = match node.host_id {
         None => Ok(()),
         Some(_) => match driver(ctx, node, loaded).await {
-            Ok(driver) => loaded.kind.delete(&ctx.job(node, loaded, driver, ctx)).await.map_err(Failure::from),
+            Ok(driver) => loaded
+                .kind
+                .delete(&ctx.job(node, loaded, driver, ctx))
+                .await
+                .map_err(Failure::from),
             Err(failure) => Err(failure),
         },
     };
@@ -98,11 +117,16 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
     match removed {
         Ok(()) => {}
         Err(failure) if worker::host_unknown(&failure) && loaded.host_node.is_none() => {
-            ctx.record("give the place up", placement::give_up(&mut conn, ctx.fence, node.id)).await?;
+            ctx.record("give the place up", placement::give_up(&mut conn, ctx.fence, node.id))
+                .await?;
         }
         Err(failure) => return Err(failure),
     }
-    ctx.record("count the generation", members::next_generation(&mut conn, ctx.fence, node.id, CLEARED)).await?;
+    ctx.record(
+        "count the generation",
+        members::next_generation(&mut conn, ctx.fence, node.id, CLEARED),
+    )
+    .await?;
     Ok(Outcome::Next(CLEARED.to_owned()))
 }
 

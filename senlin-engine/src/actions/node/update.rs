@@ -36,12 +36,19 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if let Some(profile) = new_profile.filter(|p| *p != node.profile_id) {
         let new = ctx.engine.specs.load(&mut conn, profile).await?;
         drop(conn);
-        let Updated::Done { physical_id, generation } = change_profile(ctx, &node, &loaded, &new).await?;
+        let Updated::Done {
+            physical_id,
+            generation,
+        } = change_profile(ctx, &node, &loaded, &new).await?;
         after.physical_id = Some(Some(physical_id));
         after.generation = Some(generation);
     } else {
         drop(conn);
-        after.status = Some(if node.status == NodeStatus::Updating { NodeStatus::Active } else { node.status });
+        after.status = Some(if node.status == NodeStatus::Updating {
+            NodeStatus::Active
+        } else {
+            node.status
+        });
     }
     let change = Change {
         name: ctx.input("name")?,
@@ -51,17 +58,27 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         tainted: ctx.input("tainted")?,
         ..Change::default()
     };
-    let end = End { status: ActionStatus::Succeeded, reason: "The node was updated.".to_owned(), outputs: Map::new() };
+    let end = End {
+        status: ActionStatus::Succeeded,
+        reason: "The node was updated.".to_owned(),
+        outputs: Map::new(),
+    };
     let mut conn = ctx.conn().await?;
     let parents = ctx
-        .end("record the end", members::update_node(&mut conn, ctx.fence, id(ctx), &change, &end, &after))
+        .end(
+            "record the end",
+            members::update_node(&mut conn, ctx.fence, id(ctx), &change, &end, &after),
+        )
         .await?;
     Ok(Outcome::ended(parents))
 }
 
 async fn change_profile(ctx: &Ctx, node: &Node, old: &Loaded, new: &Loaded) -> Result<Updated, Failure> {
     if node.physical_id.is_none() {
-        return Err(Failure::Refused(format!("Node '{}' has no container to update.", node.name)));
+        return Err(Failure::Refused(format!(
+            "Node '{}' has no container to update.",
+            node.name
+        )));
     }
     if old.type_name != new.type_name {
         return Err(Failure::Refused(format!(
@@ -70,10 +87,17 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Loaded, new: &Loaded) -> R
         )));
     }
     let driver = driver(ctx, node, old).await?;
-    let updated = old.kind.update(&ctx.job(node, old, driver, ctx), &new.properties).await?;
+    let updated = old
+        .kind
+        .update(&ctx.job(node, old, driver, ctx), &new.properties)
+        .await?;
     if let (senlin_core::profile_type::Demand::Host(needs), Some(host)) = (new.demand()?, node.host_id) {
         let mut conn = ctx.conn().await?;
-        ctx.record("record what it takes", placement::resize(&mut conn, ctx.fence, node.id, host, &needs)).await?;
+        ctx.record(
+            "record what it takes",
+            placement::resize(&mut conn, ctx.fence, node.id, host, &needs),
+        )
+        .await?;
     }
     Ok(updated)
 }
