@@ -25,9 +25,11 @@ mod operate;
 mod rules;
 mod update;
 
+pub mod parse;
 pub mod spec;
 
-use spec::{ContainerSpec, V1_0, V1_1};
+use parse::ContainerSpec;
+use spec::{V1_0, V1_1};
 
 /// The type, in one of its versions.
 pub struct Docker {
@@ -64,7 +66,7 @@ impl Docker {
     }
 
     fn parse(&self, properties: &Map) -> Result<ContainerSpec, SpecError> {
-        spec::parse(self.version, properties)
+        parse::parse(self.version, properties)
     }
 }
 

@@ -56,7 +56,7 @@ fn a_maximal_spec_is_understood() {
     let kind = registry.find("container.dockerinc.docker-1.1").unwrap();
     let checked = kind.schema().check(spec.as_object().unwrap()).unwrap();
     kind.validate(&checked, &SpecRules::default()).unwrap();
-    let parsed = container::spec::parse("1.1", &checked).unwrap();
+    let parsed = container::parse::parse("1.1", &checked).unwrap();
     assert_eq!(parsed.command.unwrap(), ["sh", "-c", "echo hi"]);
     assert_eq!(parsed.ports.len(), 4);
     assert_eq!(parsed.ports[1].host_ip.as_deref(), Some("127.0.0.1"));
@@ -170,7 +170,7 @@ fn hosts_need_a_safe_way_to_be_reached() {
 
 #[test]
 fn words_are_split_as_a_shell_does() {
-    let split = |text: &str| container::spec::split("command", text).map_err(|e| e.0);
+    let split = |text: &str| container::parse::split("command", text).map_err(|e| e.0);
     assert_eq!(
         split(r#"a "b c" 'd e' f\ g """#).unwrap(),
         ["a", "b c", "d e", "f g", ""]

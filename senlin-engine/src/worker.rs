@@ -5,10 +5,10 @@ use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
 
 use senlin_core::{Map, action::ActionStatus, node::NodeStatus, profile_type::ProfileError, steps::Interrupt};
 use senlin_db::{
-    DbError,
+    DbError, children,
     fence::{self, End, Fence, NodeChange},
     members,
-    queue::{self, Claimed},
+    queue::Claimed,
     spawn,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -129,12 +129,12 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
     if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
         let phase = ctx.action.phase.clone();
         let mut conn = ctx.conn().await?;
-        let open = queue::children(&mut conn, ctx.action.id, &phase)
+        let open = children::ends(&mut conn, ctx.action.id, &phase)
             .await?
             .iter()
             .any(|c| !c.status.is_terminal());
         if open {
-            queue::cancel_children(&mut conn, ctx.action.id).await?;
+            children::cancel(&mut conn, ctx.action.id).await?;
             spawn::park(&mut conn, ctx.fence, &format!("ending:{phase}"), "Ending its children.").await?;
             return Ok(Outcome::waiting());
         }

@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "senlin",
         &["core", "db", "bus", "profiles", "drivers", "runtime", "api", "engine"],
     ),
-    ("senlin-tests", &["core", "bus", "policies", "testkit"]),
+    ("senlin-tests", &["core", "bus", "drivers", "policies", "testkit"]),
 ];
 
 /// What a crate must never use of others.
@@ -175,7 +175,7 @@ fn files_are_short_and_finished() {
     for path in found {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines = text.lines().count();
-        if lines > 520 {
+        if lines > 450 {
             wrong.push(format!("{} has {lines} lines", path.display()));
         }
         for word in [

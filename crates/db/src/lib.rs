@@ -13,6 +13,7 @@ pub mod pool;
 pub mod sql;
 
 pub mod actions;
+pub mod children;
 pub mod clusters;
 pub mod events;
 pub mod fence;

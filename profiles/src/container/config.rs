@@ -4,8 +4,8 @@ use senlin_core::{driver::ContainerConfig, profile_type::Job};
 
 use super::{
     labels,
+    parse::ContainerSpec,
     rules::{DEFAULT_CAPABILITIES, capability},
-    spec::ContainerSpec,
 };
 
 /// Processes that a container may have where nobody says.

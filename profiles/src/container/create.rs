@@ -6,11 +6,7 @@ use senlin_core::{
     steps::step,
 };
 
-use super::{
-    config::config,
-    generation_of, ours,
-    spec::{ContainerSpec, PullPolicy},
-};
+use super::{config::config, generation_of, ours, parse::ContainerSpec, spec::PullPolicy};
 
 /// Makes the node's container in its present generation; answers its full id.
 pub(super) async fn create(job: &Job<'_>, spec: &ContainerSpec) -> Result<String, ProfileError> {

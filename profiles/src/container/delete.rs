@@ -6,7 +6,7 @@ use senlin_core::{
     steps::step,
 };
 
-use super::{ours, spec::ContainerSpec};
+use super::{ours, parse::ContainerSpec};
 
 /// Asks each to stop within its grace, then removes it. Gone is gone.
 pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), ProfileError> {

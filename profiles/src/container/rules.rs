@@ -2,7 +2,7 @@
 
 use senlin_core::{profile_type::SpecRules, spec::SpecError};
 
-use super::spec::ContainerSpec;
+use super::parse::ContainerSpec;
 
 /// What Docker gives a container by itself.
 pub(super) const DEFAULT_CAPABILITIES: [&str; 14] = [

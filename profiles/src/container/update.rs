@@ -13,7 +13,7 @@ use super::{
     config::{config, name},
     create::{fetch, run},
     current, generation_of,
-    spec::ContainerSpec,
+    parse::ContainerSpec,
 };
 
 /// How often a new container is asked whether it is healthy.

@@ -12,11 +12,11 @@ use senlin_core::{
     profile_type::Demand,
 };
 use senlin_db::{
+    children::{self as ends, ChildEnd},
     clusters,
     fence::{self, End},
     members::Member,
     placement::Place,
-    queue::{self, ChildEnd},
     spawn::{self, Birth, NewNode, SizeChange},
 };
 use senlin_policies::{placement::Planner, victims::Candidate};
@@ -174,7 +174,7 @@ fn new_node(ctx: &Ctx, cluster: &Cluster, format: &str, index: i32) -> NewNode {
 /// How the children of the phase that led here ended.
 pub(crate) async fn children(ctx: &Ctx, phase: &str) -> Result<Vec<ChildEnd>, Failure> {
     let mut conn = ctx.conn().await?;
-    Ok(queue::children(&mut conn, ctx.action.id, phase).await?)
+    Ok(ends::ends(&mut conn, ctx.action.id, phase).await?)
 }
 
 /// Ends the action by what became of its children.
