@@ -238,6 +238,10 @@ pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>
         shared AS (UPDATE cluster_locks l SET holders = array_remove(l.holders, e.id) FROM ended e
             WHERE l.cluster_id = e.cluster_id AND e.id = ANY (l.holders) AND cardinality(l.holders) > 1),
         alone AS (DELETE FROM cluster_locks l USING ended e WHERE l.holders = ARRAY[e.id]),
+        failed_nodes AS (UPDATE nodes n SET status = 'ERROR', status_reason = e.status_reason FROM ended e
+            WHERE n.id = e.target AND n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR')),
+        warned_clusters AS (UPDATE clusters c SET status = 'WARNING', status_reason = e.status_reason FROM ended e
+            WHERE c.id = e.target AND c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR')),
         told AS (
             INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
             SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action,

@@ -94,36 +94,32 @@ async fn a_thousand_nodes_of_one_tenant_do_not_stop_another() {
 async fn hosts_are_not_asked_for_more_at_once_than_their_limit() {
     let world = World::new(2).await;
     let profile = world.containers(json!({})).await;
-    let (cluster, _) = world.cluster("web", profile, 20).await;
-    let mut conn = world.db.db.get().await.unwrap();
-    let engine = world.engine(Once::new(0, Fault::None)).await;
-    // Only the parent's first phase: the children stay READY.
+    let mut nodes = Vec::new();
+    for i in 0..20 {
+        nodes.push(world.node(&format!("n{i}"), profile, None).await.0);
+    }
+    world.settle().await;
+    for node in nodes {
+        world.act_on_node(ActionKind::NodeCheck, node, json!({})).await;
+    }
     let limits = Limits { per_host: 3, ..LIMITS };
-    let parent = queue::claim_cluster(&mut conn, engine.id(), limits)
-        .await
-        .unwrap()
-        .unwrap();
-    world
-        .db
-        .execute("UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL WHERE status = 'RUNNING'")
-        .await
-        .unwrap();
-    assert_eq!(parent.action.target, cluster.0);
-    drop(conn);
-    world.settle().await;
     let mut conn = world.db.db.get().await.unwrap();
-    world.act(ActionKind::ClusterCheck, cluster, json!({})).await;
-    let check = queue::claim_cluster(&mut conn, engine.id(), limits).await.unwrap();
-    assert!(check.is_some());
-    world.db.execute("UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL, run_after = now() WHERE status = 'RUNNING'").await.unwrap();
-    // Let one engine plan the check, with the children held back by the limit.
-    world
-        .db
-        .execute("UPDATE actions SET run_after = now() + interval '1 hour' WHERE action = 'NODE_CHECK'")
-        .await
-        .unwrap();
+    let mut claimed = 0;
+    for _ in 0..5 {
+        claimed += queue::claim_nodes(&mut conn, ServiceId::random(), 64, limits)
+            .await
+            .unwrap()
+            .len();
+    }
+    assert_eq!(
+        claimed, 6,
+        "three for each of two hosts, however often and by whomever it is asked"
+    );
+    let most = "SELECT max(n) FROM (SELECT count(*) AS n FROM actions WHERE status = 'RUNNING' GROUP BY host_id) AS x";
+    assert_eq!(world.db.count(most).await.unwrap(), 3);
     drop(conn);
     world.settle().await;
+    world.assert_clean("limits").await;
     world.db.close().await.unwrap();
 }
 
@@ -238,5 +234,6 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
         .unwrap();
     assert_eq!(world.outcome(action).await.0, "CANCELLED");
     drop(conn);
+    world.assert_clean("forced").await;
     world.db.close().await.unwrap();
 }

@@ -1,0 +1,60 @@
+//! The schema on a real PostgreSQL: conventions, and servers that refuse one
+//! they do not know.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use senlin_db::{SchemaState, schema_state};
+use senlin_testkit::TestDb;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conventions_hold() {
+    let db = TestDb::new().await.unwrap();
+    // Every foreign key is the beginning of an index.
+    let bare = "SELECT c.conrelid::regclass || '.' || a.attname FROM pg_constraint c
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+        WHERE c.contype = 'f' AND NOT EXISTS (SELECT 1 FROM pg_index i
+            WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1])";
+    assert_eq!(
+        db.column(bare).await.unwrap(),
+        Vec::<String>::new(),
+        "foreign keys without an index"
+    );
+    let zoneless = "SELECT table_name || '.' || column_name FROM information_schema.columns
+        WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'
+            AND table_name <> '__diesel_schema_migrations'";
+    assert_eq!(
+        db.column(zoneless).await.unwrap(),
+        Vec::<String>::new(),
+        "instants without a zone"
+    );
+    // Every status column is checked.
+    let unchecked = "SELECT table_name || '.' || column_name FROM information_schema.columns col
+        WHERE table_schema = 'public' AND table_name <> 'events' AND column_name IN ('status', 'state', 'lock_scope', 'control')
+            AND NOT EXISTS (SELECT 1 FROM information_schema.constraint_column_usage u
+                JOIN information_schema.check_constraints k USING (constraint_name)
+                WHERE u.table_name = col.table_name AND u.column_name = col.column_name)";
+    assert_eq!(
+        db.column(unchecked).await.unwrap(),
+        Vec::<String>::new(),
+        "enums without a check"
+    );
+    db.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_not_ours_is_known_for_what_it_is() {
+    let db = TestDb::new().await.unwrap();
+    let mut conn = db.db.get().await.unwrap();
+    assert_eq!(schema_state(&mut conn).await.unwrap(), SchemaState::Current);
+    db.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999000001')")
+        .await
+        .unwrap();
+    let ahead = schema_state(&mut conn).await.unwrap();
+    assert_eq!(ahead, SchemaState::Ahead(vec!["99999999000001".to_owned()]));
+    db.execute("DELETE FROM __diesel_schema_migrations").await.unwrap();
+    let behind = schema_state(&mut conn).await.unwrap();
+    assert!(matches!(&behind, SchemaState::Behind(missing) if !missing.is_empty()));
+    assert!(behind.to_string().contains("run 'senlin migrate'"), "{behind}");
+    drop(conn);
+    db.close().await.unwrap();
+}
