@@ -81,6 +81,9 @@ stop)
     rabbit_env
     "$rabbit_bin/rabbitmqctl" -n "$RABBITMQ_NODENAME" stop >/dev/null 2>&1 || true
     ;;
+restart-postgres)
+    as_pg "$pg_bin/pg_ctl" -D "$work/pg/data" -m fast -w restart -l "$work/pg/log" >/dev/null
+    ;;
 kill-rabbit)
     kill -9 "$(cat "$work/rabbit/pid")"
     ;;
@@ -93,7 +96,7 @@ env)
     echo "SENLIN_TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$mq_port/%2f"
     ;;
 *)
-    echo "usage: services.sh start | stop | env | start-durable | kill-rabbit | start-rabbit" >&2
+    echo "usage: services.sh start | stop | env | start-durable | restart-postgres | kill-rabbit | start-rabbit" >&2
     exit 2
     ;;
 esac

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use senlin_core::{
     Map,
     driver::{
-        ContainerDriver, ContainerSummary, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION, LABEL_NODE,
-        LABEL_OWNER, LABEL_PROJECT,
+        ContainerDriver, ContainerSummary, DriverError, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION,
+        LABEL_NODE, LABEL_OWNER, LABEL_PROJECT,
     },
     profile_type::{Demand, Health, HostRefs, Job, Operation, ProfileError, ProfileType, SpecRules, Support, Updated},
     spec::{SpecError, SpecSchema},
@@ -86,10 +86,24 @@ fn labels(job: &Job<'_>, generation: i32) -> BTreeMap<String, String> {
     labels
 }
 
-/// The containers of the job's node on its host, whatever their state.
+/// The containers of the job's node on its host, whatever their state. One
+/// that was adopted carries no label: its recorded id tells it.
 async fn ours(job: &Job<'_>) -> Result<Vec<ContainerSummary>, ProfileError> {
     let id = job.node.id.to_string();
-    Ok(job.driver.find(&[(LABEL_OWNER, job.owner), (LABEL_NODE, &id)]).await?)
+    let found = job.driver.find(&[(LABEL_OWNER, job.owner), (LABEL_NODE, &id)]).await?;
+    let Some(recorded) = job.node.physical_id.as_deref().filter(|_| found.is_empty()) else {
+        return Ok(found);
+    };
+    match job.driver.inspect(recorded).await {
+        Ok(state) if !state.labels.contains_key(LABEL_NODE) => Ok(vec![ContainerSummary {
+            id: state.id,
+            name: state.name,
+            state: state.status,
+            labels: state.labels,
+        }]),
+        Ok(_) | Err(DriverError::NotFound(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The generation that a container's label tells.

@@ -116,6 +116,7 @@ async fn life(hosts: &Hosts, endpoints: &[String]) {
     );
 
     operations(client, &id).await;
+    adopted(hosts, client).await;
 
     client.delete_cluster(&cluster, MINUTE).await.unwrap();
     assert_eq!(ours(hosts).len(), 0, "nothing of ours is left on either host");
@@ -151,6 +152,49 @@ async fn operations(client: &senlin_tests::http::Client, node: &str) {
     }
 }
 
+/// A container that was there before is taken over, looked at, and deleted.
+async fn adopted(hosts: &Hosts, client: &senlin_tests::http::Client) {
+    hosts.all[0]
+        .docker("run -d --name found senlin/busybox sleep 100000")
+        .unwrap();
+    let listed = client.get("/v1/nodes?cluster_id=hosts").await.unwrap();
+    let mut adopted = None;
+    for host in listed["nodes"].as_array().unwrap() {
+        let body = json!({"identity": "found", "type": "container.dockerinc.docker-1.1", "name": "found",
+            "overrides": {"host_node": host["id"]}});
+        let (status, answer) = client
+            .call(hyper::Method::POST, "/v1/nodes/adopt", Some(&body))
+            .await
+            .unwrap();
+        match status {
+            200 => adopted = Some(answer),
+            404 => assert!(
+                text(&answer, "/error/message").unwrap().contains("No such container"),
+                "{answer}"
+            ),
+            other => panic!("{other} {answer}"),
+        }
+    }
+    let node = text(&adopted.unwrap(), "/node/id").unwrap();
+    let path = format!("/v1/nodes/{node}");
+    let checked = client
+        .post(&format!("{path}/actions"), &json!({"check": {}}))
+        .await
+        .unwrap();
+    client.ended(&text(&checked, "/action").unwrap(), MINUTE).await.unwrap();
+    let shown = client.get(&path).await.unwrap();
+    assert_eq!(text(&shown, "/node/status").unwrap(), "ACTIVE");
+    let (status, _) = client.call(hyper::Method::DELETE, &path, None).await.unwrap();
+    assert_eq!(status, 202);
+    senlin_testkit::until("the adopted container to go", MINUTE, || async {
+        let left = hosts.all[0].docker("ps -aq --filter name=found")?;
+        anyhow::ensure!(left.trim().is_empty(), "{left}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 /// Waits until some of the containers are there: the middle of creating them.
 async fn in_the_middle(hosts: &Hosts) {
     senlin_testkit::until("the first containers", MINUTE, || async {
@@ -170,7 +214,8 @@ async fn all_there(plane: &Plane, hosts: &Hosts, cluster: &str) {
     assert_eq!(ours(hosts).len(), 0);
 }
 
-/// `kill -9` of an engine in the middle of creating 20, a second one running.
+/// `kill -9` of an engine in the middle of creating 20, a second one running,
+/// and PostgreSQL restarted on top.
 async fn engine_killed(hosts: &Hosts, endpoints: &[String]) {
     let mut plane = Plane::start(2, "").await.unwrap();
     plane.hosts(endpoints).await.unwrap();
@@ -182,6 +227,7 @@ async fn engine_killed(hosts: &Hosts, endpoints: &[String]) {
     let cluster = plane.client.cluster("web", &profile, 20).await.unwrap();
     in_the_middle(hosts).await;
     plane.engines[0].kill();
+    senlin_testkit::services("restart-postgres").unwrap();
     all_there(&plane, hosts, &cluster).await;
 }
 
