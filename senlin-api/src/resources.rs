@@ -68,6 +68,10 @@ pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusiv
             call.api.wake(&[action.id], &call.caller.request_id);
             Ok(action.id)
         }
+        Err(Obstacle::Gone) => Err(ApiError::NotFound {
+            kind,
+            identity: name.to_owned(),
+        }),
         Err(Obstacle::Locked) => Err(ApiError::Locked {
             kind,
             identity: name.to_owned(),

@@ -124,6 +124,8 @@ pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Pag
 /// What stands in the way of a new action on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
+    /// The target has gone.
+    Gone,
     /// Another action holds the target's lock.
     Locked,
     /// Another action on the same target has not ended.
@@ -134,16 +136,20 @@ row! { ObstacleRow { locked: bool = Bool, active: Option<Uuid> = Nullable<SqlUui
 row! { IdRow { id: Uuid = SqlUuid } }
 
 /// Holds the target's row until the transaction ends, and says whether
-/// anything stands in the way. Call it in the transaction that inserts.
+/// anything stands in the way: a lock first, then an action that has not ended.
+/// Call it in the transaction that inserts.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result<Option<Obstacle>> {
     let table = if kind.is_cluster() { "clusters" } else { "nodes" };
-    Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE"))
+    let held: Option<IdRow> = Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE"))
         .bind(target)
-        .execute(conn)
+        .first(conn)
         .await?;
+    if held.is_none() {
+        return Ok(Some(Obstacle::Gone));
+    }
     let row: Option<ObstacleRow> = Sql::new(
         "SELECT EXISTS (SELECT 1 FROM cluster_locks WHERE cluster_id = ?)
             OR EXISTS (SELECT 1 FROM node_locks WHERE node_id = ?) AS locked,
@@ -156,10 +162,12 @@ pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result
     .bind(target)
     .first(conn)
     .await?;
-    Ok(row.and_then(|r| match r.active {
-        Some(id) => Some(Obstacle::Active(id.into())),
-        None if r.locked => Some(Obstacle::Locked),
-        None => None,
+    Ok(row.and_then(|r| {
+        if r.locked {
+            Some(Obstacle::Locked)
+        } else {
+            r.active.map(|id| Obstacle::Active(id.into()))
+        }
     }))
 }
 

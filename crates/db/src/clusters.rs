@@ -1,6 +1,6 @@
 //! Clusters.
 
-use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncConnection;
 use senlin_core::{
     Map, Time,
@@ -117,13 +117,10 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find_shared(conn: &mut Conn, project: &str, identity: &str) -> Result<Option<Cluster>> {
-    let rows: Vec<ClusterRow> = Sql::new(SELECT)
-        .push(" WHERE (t.id::text = ? OR t.name = ?) AND t.shared_with && ?")
-        .bind(identity)
-        .bind(identity)
-        .bind(vec![project.to_owned(), "*".to_owned()])
-        .load(conn)
-        .await?;
+    let sql = page::by_identity(SELECT, identity)
+        .push(" AND t.shared_with && ?")
+        .bind(vec![project.to_owned(), "*".to_owned()]);
+    let rows: Vec<ClusterRow> = page::best(sql, identity).load(conn).await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -137,20 +134,6 @@ pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Pag
     let sql = page::page(conn, SELECT, "clusters", scope, filters, page, "init_at").await?;
     let rows: Vec<ClusterRow> = sql.load(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
-}
-
-row! { CountRow { n: i64 = BigInt } }
-
-/// How many clusters a project has.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn count(conn: &mut Conn, project: &str) -> Result<i64> {
-    let row: Option<CountRow> = Sql::new("SELECT count(*) AS n FROM clusters WHERE project = ?")
-        .bind(project)
-        .first(conn)
-        .await?;
-    Ok(row.map_or(0, |r| r.n))
 }
 
 /// A cluster to be recorded.
@@ -208,6 +191,63 @@ pub async fn create(conn: &mut Conn, new: &NewCluster, action: &NewAction) -> Re
         spawn::insert_actions(conn, std::slice::from_ref(action), "").await
     })
     .await
+}
+
+/// Why a cluster was not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The project has as many clusters as it may have.
+    TooMany,
+    /// The project has a cluster of that name, and names are to be unique.
+    NameTaken,
+    /// The profile has gone meanwhile.
+    ProfileGone,
+}
+
+row! { RoomRow { n: i64 = BigInt, taken: bool = Bool } }
+
+/// Records a cluster and its CLUSTER_CREATE together, if the project has less
+/// than `most` clusters, and (with `unique`) none of that name. Requests of one
+/// project take turns, so that no two of them see the same last free place.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn create_within(
+    conn: &mut Conn,
+    new: &NewCluster,
+    action: &NewAction,
+    most: i64,
+    unique: bool,
+) -> Result<std::result::Result<(), Refusal>> {
+    let recorded = conn
+        .transaction(async |conn| {
+            Sql::new("SELECT pg_advisory_xact_lock(7307, hashtext(?))")
+                .bind(new.project.as_str())
+                .execute(conn)
+                .await?;
+            let room: Option<RoomRow> = Sql::new(
+                "SELECT count(*) AS n, coalesce(bool_or(name = ?), false) AS taken FROM clusters WHERE project = ?",
+            )
+            .bind(new.name.as_str())
+            .bind(new.project.as_str())
+            .first(conn)
+            .await?;
+            let room = room.unwrap_or(RoomRow { n: 0, taken: false });
+            if room.n >= most {
+                return Ok(Err(Refusal::TooMany));
+            }
+            if unique && room.taken {
+                return Ok(Err(Refusal::NameTaken));
+            }
+            insert(conn, new).await?;
+            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            Ok(Ok(()))
+        })
+        .await;
+    match recorded {
+        Err(error) if DbError::is_in_use(&error) => Ok(Err(Refusal::ProfileGone)),
+        other => other,
+    }
 }
 
 /// Sets the projects that may use a cluster's hosts.

@@ -55,12 +55,17 @@ impl From<EventRow> for Event {
 /// # Errors
 /// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Event>> {
-    let mut sql = match identity.parse::<Uuid>() {
-        Ok(id) => Sql::new(SELECT).push(" WHERE t.id = ?").bind(id),
-        Err(_) => Sql::new(SELECT)
-            .push(" WHERE starts_with(t.id::text, ?)")
-            .bind(identity),
+    let (least, most) = match identity.parse::<Uuid>() {
+        Ok(id) => (id, id),
+        Err(_) => match page::beginning(identity) {
+            Some(range) => range,
+            None => return Ok(None),
+        },
     };
+    let mut sql = Sql::new(SELECT)
+        .push(" WHERE t.id BETWEEN ? AND ?")
+        .bind(least)
+        .bind(most);
     if let Scope::Project(project) = scope {
         sql = sql.push(" AND t.project = ?").bind(project.as_str());
     }

@@ -1,5 +1,7 @@
 //! Nodes.
 
+use std::collections::HashMap;
+
 use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncConnection;
 use senlin_core::{
@@ -18,7 +20,7 @@ use crate::{
     page::{self, Filter, Page},
     profiles::{self, NewProfile},
     spawn::{self, NewNode},
-    sql::{Sql, row},
+    sql::{Bind, Sql, row},
 };
 
 row! { NodeRow {
@@ -136,13 +138,81 @@ pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i3
     Ok(row.map(|r| r.index))
 }
 
-/// Names of the containers placed on a host.
+/// The nodes that several identities mean, in their order, in one statement.
+/// None for one that means no node, or more than one.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn containers_on(conn: &mut Conn, host: NodeId) -> Result<Vec<String>> {
-    let rows: Vec<NameRow> = Sql::new("SELECT name FROM nodes WHERE host_id = ? ORDER BY name")
-        .bind(host)
+pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> Result<Vec<Option<Node>>> {
+    let ids: Vec<Uuid> = identities.iter().filter_map(|i| i.parse().ok()).collect();
+    let (least, most): (Vec<Uuid>, Vec<Uuid>) = identities
+        .iter()
+        .filter(|i| i.parse::<Uuid>().is_err())
+        .filter_map(|i| page::beginning(i))
+        .unzip();
+    let mut sql = Sql::new(SELECT)
+        .push(
+            " WHERE t.id IN (SELECT id FROM nodes WHERE id = ANY (?) UNION SELECT id FROM nodes WHERE name = ANY (?)
+            UNION SELECT n.id FROM unnest(?, ?) AS r(least, most) JOIN nodes n ON n.id BETWEEN r.least AND r.most)",
+        )
+        .bind(ids)
+        .bind(Bind::Texts(identities.to_vec()))
+        .bind(least)
+        .bind(most);
+    if let Scope::Project(project) = scope {
+        sql = sql.push(" AND t.project = ?").bind(project.as_str());
+    }
+    let rows: Vec<NodeRow> = sql.load(conn).await?;
+    let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    let by_id: HashMap<Uuid, usize> = nodes.iter().enumerate().map(|(at, n)| (n.id.0, at)).collect();
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        by_name.entry(&node.name).or_default().push(at);
+    }
+    let meant = |identity: &String| {
+        let id = identity.parse::<Uuid>().ok();
+        if let Some(at) = id.and_then(|id| by_id.get(&id)) {
+            return Some(*at);
+        }
+        match by_name.get(identity.as_str()).map(Vec::as_slice) {
+            Some([at]) => return Some(*at),
+            Some(_) => return None,
+            None => {}
+        }
+        let (least, most) = page::beginning(identity).filter(|_| id.is_none())?;
+        let mut within = nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| (least..=most).contains(&n.id.0));
+        let (at, _) = within.next()?;
+        within.next().is_none().then_some(at)
+    };
+    Ok(identities
+        .iter()
+        .map(|i| meant(i).and_then(|at| nodes.get(at).cloned()))
+        .collect())
+}
+
+/// A cluster's members by index.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Node>> {
+    let rows: Vec<NodeRow> = Sql::new(SELECT)
+        .push(" WHERE t.cluster_id = ? ORDER BY t.index, t.id")
+        .bind(cluster)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Names of the containers placed on any of these hosts.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn containers_on(conn: &mut Conn, hosts: &[NodeId]) -> Result<Vec<String>> {
+    let rows: Vec<NameRow> = Sql::new("SELECT name FROM nodes WHERE host_id = ANY (?) ORDER BY name")
+        .bind(hosts)
         .load(conn)
         .await?;
     Ok(rows.into_iter().map(|r| r.name).collect())
@@ -160,6 +230,47 @@ pub async fn create(conn: &mut Conn, node: &NewNode, action: &NewAction) -> Resu
         spawn::insert_actions(conn, std::slice::from_ref(action), "").await
     })
     .await
+}
+
+/// Why a node was not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The cluster has gone meanwhile.
+    ClusterGone,
+    /// The profile has gone meanwhile.
+    ProfileGone,
+}
+
+/// Records a node and its NODE_CREATE together. In a cluster it gets the next
+/// index, and the name that `name` gives to that.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn create_named(
+    conn: &mut Conn,
+    mut node: NewNode,
+    action: &NewAction,
+    name: impl FnOnce(i32) -> String + Send,
+) -> Result<std::result::Result<(), Refusal>> {
+    let recorded = conn
+        .transaction(async |conn| {
+            if let Some(cluster) = node.cluster_id {
+                // Its row stays ours until the end: it cannot go meanwhile.
+                let Some(index) = next_index(conn, cluster).await? else {
+                    return Ok(Err(Refusal::ClusterGone));
+                };
+                node.index = index;
+                node.name = name(index);
+            }
+            spawn::insert_nodes(conn, std::slice::from_ref(&node)).await?;
+            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            Ok(Ok(()))
+        })
+        .await;
+    match recorded {
+        Err(error) if DbError::is_in_use(&error) => Ok(Err(Refusal::ProfileGone)),
+        other => other,
+    }
 }
 
 /// What an adopted node is.

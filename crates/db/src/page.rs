@@ -54,9 +54,7 @@ pub(crate) async fn page(
         sql = sql.push(" AND t.project = ?").bind(project.as_str());
     }
     for filter in filters {
-        sql = sql
-            .push(&format!(" AND t.{}::text = ANY (?)", filter.column))
-            .bind(Bind::Texts(filter.values.clone()));
+        sql = filtered(sql, filter);
     }
     let mut sort = page.sort.clone();
     if sort.is_empty() {
@@ -129,24 +127,69 @@ fn after(
     sql
 }
 
+/// Columns that hold ids: a value that is none matches nothing.
+const IDS: [&str; 4] = ["id", "cluster_id", "target", "oid"];
+
+fn filtered(sql: Sql, filter: &Filter) -> Sql {
+    let sql = sql.push(&format!(" AND t.{} = ANY (?)", filter.column));
+    if IDS.contains(&filter.column) {
+        let ids: Vec<Uuid> = filter.values.iter().filter_map(|v| v.parse().ok()).collect();
+        sql.bind(ids)
+    } else {
+        sql.bind(Bind::Texts(filter.values.clone()))
+    }
+}
+
 /// Completes `select … FROM table t` to find one by identity: a UUID is an id
-/// or else a name, anything else a name or else the beginning of an id.
-/// `rank` tells which; the best rank wins.
+/// or else a name, anything else a name or else the beginning of an id. The
+/// best come first; [`choose`] knows which one is meant.
 pub(crate) fn identified(select: &'static str, scope: &Scope, identity: &str) -> Sql {
-    let mut sql = match identity.parse::<Uuid>() {
-        Ok(id) => Sql::new(select)
+    let sql = by_identity(select, identity);
+    match scope {
+        Scope::Project(project) => best(sql.push(" AND t.project = ?").bind(project.as_str()), identity),
+        Scope::All => best(sql, identity),
+    }
+}
+
+/// Begins [`identified`]; more conditions may follow, then [`best`].
+pub(crate) fn by_identity(select: &'static str, identity: &str) -> Sql {
+    if let Ok(id) = identity.parse::<Uuid>() {
+        return Sql::new(select)
             .push(" WHERE (t.id = ? OR t.name = ?)")
             .bind(id)
-            .bind(identity),
-        Err(_) => Sql::new(select)
-            .push(" WHERE (t.name = ? OR starts_with(t.id::text, ?))")
-            .bind(identity)
-            .bind(identity.to_lowercase()),
-    };
-    if let Scope::Project(project) = scope {
-        sql = sql.push(" AND t.project = ?").bind(project.as_str());
+            .bind(identity);
     }
-    sql.push(" LIMIT 100")
+    match beginning(identity) {
+        Some((least, most)) => Sql::new(select)
+            .push(" WHERE (t.name = ? OR t.id BETWEEN ? AND ?)")
+            .bind(identity)
+            .bind(least)
+            .bind(most),
+        None => Sql::new(select).push(" WHERE t.name = ?").bind(identity),
+    }
+}
+
+/// Ends [`by_identity`]: two rows tell whether the best one is the only one.
+pub(crate) fn best(sql: Sql, identity: &str) -> Sql {
+    match identity.parse::<Uuid>() {
+        Ok(id) => sql.push(" ORDER BY t.id = ? DESC LIMIT 2").bind(id),
+        Err(_) => sql.push(" ORDER BY t.name = ? DESC LIMIT 2").bind(identity),
+    }
+}
+
+/// The first and the last id that begin with this text; none when no id does.
+pub(crate) fn beginning(text: &str) -> Option<(Uuid, Uuid)> {
+    const SHAPE: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    if text.is_empty() || text.len() > SHAPE.len() {
+        return None;
+    }
+    let fits = |(c, shape): (char, char)| if shape == '-' { c == '-' } else { c.is_ascii_hexdigit() };
+    if !text.chars().zip(SHAPE.chars()).all(fits) {
+        return None;
+    }
+    let rest = SHAPE.get(text.len()..)?;
+    let filled = |digit: &str| format!("{text}{}", rest.replace('x', digit)).parse().ok();
+    Some((filled("0")?, filled("f")?))
 }
 
 /// Of the rows that [`identified`] found, the one that is meant.
@@ -175,4 +218,37 @@ pub(crate) fn choose<T>(
         return Err(crate::DbError::MultipleChoices(identity.to_owned()));
     }
     Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ids_are_ranges() {
+        let id: Uuid = "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5d".parse().unwrap();
+        for text in [
+            "1",
+            "1a2b3c4d",
+            "1A2B",
+            "1a2b3c4d-",
+            "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5",
+        ] {
+            let (least, most) = beginning(text).unwrap();
+            assert!(least <= id && id <= most, "{text}");
+        }
+        let (least, most) = beginning("1a2b3c4e").unwrap();
+        assert!(!(least <= id && id <= most));
+        for text in [
+            "",
+            "web",
+            "1a2b3c4d5",
+            "-",
+            "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5d0",
+            "1a2b%",
+            "网",
+        ] {
+            assert_eq!(beginning(text), None, "{text}");
+        }
+    }
 }

@@ -88,26 +88,6 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
     let new = checked(&call, &fields).await?;
     let mut conn = call.conn().await?;
-    let most = call.api.settings.max_clusters_per_project;
-    if db::count(&mut conn, &new.project).await? >= most {
-        return Err(ApiError::OverQuota(format!("clusters: a project may have {most}")));
-    }
-    if call.api.settings.name_unique {
-        let filter = senlin_db::page::Filter {
-            column: "name",
-            values: vec![new.name.clone()],
-        };
-        let scope = senlin_core::caller::Scope::Project(new.project.clone());
-        if !db::list(&mut conn, &scope, &[filter], &senlin_db::page::Page::default())
-            .await?
-            .is_empty()
-        {
-            return Err(ApiError::BadRequest(format!(
-                "a cluster named '{}' already exists.",
-                new.name
-            )));
-        }
-    }
     let goal = Target {
         id: new.id.0,
         cluster: Some(new.id),
@@ -116,7 +96,20 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         timeout: new.timeout,
     };
     let recorded = action(&call, ActionKind::ClusterCreate, &goal, Map::new());
-    db::create(&mut conn, &new, &recorded).await?;
+    let settings = &call.api.settings;
+    let most = settings.max_clusters_per_project;
+    match db::create_within(&mut conn, &new, &recorded, most, settings.name_unique).await? {
+        Ok(()) => {}
+        Err(db::Refusal::TooMany) => return Err(ApiError::OverQuota(format!("clusters: a project may have {most}"))),
+        Err(db::Refusal::NameTaken) => {
+            let text = format!("a cluster named '{}' already exists.", new.name);
+            return Err(ApiError::BadRequest(text));
+        }
+        Err(db::Refusal::ProfileGone) => {
+            let text = format!("The specified profile '{}' could not be found.", new.profile_id);
+            return Err(ApiError::BadRequest(text));
+        }
+    }
     call.api.wake(&[recorded.id], &call.caller.request_id);
     let cluster = db::get(&mut conn, new.id)
         .await?
@@ -271,14 +264,10 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         let ids: Vec<String> = cluster.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_cluster: {}", ids.join(", "))));
     }
-    let mut conn = call.conn().await?;
-    for host in &cluster.nodes {
-        let containers = senlin_db::nodes::containers_on(&mut conn, *host).await?;
-        if !containers.is_empty() {
-            return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
-        }
+    let containers = senlin_db::nodes::containers_on(&mut *call.conn().await?, &cluster.nodes).await?;
+    if !containers.is_empty() {
+        return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
     }
-    drop(conn);
     let new = action(&call, ActionKind::ClusterDelete, &target(&cluster), Map::new());
     let id = record(&call, &new, &cluster.name, false).await?;
     Ok(call.accepted(id, &Value::Null))

@@ -265,7 +265,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         reason,
     };
     if !node.dependent_nodes.is_empty() {
-        let names = db::containers_on(&mut *call.conn().await?, node.id).await?;
+        let names = db::containers_on(&mut *call.conn().await?, &[node.id]).await?;
         return Err(in_use(format!(
             "there are still containers on it: {}",
             names.join(", ")
