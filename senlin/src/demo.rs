@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, bail, ensure};
+use senlin_core::secret::Secret;
 use senlin_runtime::secrets;
 use serde_json::{Value, json};
 
@@ -29,7 +30,9 @@ const NAME: &str = "demo";
 
 /// Shows it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let token = secrets::read(&token_file(&args.data)).context("read the token: is 'senlin standalone' running?")?;
+    let token = token(&args)
+        .await
+        .context("read the token: is 'senlin standalone' running?")?;
     let client = Client::new(args.listen, token);
     wait(&client, "hosts", "ACTIVE")
         .await
@@ -73,6 +76,18 @@ It goes on running. To go on yourself:
 
 Ctrl-C stops it; containers are left alone, and starting it again finds them.", file = file.display()));
     Ok(())
+}
+
+/// The first start makes a database and a token; that takes some seconds.
+async fn token(args: &Args) -> anyhow::Result<Secret> {
+    let file = token_file(&args.data);
+    for _ in 0..300 {
+        if file.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(secrets::read(&file)?)
 }
 
 async fn create(client: &Client, args: &Args) -> anyhow::Result<()> {
