@@ -1,7 +1,7 @@
 //! `container.dockerinc.docker`: a node is a container.
 //!
 //! 1.0 is what Senlin's schema had; 1.1 is what a container user expects. Both
-//! become one [`spec::ContainerSpec`], and live one life: one verb, one file.
+//! become one [`parse::ContainerSpec`], and live one life: one verb, one file.
 
 use std::collections::BTreeMap;
 
