@@ -6,9 +6,10 @@ help: ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 deps: ## install what is missing, by package name
-	scripts/deps.sh
+	scripts/deps.sh test
 
-run: deps ## build, start `senlin standalone` and show a demonstration
+run: ## build, start `senlin standalone` and show a demonstration
+	scripts/deps.sh run
 	cargo build --release -p senlin
 	scripts/run.sh
 

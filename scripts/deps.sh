@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs what is missing, by package name, and says so. Services that come
-# with the packages are not started.
+# deps.sh run|test: installs what is missing for it, by package name, and says
+# so. Services that come with the packages are not started.
 set -euo pipefail
+packages=(postgresql docker.io iptables iproute2 busybox-static)
+[ "${1:-test}" = run ] || packages+=(rabbitmq-server docker-registry openssl openssh-client openssh-server)
 missing=()
 need() { dpkg -s "$1" >/dev/null 2>&1 || missing+=("$1"); }
-for package in postgresql rabbitmq-server docker.io iptables iproute2 busybox-static; do need "$package"; done
+for package in "${packages[@]}"; do need "$package"; done
 if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "Missing packages: ${missing[*]}. Install them as root: apt-get install ${missing[*]}"; exit 1; }
     echo "Installing: ${missing[*]}"

@@ -25,6 +25,7 @@ mod config;
 mod connect;
 mod error;
 mod inspect;
+mod tls;
 
 /// Seconds that a look may take.
 const LOOK: u64 = 15;

@@ -10,10 +10,24 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+pub mod doors;
+
+/// Which engine a host runs: the ends of the range we support.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// This Debian release's: API 1.41.
+    Oldest,
+    /// The next one's: API 1.45.
+    Newer,
+}
+
 /// One daemon.
 pub struct Host {
     name: String,
     dir: PathBuf,
+    engine: Engine,
+    /// It listens on 2376 for whom its CA knows, and not on 2375.
+    tls: bool,
     /// `10.99.<net>.1<i>`.
     pub address: String,
 }
@@ -23,6 +37,14 @@ pub struct Hosts {
     /// The daemons.
     pub all: Vec<Host>,
     bridge: String,
+}
+
+/// What to put before PATH for the newer engine.
+fn newer() -> anyhow::Result<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/newer-engine.sh");
+    let dir = sh(&script.display().to_string())?;
+    let dir = dir.trim();
+    Ok(format!("{dir}/usr/sbin:{dir}/usr/bin:"))
 }
 
 fn sh(script: &str) -> anyhow::Result<String> {
@@ -39,22 +61,35 @@ fn sh(script: &str) -> anyhow::Result<String> {
 }
 
 impl Hosts {
-    /// Starts `n` daemons on network `10.99.<net>.0/24`. Needs root.
+    /// Starts `n` daemons on network `10.99.<net>.0/24`, of both engines in
+    /// turn. Needs root.
     ///
     /// # Errors
     /// When a daemon does not come up; says what it logged.
     pub fn start(n: usize, net: u8) -> anyhow::Result<Self> {
+        let engines = [Engine::Oldest, Engine::Newer];
+        let kinds: Vec<_> = engines.into_iter().cycle().take(n).map(|e| (e, false)).collect();
+        Self::of(&kinds, net)
+    }
+
+    /// Starts a daemon for each engine named, with mutual TLS or without.
+    ///
+    /// # Errors
+    /// When a daemon does not come up; says what it logged.
+    pub fn of(kinds: &[(Engine, bool)], net: u8) -> anyhow::Result<Self> {
         let bridge = format!("snl{net}");
         let mut hosts = Self {
             all: Vec::new(),
             bridge: bridge.clone(),
         };
-        for i in 1..=n {
+        for (i, (engine, tls)) in (1..).zip(kinds) {
             let name = format!("snl{net}h{i}");
             hosts.all.push(Host {
                 dir: PathBuf::from(format!("/tmp/senlin-hosts/{name}")),
                 address: format!("10.99.{net}.{}", 10 + i),
                 name,
+                engine: *engine,
+                tls: *tls,
             });
         }
         // What a killed run has left behind.
@@ -71,6 +106,9 @@ impl Hosts {
                  ip -n {ns} addr add {address}/24 dev eth0; ip -n {ns} link set eth0 up; ip -n {ns} link set lo up;
                  ip -n {ns} route add default via 10.99.{net}.1; mkdir -p {dir}/run {dir}/data {dir}/exec"
             ))?;
+            if host.tls {
+                doors::certificates(&host.dir, &host.address)?;
+            }
             host.launch()?;
         }
         for host in &hosts.all {
@@ -117,10 +155,23 @@ impl Host {
     /// When it cannot be started.
     pub fn launch(&self) -> anyhow::Result<()> {
         let dir = self.dir.display();
+        let path = match self.engine {
+            Engine::Oldest => String::new(),
+            Engine::Newer => newer()?,
+        };
+        let address = &self.address;
+        let door = if self.tls {
+            format!(
+                "-H tcp://{address}:2376 --tlsverify --tlscacert {dir}/ca.pem --tlscert {dir}/server.pem --tlskey {dir}/server.key"
+            )
+        } else {
+            format!("-H tcp://{address}:2375 --tls=false")
+        };
         let inner = format!(
-            "mount --bind {dir}/run /run; rm -f {dir}/pid {dir}/exec/containerd/*.pid {dir}/exec/containerd/*.sock*; exec dockerd --data-root {dir}/data --exec-root {dir}/exec \
-             -p {dir}/pid -H unix://{dir}/docker.sock -H tcp://{}:2375 --tls=false --live-restore",
-            self.address
+            "export PATH={path}$PATH; mount --bind {dir}/run /run;
+             rm -f {dir}/pid {dir}/exec/containerd/*.pid {dir}/exec/containerd/*.sock*;
+             exec dockerd --data-root {dir}/data --exec-root {dir}/exec -p {dir}/pid -H unix://{dir}/docker.sock \
+             -H unix:///run/docker.sock {door} --live-restore --insecure-registry 10.99.0.0/16"
         );
         let log = fs::File::options()
             .create(true)

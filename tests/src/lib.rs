@@ -3,3 +3,4 @@
 pub mod hosts;
 pub mod http;
 pub mod programs;
+pub mod registry;

@@ -1,6 +1,11 @@
 //! One suite of what a driver does, on a simulated host and on a real dockerd.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and shows what it saw"
+)]
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +18,7 @@ use senlin_core::{
     secret::Secret,
 };
 use senlin_drivers::{Connector, Settings};
-use senlin_tests::hosts::Hosts;
+use senlin_tests::hosts::{Engine, Hosts};
 
 fn endpoint(url: &str) -> Endpoint {
     Endpoint {
@@ -179,10 +184,13 @@ async fn on_a_simulated_host() {
     suite(connect("sim://suite").await.as_ref()).await;
 }
 
+/// The oldest engine we support, by its socket and its plain address.
 #[tokio::test(flavor = "multi_thread")]
-async fn on_real_dockerd() {
-    let hosts = Hosts::start(1, 42).unwrap();
-    suite(connect(&hosts.all[0].endpoint()).await.as_ref()).await;
+async fn on_docker_with_api_1_41() {
+    let hosts = Hosts::of(&[(Engine::Oldest, false)], 42).unwrap();
+    let driver = connect(&hosts.all[0].endpoint()).await;
+    assert_eq!(driver.info().await.unwrap().api_version, "1.41");
+    suite(driver.as_ref()).await;
     // The same engine over its address: only when insecurity is allowed.
     let url = format!("tcp://{}:2375", hosts.all[0].address);
     let connector = Connector::new(Settings::default());
@@ -195,13 +203,59 @@ async fn on_real_dockerd() {
     suite(connector.connect(&allowed).await.unwrap().as_ref()).await;
     // Gone: nothing happened, and that is what it says.
     hosts.all[0].stop();
-    let error = connect_error(&hosts.all[0].endpoint()).await;
+    let error = connect_error(&endpoint(&hosts.all[0].endpoint())).await;
     assert!(error.is_transient(), "{error:?}");
 }
 
-async fn connect_error(url: &str) -> DriverError {
+/// A newer engine, by mutual TLS and by ssh.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_docker_with_api_1_45() {
+    let hosts = Hosts::of(&[(Engine::Newer, true)], 43).unwrap();
+    let host = &hosts.all[0];
+    let driver = Connector::new(Settings::default())
+        .connect(&host.secured("client", "ca").unwrap())
+        .await
+        .unwrap();
+    assert_eq!(driver.info().await.unwrap().api_version, "1.45");
+    suite(driver.as_ref()).await;
+    // Neither a client that the host does not know, nor a host that we do not trust.
+    for (who, trusts) in [("stranger", "ca"), ("client", "stranger")] {
+        let door = host.secured(who, trusts).unwrap();
+        let error = connect_error(&door).await;
+        let key = door.tls.unwrap().key.expose().to_owned();
+        assert!(!format!("{error:?} {error}").contains(&key));
+        println!("as {who}, trusting {trusts}: {error}");
+    }
+    let broken = Endpoint {
+        tls: host
+            .secured("client", "ca")
+            .unwrap()
+            .tls
+            .map(|t| senlin_core::host::Tls {
+                key: Secret::new("not a key"),
+                ..t
+            }),
+        ..host.secured("client", "ca").unwrap()
+    };
+    let error = connect_error(&broken).await;
+    assert!(error.to_string().contains("tls.key holds no private key"), "{error}");
+
+    let ssh = host.ssh().unwrap();
+    let driver = Connector::new(Settings::default())
+        .connect(&ssh.endpoint)
+        .await
+        .unwrap();
+    suite(driver.as_ref()).await;
+    let wrong = Endpoint {
+        ssh_key: Some(Secret::new("not a key")),
+        ..ssh.endpoint.clone()
+    };
+    println!("with a wrong ssh key: {}", connect_error(&wrong).await);
+}
+
+async fn connect_error(endpoint: &Endpoint) -> DriverError {
     Connector::new(Settings::default())
-        .connect(&endpoint(url))
+        .connect(endpoint)
         .await
         .err()
         .unwrap()

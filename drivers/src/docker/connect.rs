@@ -4,22 +4,21 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    sync::Once,
+    path::PathBuf,
     time::Duration,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use senlin_core::{driver::DriverError, host::Endpoint};
 
-use super::error;
+use super::{error, tls};
 
 /// Seconds that a connection may take before the host counts as silent.
 const CONNECT: u64 = 10;
 /// bollard's own bound; ours are tighter, call by call.
 const LONGEST: u64 = 900;
 
-/// Key files that bollard and ssh read from disk: private, and gone with the
+/// A key file that ssh reads from disk: private, and gone with the
 /// connection.
 pub(super) struct Keys(PathBuf);
 
@@ -57,11 +56,6 @@ fn rand_suffix() -> u64 {
 }
 
 pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, Option<Keys>), DriverError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // Fails only when somebody installed one already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
     let url = endpoint.url.as_str();
     let refuse = |reason: String| DriverError::Endpoint {
         endpoint: url.to_owned(),
@@ -83,23 +77,7 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, Option<Keys>
         };
         Docker::connect_with_ssh(url, LONGEST, API_DEFAULT_VERSION, path)
     } else if let Some(tls) = &endpoint.tls {
-        let dir = Keys::new().map_err(key_files)?;
-        let write = |name: &str, text: &str| dir.write(name, text).map_err(key_files);
-        let (key, cert, ca): (PathBuf, PathBuf, PathBuf) = (
-            write("key.pem", tls.key.expose())?,
-            write("cert.pem", &tls.cert)?,
-            write("ca.pem", &tls.ca)?,
-        );
-        let made = Docker::connect_with_ssl(
-            url,
-            Path::new(&key),
-            Path::new(&cert),
-            Path::new(&ca),
-            LONGEST,
-            API_DEFAULT_VERSION,
-        );
-        keys = Some(dir);
-        made
+        tls::connect(url, tls, LONGEST).map_err(refuse)?
     } else {
         Docker::connect_with_http(url, LONGEST, API_DEFAULT_VERSION)
     };
