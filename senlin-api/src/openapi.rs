@@ -53,6 +53,12 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
         "Run an operation on members (1.4)",
         "202",
     ),
+    (
+        "get",
+        "/v1/clusters/{id}/attrs/{sub}",
+        "Collect one value of every member (1.2)",
+        "200",
+    ),
     ("get", "/v1/nodes", "List nodes", "200"),
     ("post", "/v1/nodes", "Create a node", "202"),
     ("post", "/v1/nodes/adopt", "Adopt what already runs (1.7)", "200"),

@@ -38,6 +38,8 @@ pub struct Call {
     pub body: Option<Map>,
     /// Path segment after the resource's name, still as it came.
     pub identity: String,
+    /// What the path names below that resource, if it does.
+    pub sub: String,
     base: String,
 }
 
@@ -79,7 +81,8 @@ impl Call {
         let info = request.connection_info();
         let base = format!("{}://{}", info.scheme(), info.host());
         drop(info);
-        let identity = request.match_info().get("id").unwrap_or_default().to_owned();
+        let segment = |name: &str| request.match_info().get(name).unwrap_or_default().to_owned();
+        let (identity, sub) = (segment("id"), segment("sub"));
         Ok(Self {
             api,
             caller,
@@ -87,6 +90,7 @@ impl Call {
             query,
             body,
             identity,
+            sub,
             base,
         })
     }

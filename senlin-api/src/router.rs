@@ -67,6 +67,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/clusters/{id}", delete().to(clusters::delete))
         .route("/v1/clusters/{id}/actions", post().to(clusters::act))
         .route("/v1/clusters/{id}/ops", post().to(clusters::operate))
+        .route("/v1/clusters/{id}/attrs/{sub:.*}", get().to(clusters::collect))
         .route("/v1/nodes", get().to(nodes::list))
         .route("/v1/nodes", post().to(nodes::create))
         .route("/v1/nodes/adopt", post().to(nodes::adopt))

@@ -105,6 +105,12 @@ async fn life(hosts: &Hosts, endpoints: &[String]) {
     let shown = client.get(&format!("/v1/nodes/{id}?show_details=true")).await.unwrap();
     assert_eq!(text(&shown, "/node/details/State/Status").unwrap(), "running");
 
+    let path = format!("/v1/clusters/{cluster}/attrs/details.State.Status");
+    let collected = client.get(&path).await.unwrap();
+    let values = collected["cluster_attributes"].as_array().unwrap();
+    assert_eq!(values.len(), 15, "{collected}");
+    assert!(values.iter().all(|v| v["value"] == "running"), "{collected}");
+
     // A host that has containers cannot go.
     let host = client.get("/v1/nodes?cluster_id=hosts&limit=1").await.unwrap();
     let path = format!("/v1/nodes/{}", text(&host, "/nodes/0/id").unwrap());

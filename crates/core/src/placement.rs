@@ -50,7 +50,7 @@ pub struct HostSnapshot {
     pub siblings: i64,
     /// Host ports taken.
     pub ports: Vec<(u16, String)>,
-    /// Engine labels.
+    /// The engine's labels, over them the host profile's, and its zone as `zone`.
     pub labels: BTreeMap<String, String>,
     /// Measured load in percent of its processors, when it is measured.
     pub cpu_load: Option<f64>,

@@ -25,8 +25,10 @@ row! { HostRow {
     info: Value = Jsonb,
 }}
 
-const SELECT: &str = "SELECT node_id, endpoint, zone, last_seen, info,
-    coalesce(state = 'UP' AND last_seen > now() - interval '30 seconds', false) AS up FROM hosts";
+const SELECT: &str = "SELECT h.node_id, h.endpoint, h.last_seen, h.info,
+    coalesce(p.spec #>> '{properties,zone}', h.info #>> '{labels,zone}') AS zone,
+    coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up
+    FROM hosts h JOIN nodes n ON n.id = h.node_id JOIN profiles p ON p.id = n.profile_id";
 
 impl From<HostRow> for Host {
     fn from(row: HostRow) -> Self {
@@ -47,7 +49,7 @@ impl From<HostRow> for Host {
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, node: NodeId) -> Result<Option<Host>> {
     let row: Option<HostRow> = Sql::new(SELECT)
-        .push(" WHERE node_id = ?")
+        .push(" WHERE h.node_id = ?")
         .bind(node)
         .first(conn)
         .await?;
@@ -61,12 +63,7 @@ row! { EndpointRow { endpoint: String = Text } }
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn take_endpoint(
-    conn: &mut Conn,
-    fence: Fence,
-    node: NodeId,
-    pool: &[(String, Option<String>)],
-) -> Result<Option<String>> {
+pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[String]) -> Result<Option<String>> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
         let own: Option<EndpointRow> = Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?")
@@ -76,11 +73,10 @@ pub async fn take_endpoint(
         if let Some(row) = own {
             return Ok(Some(row.endpoint));
         }
-        for (endpoint, zone) in pool {
-            let taken = Sql::new("INSERT INTO hosts (node_id, endpoint, zone) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        for endpoint in pool {
+            let taken = Sql::new("INSERT INTO hosts (node_id, endpoint) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(node)
                 .bind(endpoint.as_str())
-                .bind(zone.as_deref())
                 .execute(conn)
                 .await?;
             if taken == 1 {
@@ -140,14 +136,12 @@ pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<
     let row: Option<UpRow> = Sql::new(
         "WITH before AS (SELECT coalesce(state = 'UP' AND last_seen > now() - interval '30 seconds', false) AS up
             FROM hosts WHERE node_id = ?),
-        host AS (UPDATE hosts SET state = 'UP', last_seen = now(), info = ?,
-            zone = coalesce(zone, ?::jsonb->'labels'->>'zone') WHERE node_id = ?),
+        host AS (UPDATE hosts SET state = 'UP', last_seen = now(), info = ? WHERE node_id = ?),
         node AS (UPDATE nodes SET status = 'ACTIVE', status_reason = 'The host answers again.'
             WHERE id = ? AND status = 'WARNING' AND EXISTS (SELECT 1 FROM before WHERE NOT up))
         SELECT up FROM before",
     )
     .bind(node)
-    .bind(info.clone())
     .bind(info)
     .bind(node)
     .bind(node)

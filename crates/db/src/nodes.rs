@@ -282,8 +282,6 @@ pub struct Adoption {
     pub host: Option<NodeId>,
     /// What a host says of itself.
     pub info: Option<HostInfo>,
-    /// A host's zone.
-    pub zone: Option<String>,
 }
 
 /// Records a node that already runs, with a profile of its own: ACTIVE at once.
@@ -304,10 +302,9 @@ pub async fn adopt(conn: &mut Conn, profile: &NewProfile, node: &NewNode, adopti
         .execute(conn)
         .await?;
         if let Some(info) = &adoption.info {
-            Sql::new("INSERT INTO hosts (node_id, endpoint, zone, state) VALUES (?, ?, ?, 'UP')")
+            Sql::new("INSERT INTO hosts (node_id, endpoint, state) VALUES (?, ?, 'UP')")
                 .bind(node.id)
                 .bind(adoption.physical_id.as_str())
-                .bind(adoption.zone.as_deref())
                 .execute(conn)
                 .await?;
             hosts::answered(conn, node.id, info).await?;

@@ -54,6 +54,8 @@ row! { SnapshotRow {
     up: bool = Bool,
     closed: bool = Bool,
     info: Value = Jsonb,
+    zone: Option<String> = Nullable<Text>,
+    labels: Option<Value> = Nullable<Jsonb>,
     cpu_used: i64 = BigInt,
     memory_used: i64 = BigInt,
     containers: i64 = BigInt,
@@ -76,17 +78,18 @@ pub async fn snapshot(
     Sql::new("SELECT pg_advisory_xact_lock(7305)").execute(conn).await?;
     let rows: Vec<SnapshotRow> = Sql::new(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
+            hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
             u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols
-        FROM hosts h JOIN nodes n ON n.id = h.node_id
+        FROM hosts h JOIN nodes n ON n.id = h.node_id JOIN profiles hp ON hp.id = n.profile_id
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(c.cpu_millis), 0)::bigint AS cpu_used, coalesce(sum(c.memory), 0)::bigint AS memory_used,
                 count(*) AS containers, count(*) FILTER (WHERE c.cluster_id = ?) AS siblings
             FROM nodes c WHERE c.host_id = n.id) u
         CROSS JOIN LATERAL (
-            SELECT coalesce(array_agg(hp.port::bigint ORDER BY hp.port, hp.protocol), '{}') AS ports,
-                coalesce(array_agg(hp.protocol ORDER BY hp.port, hp.protocol), '{}') AS protocols
-            FROM host_ports hp WHERE hp.host_id = n.id) p
+            SELECT coalesce(array_agg(t.port::bigint ORDER BY t.port, t.protocol), '{}') AS ports,
+                coalesce(array_agg(t.protocol ORDER BY t.port, t.protocol), '{}') AS protocols
+            FROM host_ports t WHERE t.host_id = n.id) p
         WHERE (?::uuid IS NULL OR n.id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)
         ORDER BY n.id",
     )
@@ -103,7 +106,13 @@ pub async fn snapshot(
 impl From<SnapshotRow> for HostSnapshot {
     fn from(row: SnapshotRow) -> Self {
         let info: HostInfo = serde_json::from_value(row.info).unwrap_or_default();
-        let labels: BTreeMap<String, String> = info.labels;
+        // What the profile says of the host goes before what its engine says.
+        let mut labels: BTreeMap<String, String> = info.labels;
+        let own = row
+            .labels
+            .and_then(|l| serde_json::from_value::<BTreeMap<_, _>>(l).ok());
+        labels.extend(own.unwrap_or_default());
+        labels.extend(row.zone.map(|zone| ("zone".to_owned(), zone)));
         Self {
             id: row.id.into(),
             name: row.name,

@@ -242,7 +242,7 @@ pub struct V1_1 {
     pub host_node: Option<String>,
     /// The cluster on which container will be launched.
     pub host_cluster: Option<String>,
-    /// Labels that the host's engine must carry.
+    /// Labels that the host must carry: its engine's, or its profile's; `zone` is one of them.
     pub host_labels: Option<BTreeMap<String, String>>,
     /// How a host is chosen among those that fit.
     pub strategy: Option<Choice>,

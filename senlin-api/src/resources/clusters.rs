@@ -21,9 +21,11 @@ use crate::{
 };
 
 mod act;
+mod collect;
 
 pub use act::{act, operate};
 pub(crate) use act::{operation, recover};
+pub use collect::collect;
 
 const RULES: Rules = Rules {
     filters: &[("name", "name"), ("status", "status")],

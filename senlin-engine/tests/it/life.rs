@@ -90,6 +90,34 @@ async fn a_refusal_counts_the_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn zones_and_labels_of_hosts_choose() {
+    let world = World::new(1).await;
+    let labels = json!({"endpoints": [{"url": "sim://zones-and-labels"}], "zone": "east", "labels": {"disk": "ssd"}});
+    let hosts = world
+        .profile("labelled", "host.dockerinc.engine", "1.0", labels, None)
+        .await;
+    world.node("labelled", hosts, Some(world.hosts)).await;
+    world.settle().await;
+    for (wanted, expected) in [
+        (json!({"zone": "east"}), Ok(())),
+        (json!({"disk": "ssd", "zone": "east"}), Ok(())),
+        (json!({"zone": "west"}), Err("labels do not match")),
+    ] {
+        let profile = world.containers(json!({"host_labels": wanted})).await;
+        let (_, created) = world.node("c", profile, None).await;
+        world.settle().await;
+        let (status, reason) = world.outcome(created).await;
+        match expected {
+            Ok(()) => assert_eq!(status, "SUCCEEDED", "{wanted}: {reason}"),
+            Err(why) => assert!(
+                status == "FAILED" && reason.contains(why),
+                "{wanted}: {status} {reason}"
+            ),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_start_leaves_nothing_behind() {
     let world = World::new(1).await;
     for (extra, words) in [

@@ -103,7 +103,6 @@ CREATE TABLE hosts (
     node_id uuid PRIMARY KEY REFERENCES nodes (id) ON DELETE CASCADE,
     -- An engine's own ID does not identify a host; its endpoint does.
     endpoint text NOT NULL UNIQUE,
-    zone text,
     state text NOT NULL DEFAULT 'UNKNOWN' CHECK (state IN ('UP', 'UNKNOWN')),
     last_seen timestamptz,
     info jsonb NOT NULL DEFAULT '{}',

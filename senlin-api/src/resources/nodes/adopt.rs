@@ -21,7 +21,6 @@ struct Seen {
     physical_id: String,
     host: Option<NodeId>,
     info: Option<HostInfo>,
-    zone: Option<String>,
 }
 
 /// Has an engine look at what is there.
@@ -37,7 +36,6 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
         .find(&full)
         .map(AsRef::as_ref)
         .ok_or_else(|| ApiError::BadRequest(format!("The profile type '{full}' could not be found.")))?;
-    let zone = overrides.get("zone").and_then(Value::as_str).map(str::to_owned);
     let mut body = Map::new();
     if !kind.is_host() {
         let name = overrides.get("host_node").and_then(Value::as_str).ok_or_else(|| {
@@ -92,7 +90,6 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
             .cloned()
             .and_then(|v| serde_json::from_value(v).ok()),
         info: seen.get("info").cloned().and_then(|v| serde_json::from_value(v).ok()),
-        zone,
     })
 }
 
@@ -152,7 +149,6 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         physical_id: seen.physical_id.clone(),
         host: seen.host,
         info: seen.info,
-        zone: seen.zone,
     };
     let mut conn = call.conn().await?;
     if let Err(error) = nodes::adopt(&mut conn, &profile, &node, &adoption).await {

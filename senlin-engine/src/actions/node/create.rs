@@ -116,7 +116,7 @@ async fn take_endpoint(
     node: &Node,
     pool: Vec<senlin_core::host::Endpoint>,
 ) -> Result<Arc<dyn ContainerDriver>, Failure> {
-    let urls: Vec<(String, Option<String>)> = pool.iter().map(|e| (e.url.clone(), None)).collect();
+    let urls: Vec<String> = pool.iter().map(|e| e.url.clone()).collect();
     let mut conn = ctx.conn().await?;
     let taken = ctx
         .record(
