@@ -22,9 +22,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         ActionKind::ClusterScaleOut => cluster::scale_out::run(ctx).await,
         ActionKind::ClusterScaleIn => cluster::scale_in::run(ctx).await,
         ActionKind::ClusterOperation => cluster::operation::run(ctx).await,
-        ActionKind::ClusterAttachPolicy | ActionKind::ClusterDetachPolicy | ActionKind::ClusterUpdatePolicy => Err(
-            Failure::Refused("This release has no policy types to attach.".to_owned()),
-        ),
+        ActionKind::ClusterAttachPolicy => cluster::attach_policy::run(ctx).await,
+        ActionKind::ClusterDetachPolicy => cluster::detach_policy::run(ctx).await,
+        ActionKind::ClusterUpdatePolicy => cluster::update_policy::run(ctx).await,
         ActionKind::NodeCreate => node::create::run(ctx).await,
         ActionKind::NodeDelete => node::delete::run(ctx).await,
         ActionKind::NodeUpdate => node::update::run(ctx).await,

@@ -44,6 +44,7 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) sealer: Sealer,
     pub(crate) specs: Specs,
+    pub(crate) policies: senlin_policies::engine::Registry,
     pub(crate) fleet: Fleet,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) installation: String,
@@ -78,6 +79,7 @@ impl Engine {
         Ok(Arc::new(Self {
             id: ServiceId::random(),
             specs: Specs::new(parts.registry, parts.sealer.clone()),
+            policies: senlin_policies::all(),
             fleet: Fleet::new(parts.connector),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             db: parts.db,

@@ -16,6 +16,8 @@ pub mod faults;
 pub mod fleet;
 pub mod specs;
 
+mod decisions;
+
 pub mod actions;
 
 pub mod answer;

@@ -27,6 +27,19 @@ pub enum Scope {
 }
 
 impl Caller {
+    /// Nobody, who may do nothing.
+    #[must_use]
+    pub fn nobody(request_id: String) -> Self {
+        Self {
+            user: String::new(),
+            project: String::new(),
+            domain: None,
+            roles: Vec::new(),
+            is_admin: false,
+            request_id,
+        }
+    }
+
     /// What this caller may look up by identity: an admin everything.
     #[must_use]
     pub fn scope(&self) -> Scope {

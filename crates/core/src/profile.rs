@@ -12,6 +12,9 @@ pub struct Spec {
     pub type_name: String,
     /// A string or a number; echoed as it was given.
     pub version: serde_json::Value,
+    /// A policy's may say what it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// What the type's schema describes.
     pub properties: Map,
 }

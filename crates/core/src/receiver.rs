@@ -9,7 +9,9 @@ pub struct Receiver {
     pub id: ReceiverId,
     pub name: String,
     pub type_name: String,
+    /// In whose name it acts.
     pub user: String,
+    /// In whose project it acts.
     pub project: String,
     pub domain: Option<String>,
     pub cluster_id: Option<ClusterId>,
@@ -17,6 +19,10 @@ pub struct Receiver {
     pub actor: Map,
     pub params: Map,
     pub channel: Map,
+    /// What opens it beside its id, sealed.
+    pub key: String,
     pub created_at: Time,
     pub updated_at: Option<Time>,
+    /// From then on it does nothing.
+    pub expires_at: Option<Time>,
 }

@@ -51,6 +51,15 @@ impl SpecSchema {
         }
     }
 
+    /// The same without one item: an earlier version of a type.
+    #[must_use]
+    pub fn without(mut self, item: &str) -> Self {
+        if let Some(items) = self.json.get_mut("properties").and_then(Value::as_object_mut) {
+            items.remove(item);
+        }
+        self
+    }
+
     /// Checks and normalises: Senlin's messages, lenient coercions, defaults.
     ///
     /// # Errors
@@ -105,11 +114,21 @@ fn resolve(value: Value, parts: &[(String, Value)], depth: usize) -> Value {
                 }
                 return target;
             }
-            Value::Object(
-                map.into_iter()
-                    .map(|(k, v)| (k, resolve(v, parts, depth + 1)))
-                    .collect(),
-            )
+            let mut map: Map = map
+                .into_iter()
+                .map(|(k, v)| (k, resolve(v, parts, depth + 1)))
+                .collect();
+            // utoipa's way to put a default beside a reference: one object says the same.
+            if let Some(Value::Array(all)) = map.remove("allOf") {
+                for part in all {
+                    let Value::Object(mut part) = part else { continue };
+                    if map.contains_key("type") {
+                        part.remove("type");
+                    }
+                    map.extend(part);
+                }
+            }
+            Value::Object(map)
         }
         Value::Array(list) => Value::Array(list.into_iter().map(|v| resolve(v, parts, depth + 1)).collect()),
         other => other,

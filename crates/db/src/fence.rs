@@ -13,7 +13,7 @@ use senlin_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, bindings,
     sql::{Sql, row},
 };
 
@@ -184,6 +184,34 @@ pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> R
     ours(touched)
 }
 
+/// Hands an action back to go on in `phase` after `delay` seconds; it keeps
+/// its locks, and no worker waits.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, reason: &str) -> Result<()> {
+    let touched = Sql::new(
+        "WITH back AS (
+            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, phase = ?,
+                status_reason = ?, updated_at = now(), run_after = now() + make_interval(secs => ?)
+            WHERE",
+    )
+    .push(FENCED)
+    .push(
+        "RETURNING a.*)
+        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
+            'wait', status_reason FROM back",
+    )
+    .bind(phase)
+    .bind(reason)
+    .bind(delay)
+    .fence(fence)
+    .execute(conn)
+    .await?;
+    ours(touched)
+}
+
 /// Hands everything of `owner` back, untouched, for a graceful end of the engine.
 ///
 /// # Errors
@@ -328,6 +356,7 @@ pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) ->
 }
 
 /// Ends a cluster action and sets the cluster's status to what is true now.
+/// `scaled`: cooldowns begin.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
@@ -337,10 +366,14 @@ pub async fn finish_cluster(
     end: &End,
     cluster: ClusterId,
     operation: &str,
+    scaled: bool,
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         hold(conn, fence).await?;
         reevaluate(conn, cluster, operation).await?;
+        if scaled {
+            bindings::scaled(conn, cluster).await?;
+        }
         finish(conn, fence, end, None).await
     })
     .await

@@ -13,6 +13,7 @@ pub mod pool;
 pub mod sql;
 
 pub mod actions;
+pub mod bindings;
 pub mod children;
 pub mod clusters;
 pub mod events;
@@ -22,8 +23,10 @@ pub mod members;
 pub mod nodes;
 pub mod page;
 pub mod placement;
+pub mod policies;
 pub mod profiles;
 pub mod queue;
+pub mod receivers;
 pub mod services;
 pub mod spawn;
 

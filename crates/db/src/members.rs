@@ -19,6 +19,7 @@ row! { MemberRow {
     host_id: Option<Uuid> = Nullable<SqlUuid>,
     tainted: bool = diesel::sql_types::Bool,
     created_at: Option<senlin_core::Time> = Nullable<diesel::sql_types::Timestamptz>,
+    profile_created_at: senlin_core::Time = diesel::sql_types::Timestamptz,
     containers: i32 = Integer,
 }}
 
@@ -32,6 +33,7 @@ pub struct Member {
     pub host_id: Option<NodeId>,
     pub tainted: bool,
     pub created_at: Option<senlin_core::Time>,
+    pub profile_created_at: senlin_core::Time,
     /// Containers on it, when it is a host.
     pub containers: i32,
 }
@@ -42,9 +44,9 @@ pub struct Member {
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
     let rows: Vec<MemberRow> = Sql::new(
-        "SELECT id, name, status, host_id, tainted, created_at,
+        "SELECT n.id, n.name, n.status, n.host_id, n.tainted, n.created_at, p.created_at AS profile_created_at,
             (SELECT count(*)::int FROM nodes c WHERE c.host_id = n.id) AS containers
-        FROM nodes n WHERE cluster_id = ? ORDER BY index, id",
+        FROM nodes n JOIN profiles p ON p.id = n.profile_id WHERE n.cluster_id = ? ORDER BY n.index, n.id",
     )
     .bind(cluster)
     .load(conn)
@@ -61,6 +63,7 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
                 host_id: r.host_id.map(Into::into),
                 tainted: r.tainted,
                 created_at: r.created_at,
+                profile_created_at: r.profile_created_at,
                 containers: r.containers,
             })
         })

@@ -80,7 +80,11 @@ impl Secrets {
     }
 }
 
-fn one_of(key: &str, inline: Option<&Secret>, file: Option<&Path>) -> Result<Secret, SettingsError> {
+/// A secret that is set inline or in a file of its own, but not both.
+///
+/// # Errors
+/// When it is neither, or both, or in a file that everyone may read.
+pub fn one_of(key: &str, inline: Option<&Secret>, file: Option<&Path>) -> Result<Secret, SettingsError> {
     match (inline, file) {
         (Some(value), None) => Ok(value.clone()),
         (None, Some(path)) => read(path),

@@ -65,9 +65,14 @@ pub fn toml<T: DeserializeOwned>(text: &str) -> Result<T, SettingsError> {
         .map_err(|e| SettingsError::Wrong(e.to_string()))
 }
 
-/// A URL with a password in it is a secret in the file itself.
+/// A URL with a password in it is a secret in the file itself, and so is a
+/// key that is called one.
 fn holds_secrets(text: &str) -> bool {
     text.lines().filter(|l| !l.trim_start().starts_with('#')).any(|l| {
+        let key = l.split('=').next().unwrap_or_default().trim();
+        if key.ends_with("password") || key.ends_with("_secret") {
+            return true;
+        }
         l.split_once("://").is_some_and(|(_, rest)| {
             let authority = rest.split('/').next().unwrap_or_default();
             authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))

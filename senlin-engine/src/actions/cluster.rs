@@ -24,10 +24,12 @@ use senlin_policies::{placement::Planner, victims::Candidate};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub mod add_nodes;
+pub mod attach_policy;
 pub mod check;
 pub mod create;
 pub mod del_nodes;
 pub mod delete;
+pub mod detach_policy;
 pub mod operation;
 pub mod recover;
 pub mod replace_nodes;
@@ -35,6 +37,9 @@ pub mod resize;
 pub mod scale_in;
 pub mod scale_out;
 pub mod update;
+pub mod update_policy;
+
+mod remove;
 
 /// The phase in which the children's ends are judged.
 pub(crate) const FINISH: &str = "finish";
@@ -205,7 +210,9 @@ pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> R
         outputs,
     };
     let mut conn = ctx.conn().await?;
-    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, ctx.action.kind.as_str());
+    let kind = ctx.action.kind;
+    let scaled = matches!(kind, ActionKind::ClusterScaleOut | ActionKind::ClusterScaleIn);
+    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind.as_str(), scaled);
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
 }
 
@@ -235,6 +242,7 @@ pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
             id: m.id,
             bad: matches!(m.status, NodeStatus::Error | NodeStatus::Warning) || m.tainted,
             created_at: m.created_at,
+            profile_created_at: Some(m.profile_created_at),
             occupied: m.containers > 0,
         })
         .collect()

@@ -10,5 +10,6 @@
 
 mod faults;
 mod life;
+mod policies;
 mod queue;
 mod world;

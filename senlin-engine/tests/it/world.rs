@@ -13,6 +13,7 @@ use senlin_db::{
     actions,
     clusters::{self, NewCluster},
     nodes,
+    policies::{self, NewPolicy},
     profiles::{self, NewProfile},
     spawn::NewNode,
 };
@@ -215,6 +216,31 @@ impl World {
         let action = Self::action(ActionKind::NodeCreate, id.0, cluster, scope, Map::new());
         nodes::create(&mut conn, &node, &action).await.unwrap();
         (id, action.id)
+    }
+
+    /// A policy of the world's project.
+    pub(crate) async fn policy(&self, name: &str, kind: &str, version: &str, properties: Value) -> PolicyId {
+        let new = NewPolicy {
+            id: PolicyId::random(),
+            name: name.to_owned(),
+            type_name: format!("{kind}-{version}"),
+            spec: json!({"type": kind, "version": version, "properties": properties}),
+            user: "u".to_owned(),
+            project: PROJECT.to_owned(),
+            domain: None,
+        };
+        let mut conn = self.db.db.get().await.unwrap();
+        policies::insert(&mut conn, &new).await.unwrap();
+        new.id
+    }
+
+    /// Attaches a policy, and waits until it is.
+    pub(crate) async fn attach(&self, cluster: ClusterId, policy: PolicyId) {
+        let inputs = json!({"policy_id": policy, "enabled": true});
+        let action = self.act(ActionKind::ClusterAttachPolicy, cluster, inputs).await;
+        self.settle().await;
+        let (status, reason) = self.outcome(action).await;
+        assert_eq!(status, "SUCCEEDED", "{reason}");
     }
 
     fn action(

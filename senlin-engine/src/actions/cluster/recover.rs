@@ -4,7 +4,9 @@
 use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, node::NodeStatus};
 use senlin_db::{members, spawn::SizeChange};
 
-use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, scale_in::shrink};
+use senlin_policies::engine::Decision;
+
+use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, remove::remove};
 use crate::context::{Ctx, Failure, Outcome};
 
 const CHECKED: &str = "checked";
@@ -49,7 +51,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             if missing > 0 {
                 grow(ctx, &cluster, SizeChange::default(), missing, FINISH).await
             } else {
-                shrink(ctx, SizeChange::default(), missing.saturating_neg(), FINISH).await
+                let count = missing.saturating_neg();
+                remove(ctx, &cluster, SizeChange::default(), count, Decision::default()).await
             }
         }
         // What a check found is no failure of the recovery that mended it.

@@ -4,12 +4,20 @@ use senlin_core::cluster::ClusterStatus;
 use senlin_db::spawn::SizeChange;
 use senlin_policies::size::{self, Adjustment, Bounds};
 
-use super::{FINISH, conclude, grow, load, mark, scale_in::shrink};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{
+    FINISH, conclude, grow, load, mark,
+    remove::{GRACE, after_grace, remove},
+};
+use crate::{
+    context::{Ctx, Failure, Outcome},
+    decisions,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Cluster resize succeeded.").await;
+    match ctx.action.phase.as_str() {
+        "" => {}
+        GRACE => return after_grace(ctx, &load(ctx).await?).await,
+        _ => return conclude(ctx, "Cluster resize succeeded.").await,
     }
     let cluster = load(ctx).await?;
     let min: Option<i32> = ctx.input("min_size")?;
@@ -35,6 +43,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     size::check(wanted, min, max, strict, bounds).map_err(refused)?;
     // New bounds may move the size even when none was asked for.
     let desired = wanted.unwrap_or_else(|| size::truncate(cluster.desired_capacity, min, max, bounds));
+    let change = (desired - current).saturating_abs();
+    let decision = decisions::ask(ctx, &cluster, Some(change), Vec::new(), desired < current).await?;
     mark(ctx, ClusterStatus::Resizing, "Cluster resize in progress").await?;
     let size = SizeChange {
         desired: Some(desired),
@@ -44,6 +54,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if desired > current {
         grow(ctx, &cluster, size, desired - current, FINISH).await
     } else {
-        shrink(ctx, size, current - desired, FINISH).await
+        remove(ctx, &cluster, size, current - desired, decision).await
     }
 }

@@ -1,0 +1,2 @@
+DROP TABLE idempotency_keys;
+ALTER TABLE receivers DROP COLUMN key, DROP COLUMN expires_at;

@@ -1,0 +1,262 @@
+//! Policies attached to clusters.
+
+use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{Map, Time, ids::*, policy::Binding};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result,
+    fence::{self, End, Fence},
+    page::Direction,
+    sql::{Bind, Sql, row},
+};
+
+row! { BindingRow {
+    id: Uuid = SqlUuid,
+    cluster_id: Uuid = SqlUuid,
+    cluster_name: String = Text,
+    policy_id: Uuid = SqlUuid,
+    policy_name: String = Text,
+    policy_type: String = Text,
+    enabled: bool = Bool,
+    priority: i32 = Integer,
+    data: Option<Value> = Nullable<Jsonb>,
+    last_op: Option<Time> = Nullable<Timestamptz>,
+    properties: Value = Jsonb,
+    now: Time = Timestamptz,
+}}
+
+const SELECT: &str = "SELECT b.id, b.cluster_id, c.name AS cluster_name, b.policy_id, p.name AS policy_name,
+    p.type AS policy_type, b.enabled, b.priority, b.data, b.last_op, p.spec->'properties' AS properties, now() AS now
+    FROM cluster_policies b JOIN clusters c ON c.id = b.cluster_id JOIN policies p ON p.id = b.policy_id";
+
+impl From<BindingRow> for Binding {
+    fn from(row: BindingRow) -> Self {
+        Self {
+            id: row.id.into(),
+            cluster_id: row.cluster_id.into(),
+            cluster_name: row.cluster_name,
+            policy_id: row.policy_id.into(),
+            policy_name: row.policy_name,
+            policy_type: row.policy_type,
+            enabled: row.enabled,
+            priority: row.priority,
+            data: row.data.map(crate::object),
+            last_op: row.last_op,
+        }
+    }
+}
+
+/// Which bindings of a cluster are wanted, in which order.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Only enabled or only disabled ones.
+    pub enabled: Option<bool>,
+    /// Any of these names.
+    pub names: Vec<String>,
+    /// Any of these types.
+    pub types: Vec<String>,
+    /// By `enabled`; by id otherwise.
+    pub by_enabled: Option<Direction>,
+}
+
+/// A cluster's bindings.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Conn, cluster: ClusterId, wanted: &Wanted) -> Result<Vec<Binding>> {
+    let order = match wanted.by_enabled {
+        Some(Direction::Asc) => "b.enabled, b.id",
+        Some(Direction::Desc) => "b.enabled DESC, b.id",
+        None => "b.id",
+    };
+    let rows: Vec<BindingRow> = Sql::new(SELECT)
+        .push(" WHERE b.cluster_id = ? AND (?::bool IS NULL OR b.enabled = ?)")
+        .push(" AND (cardinality(?::text[]) = 0 OR p.name = ANY (?)) AND (cardinality(?::text[]) = 0 OR p.type = ANY (?))")
+        .push(&format!(" ORDER BY {order}"))
+        .bind(cluster)
+        .bind(wanted.enabled)
+        .bind(wanted.enabled)
+        .bind(Bind::Texts(wanted.names.clone()))
+        .bind(Bind::Texts(wanted.names.clone()))
+        .bind(Bind::Texts(wanted.types.clone()))
+        .bind(Bind::Texts(wanted.types.clone()))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// A binding with the properties of its policy.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// The binding.
+    pub binding: Binding,
+    /// As the policy's spec has them.
+    pub properties: Map,
+}
+
+/// What has a say in a cluster's actions: its enabled bindings, as of now by
+/// the database's clock. None: nothing has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn active(conn: &mut Conn, cluster: ClusterId) -> Result<Option<(Time, Vec<Active>)>> {
+    let rows: Vec<BindingRow> = Sql::new(SELECT)
+        .push(" WHERE b.cluster_id = ? AND b.enabled ORDER BY b.priority, b.id")
+        .bind(cluster)
+        .load(conn)
+        .await?;
+    let Some(now) = rows.first().map(|r| r.now) else {
+        return Ok(None);
+    };
+    let active = rows.into_iter().map(|mut row| Active {
+        properties: crate::object(std::mem::take(&mut row.properties)),
+        binding: row.into(),
+    });
+    Ok(Some((now, active.collect())))
+}
+
+/// A policy to attach.
+#[derive(Debug, Clone)]
+pub struct Attach {
+    /// The policy.
+    pub policy: PolicyId,
+    /// Whether it has a say from now on.
+    pub enabled: bool,
+    /// Less is asked first.
+    pub priority: i32,
+    /// Types of the same name, if a cluster may have only one of them.
+    pub rivals: Vec<String>,
+}
+
+/// What became of an attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attached {
+    /// It is attached from now on.
+    Now,
+    /// It was already.
+    Already,
+    /// A policy of the same type stands in its way: its name.
+    Rival(String),
+}
+
+row! { NameRow { id: Uuid = SqlUuid, name: String = Text } }
+
+/// Attaches a policy, in the action's name.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`]; a foreign-key violation when the policy has gone.
+pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Attach) -> Result<Attached> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        let others: Vec<NameRow> = Sql::new(
+            "SELECT p.id, p.name FROM cluster_policies b JOIN policies p ON p.id = b.policy_id
+            WHERE b.cluster_id = ? AND (p.id = ? OR p.type = ANY (?)) ORDER BY p.id = ? DESC",
+        )
+        .bind(cluster)
+        .bind(new.policy)
+        .bind(Bind::Texts(new.rivals.clone()))
+        .bind(new.policy)
+        .load(conn)
+        .await?;
+        match others.first() {
+            Some(other) if other.id == new.policy.0 => return Ok(Attached::Already),
+            Some(other) => return Ok(Attached::Rival(other.name.clone())),
+            None => {}
+        }
+        Sql::new(
+            "INSERT INTO cluster_policies (id, cluster_id, policy_id, enabled, priority)
+            VALUES (gen_random_uuid(), ?, ?, ?, ?)",
+        )
+        .bind(cluster)
+        .bind(new.policy)
+        .bind(new.enabled)
+        .bind(new.priority)
+        .execute(conn)
+        .await?;
+        touch(conn, cluster).await?;
+        Ok(Attached::Now)
+    })
+    .await
+}
+
+/// Detaches a policy and ends the action; already gone is success.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn detach(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    policy: PolicyId,
+    end: &End,
+) -> Result<Vec<ActionId>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        Sql::new("DELETE FROM cluster_policies WHERE cluster_id = ? AND policy_id = ?")
+            .bind(cluster)
+            .bind(policy)
+            .execute(conn)
+            .await?;
+        touch(conn, cluster).await?;
+        fence::finish(conn, fence, end, None).await
+    })
+    .await
+}
+
+/// Enables or disables a policy and ends the action. None: it is not attached
+/// any more, and nothing was done.
+///
+/// # Errors
+/// [`crate::DbError::LeaseLost`].
+pub async fn enable(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    policy: PolicyId,
+    enabled: Option<bool>,
+    end: &End,
+) -> Result<Option<Vec<ActionId>>> {
+    conn.transaction(async |conn| {
+        fence::hold(conn, fence).await?;
+        let found = Sql::new(
+            "UPDATE cluster_policies SET enabled = coalesce(?, enabled) WHERE cluster_id = ? AND policy_id = ?",
+        )
+        .bind(enabled)
+        .bind(cluster)
+        .bind(policy)
+        .execute(conn)
+        .await?;
+        if found == 0 {
+            return Ok(None);
+        }
+        touch(conn, cluster).await?;
+        fence::finish(conn, fence, end, None).await.map(Some)
+    })
+    .await
+}
+
+async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
+    Sql::new("UPDATE clusters SET updated_at = now() WHERE id = ?")
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Something was scaled: cooldowns of these policies begin.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn scaled(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
+    Sql::new(
+        "UPDATE cluster_policies b SET last_op = now() FROM policies p
+        WHERE p.id = b.policy_id AND b.cluster_id = ? AND b.enabled AND p.type LIKE 'senlin.policy.scaling-%'",
+    )
+    .bind(cluster)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Receivers.
+
+use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use senlin_core::{Map, Time, caller::Scope, ids::*, receiver::Receiver};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result, object,
+    page::{self, Filter, Page},
+    sql::{Sql, row},
+};
+
+row! { ReceiverRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    type_name: String = Text,
+    user_id: String = Text,
+    project: String = Text,
+    domain: Option<String> = Nullable<Text>,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    action: Option<String> = Nullable<Text>,
+    actor: Value = Jsonb,
+    params: Value = Jsonb,
+    channel: Value = Jsonb,
+    key: String = Text,
+    created_at: Time = Timestamptz,
+    updated_at: Option<Time> = Nullable<Timestamptz>,
+    expires_at: Option<Time> = Nullable<Timestamptz>,
+}}
+
+const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.user_id, t.project, t.domain, t.cluster_id, \
+                      t.action, t.actor, t.params, t.channel, t.key, t.created_at, t.updated_at, t.expires_at \
+                      FROM receivers t";
+
+impl From<ReceiverRow> for Receiver {
+    fn from(row: ReceiverRow) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            type_name: row.type_name,
+            user: row.user_id,
+            project: row.project,
+            domain: row.domain,
+            cluster_id: row.cluster_id.map(Into::into),
+            action: row.action,
+            actor: object(row.actor),
+            params: object(row.params),
+            channel: object(row.channel),
+            key: row.key,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+/// The receiver with that id, name or short id.
+///
+/// # Errors
+/// [`crate::DbError::MultipleChoices`].
+pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Receiver>> {
+    let rows: Vec<ReceiverRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(Into::into))
+}
+
+/// The receiver with that id, whoever's it is: for whoever holds its key.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get(conn: &mut Conn, id: ReceiverId) -> Result<Option<Receiver>> {
+    let row: Option<ReceiverRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    Ok(row.map(Into::into))
+}
+
+/// A page of receivers.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Receiver>> {
+    let sql = page::page(conn, SELECT, "receivers", scope, filters, page, "name").await?;
+    let rows: Vec<ReceiverRow> = sql.load(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Records a receiver; its times are the database's own.
+///
+/// # Errors
+/// A foreign-key violation when the cluster has gone.
+pub async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
+    Sql::new(
+        "INSERT INTO receivers (id, name, type, user_id, project, domain, cluster_id, action, actor, params, channel,
+            key, expires_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id)
+    .bind(new.name.as_str())
+    .bind(new.type_name.as_str())
+    .bind(new.user.as_str())
+    .bind(new.project.as_str())
+    .bind(new.domain.as_deref())
+    .bind(new.cluster_id)
+    .bind(new.action.as_deref())
+    .bind(&new.actor)
+    .bind(&new.params)
+    .bind(&new.channel)
+    .bind(new.key.as_str())
+    .bind(new.expires_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What an update changes; none leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct Change {
+    pub name: Option<String>,
+    pub action: Option<String>,
+    pub params: Option<Map>,
+    pub key: Option<String>,
+    pub expires_at: Option<Time>,
+}
+
+/// Changes a receiver.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn update(conn: &mut Conn, id: ReceiverId, change: &Change) -> Result<()> {
+    Sql::new(
+        "UPDATE receivers SET name = coalesce(?, name), action = coalesce(?, action), params = coalesce(?, params),
+            key = coalesce(?, key), expires_at = coalesce(?, expires_at), updated_at = now() WHERE id = ?",
+    )
+    .bind(change.name.as_deref())
+    .bind(change.action.as_deref())
+    .bind(change.params.clone().map(Value::Object))
+    .bind(change.key.as_deref())
+    .bind(change.expires_at)
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes a receiver.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete(conn: &mut Conn, id: ReceiverId) -> Result<()> {
+    Sql::new("DELETE FROM receivers WHERE id = ?")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

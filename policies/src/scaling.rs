@@ -1,0 +1,218 @@
+//! `senlin.policy.scaling`: by how much a cluster grows or shrinks, and how often.
+
+use senlin_core::{
+    Map, Time,
+    action::ActionKind,
+    profile_type::Support,
+    spec::{SpecError, SpecSchema},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    engine::{Bound, Decision, PolicyType, Request, View},
+    size::{self, Adjustment},
+};
+
+/// What it is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Event {
+    ClusterScaleIn,
+    ClusterScaleOut,
+}
+
+/// How `number` is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Kind {
+    ExactCapacity,
+    #[default]
+    ChangeInCapacity,
+    ChangeInPercentage,
+}
+
+/// By how much.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AdjustmentSpec {
+    /// Type of adjustment when scaling is triggered.
+    #[serde(default, rename = "type")]
+    #[schema(inline, default = "CHANGE_IN_CAPACITY")]
+    kind: Kind,
+    /// A number specifying the amount of adjustment.
+    #[serde(default = "one")]
+    #[schema(default = 1, exclusive_minimum = 0)]
+    number: f64,
+    /// When adjustment type is set to "CHANGE_IN_PERCENTAGE", this specifies the cluster size will be decreased by
+    /// at least this number of nodes.
+    #[serde(default = "one_step")]
+    #[schema(default = 1, minimum = 0)]
+    min_step: i32,
+    /// Whether do best effort scaling when new size of cluster will break the size limitation.
+    #[serde(default)]
+    #[schema(default = false)]
+    best_effort: bool,
+    /// Number of seconds to hold the cluster for cool-down before allowing cluster to be resized again.
+    #[serde(default)]
+    #[schema(default = 0, minimum = 0)]
+    cooldown: i64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn one_step() -> i32 {
+    1
+}
+
+impl Default for AdjustmentSpec {
+    fn default() -> Self {
+        Self {
+            kind: Kind::default(),
+            number: one(),
+            min_step: one_step(),
+            best_effort: false,
+            cooldown: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    /// Event that will trigger this policy. Must be one of CLUSTER_SCALE_IN and CLUSTER_SCALE_OUT.
+    #[schema(inline)]
+    event: Event,
+    /// Detailed specification for scaling adjustments.
+    #[serde(default)]
+    #[schema(value_type = Option<AdjustmentSpec>)]
+    adjustment: AdjustmentSpec,
+}
+
+/// The type.
+pub(crate) struct Scaling {
+    schema: SpecSchema,
+}
+
+impl Scaling {
+    pub(crate) fn new() -> Self {
+        Self {
+            schema: SpecSchema::of::<Spec>(),
+        }
+    }
+}
+
+fn parse(properties: &Map) -> Result<Spec, SpecError> {
+    serde_json::from_value(Value::Object(properties.clone()))
+        .map_err(|e| SpecError(format!("The properties cannot be understood: {e}")))
+}
+
+fn is_mine(event: Event, kind: ActionKind) -> bool {
+    match event {
+        Event::ClusterScaleIn => kind == ActionKind::ClusterScaleIn,
+        Event::ClusterScaleOut => kind == ActionKind::ClusterScaleOut,
+    }
+}
+
+/// Members more or fewer, as the spec has it: positive, or there is nothing to do.
+fn amount(spec: &AdjustmentSpec, event: Event, size: i32) -> i32 {
+    let away = |desired: i32| match event {
+        Event::ClusterScaleIn => size.saturating_sub(desired),
+        Event::ClusterScaleOut => desired.saturating_sub(size),
+    };
+    match spec.kind {
+        Kind::ExactCapacity => away(size::desired(size, Adjustment::Exact, spec.number, None)),
+        Kind::ChangeInCapacity => size::desired(0, Adjustment::Change, spec.number, None),
+        // Towards zero, then at least min_step (not as a resize rounds it).
+        Kind::ChangeInPercentage => {
+            let part = spec.number * f64::from(size) / 100.0;
+            size::desired(0, Adjustment::Change, part.trunc(), None).max(spec.min_step)
+        }
+    }
+}
+
+impl PolicyType for Scaling {
+    fn name(&self) -> &'static str {
+        "senlin.policy.scaling"
+    }
+
+    fn version(&self) -> &'static str {
+        "1.0"
+    }
+
+    fn support(&self) -> &'static [Support] {
+        &[Support {
+            status: "SUPPORTED",
+            since: "2016.04",
+        }]
+    }
+
+    fn schema(&self) -> &SpecSchema {
+        &self.schema
+    }
+
+    fn priority(&self) -> i32 {
+        100
+    }
+
+    fn singleton(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
+        parse(properties).map(|_| ())
+    }
+
+    fn cooldown(&self, bound: &Bound, kind: ActionKind, now: Time) -> Option<i64> {
+        let spec = parse(&bound.properties).ok().filter(|s| is_mine(s.event, kind))?;
+        let passed = (now - bound.last_op?).num_seconds();
+        Some(spec.adjustment.cooldown - passed).filter(|left| *left > 0)
+    }
+
+    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+        let spec = parse(&bound.properties).map_err(|e| e.0)?;
+        if !is_mine(spec.event, request.kind) {
+            return Ok(so_far);
+        }
+        if let Some(left) = self.cooldown(bound, request.kind, view.now) {
+            return Err(format!("the cooldown goes on for {left} s"));
+        }
+        let wanted = so_far
+            .count
+            .unwrap_or_else(|| amount(&spec.adjustment, spec.event, view.size));
+        if wanted <= 0 {
+            return Err(format!(
+                "invalid count ({wanted}) for scaling: it must be a positive integer"
+            ));
+        }
+        let bounds = view.bounds;
+        let room = match spec.event {
+            Event::ClusterScaleIn => view.size.saturating_sub(bounds.min),
+            Event::ClusterScaleOut if bounds.max < 0 => bounds.limit.saturating_sub(view.size),
+            Event::ClusterScaleOut => bounds.max.saturating_sub(view.size),
+        };
+        let count = if spec.adjustment.best_effort {
+            wanted.min(room.max(0))
+        } else {
+            wanted
+        };
+        let desired = match spec.event {
+            Event::ClusterScaleIn => view.size.saturating_sub(count),
+            Event::ClusterScaleOut => view.size.saturating_add(count),
+        };
+        size::check(Some(desired), None, None, !spec.adjustment.best_effort, bounds).map_err(|e| e.to_string())?;
+        so_far.because.push(if count == wanted {
+            format!("'{}' asks for {count}.", bound.name)
+        } else {
+            format!(
+                "'{}' asks for {wanted}; the cluster's bounds leave {count}.",
+                bound.name
+            )
+        });
+        so_far.count = Some(count);
+        Ok(so_far)
+    }
+}

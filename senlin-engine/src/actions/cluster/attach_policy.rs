@@ -1,0 +1,71 @@
+//! CLUSTER_ATTACH_POLICY: a policy has a say from now on.
+
+use senlin_core::{Map, action::ActionStatus, ids::PolicyId};
+use senlin_db::{
+    bindings::{self, Attach, Attached},
+    fence::{self, End},
+    policies,
+};
+use senlin_policies::engine::full_name;
+
+use crate::context::{Ctx, Failure, Outcome};
+
+/// The action's policy.
+pub(super) fn policy(ctx: &Ctx) -> Result<PolicyId, Failure> {
+    ctx.input("policy_id")?
+        .ok_or_else(|| Failure::Refused("Input 'policy_id' is missing.".to_owned()))
+}
+
+/// Success, in these words.
+pub(super) fn success(reason: String) -> End {
+    End {
+        status: ActionStatus::Succeeded,
+        reason,
+        outputs: Map::new(),
+    }
+}
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let id = policy(ctx)?;
+    let cluster = ctx.cluster_id()?;
+    let mut conn = ctx.conn().await?;
+    let all = senlin_core::caller::Scope::All;
+    let policy = policies::find(&mut conn, &all, &id.to_string())
+        .await?
+        .ok_or_else(|| Failure::Refused(format!("The policy '{id}' could not be found.")))?;
+    let kind = ctx.engine.policies.find(&policy.type_name).ok_or_else(|| {
+        Failure::Refused(format!(
+            "This engine does not know the policy type '{}'.",
+            policy.type_name
+        ))
+    })?;
+    // One of a name, whatever its version: two would contradict each other.
+    let rivals = if kind.singleton() {
+        let same = ctx.engine.policies.iter().filter(|t| t.name() == kind.name());
+        same.map(|t| full_name(t.as_ref())).collect()
+    } else {
+        Vec::new()
+    };
+    let new = Attach {
+        policy: id,
+        enabled: ctx.input("enabled")?.unwrap_or(true),
+        priority: kind.priority(),
+        rivals,
+    };
+    let attached = ctx
+        .record("attach", bindings::attach(&mut conn, ctx.fence, cluster, &new))
+        .await?;
+    let reason = match attached {
+        Attached::Now => "Policy attached.".to_owned(),
+        Attached::Already => "Policy already attached.".to_owned(),
+        Attached::Rival(name) => {
+            return Err(Failure::Refused(format!(
+                "Only one policy of type '{}' may be attached to a cluster, and '{name}' is.",
+                kind.name()
+            )));
+        }
+    };
+    let end = success(reason);
+    let write = fence::finish(&mut conn, ctx.fence, &end, None);
+    Ok(Outcome::ended(ctx.end("record the end", write).await?))
+}

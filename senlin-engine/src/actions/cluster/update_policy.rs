@@ -1,0 +1,19 @@
+//! CLUSTER_UPDATE_POLICY: an attached policy is enabled or disabled.
+
+use senlin_db::bindings;
+
+use super::attach_policy::{policy, success};
+use crate::context::{Ctx, Failure, Outcome};
+
+pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let id = policy(ctx)?;
+    let enabled: Option<bool> = ctx.input("enabled")?;
+    let mut conn = ctx.conn().await?;
+    let end = success("Policy updated.".to_owned());
+    let write = bindings::enable(&mut conn, ctx.fence, ctx.cluster_id()?, id, enabled, &end);
+    let parents = ctx
+        .end("update", write)
+        .await?
+        .ok_or_else(|| Failure::Refused(format!("The policy '{id}' is not attached to the cluster.")))?;
+    Ok(Outcome::ended(parents))
+}
