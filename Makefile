@@ -19,7 +19,7 @@ test: deps ## everything CI runs
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	scripts/services.sh start
 	cargo build --workspace --bins
-	cargo test --workspace
+	cargo test --workspace -- --show-output
 
 bench: deps ## measure, and write docs/performance.md
 	scripts/services.sh start

@@ -5,7 +5,16 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use senlin_core::{
-    Map, action::Action, cluster::Cluster, event::Event, ids::*, node::Node, profile::Profile, service::Service,
+    Map,
+    action::Action,
+    cluster::Cluster,
+    event::Event,
+    ids::*,
+    node::Node,
+    policy::{Binding, Policy},
+    profile::Profile,
+    receiver::Receiver,
+    service::Service,
     spec::redact,
 };
 use serde::Serialize;
@@ -113,6 +122,46 @@ fn placement(n: &Node) -> Map {
         data.insert("placement".to_owned(), json!({"host_node": host}));
     }
     data
+}
+
+/// Microseconds and an offset, as Senlin shows a policy's times.
+fn precise(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, false)
+}
+
+/// A policy as users see it.
+#[must_use]
+pub fn policy(p: &Policy) -> Value {
+    json!({
+        "id": p.id, "name": p.name, "type": p.type_name, "user": p.user, "project": p.project, "domain": p.domain,
+        "spec": p.spec, "data": p.data, "created_at": time(p.created_at), "updated_at": maybe(p.updated_at),
+    })
+}
+
+/// A policy attached to a cluster as users see it.
+#[must_use]
+pub fn binding(b: &Binding) -> Value {
+    json!({
+        "id": b.id, "cluster_id": b.cluster_id, "cluster_name": b.cluster_name, "policy_id": b.policy_id,
+        "policy_name": b.policy_name, "policy_type": b.policy_type, "enabled": b.enabled, "priority": b.priority,
+        "data": b.data, "last_op": b.last_op.map(precise),
+    })
+}
+
+/// A receiver as users see it; `alarm_url` is how it works now.
+#[must_use]
+pub fn receiver(r: &Receiver, alarm_url: &str, version: Microversion) -> Value {
+    let mut out = json!({
+        "id": r.id, "name": r.name, "type": r.type_name, "user": r.user, "project": r.project, "domain": r.domain,
+        "cluster_id": r.cluster_id, "action": r.action, "actor": r.actor, "params": r.params,
+        "channel": {"alarm_url": alarm_url}, "created_at": time(r.created_at), "updated_at": maybe(r.updated_at),
+    });
+    if version >= MAX
+        && let Value::Object(map) = &mut out
+    {
+        map.insert("expires_at".to_owned(), maybe(r.expires_at));
+    }
+    out
 }
 
 /// An action as users see it.

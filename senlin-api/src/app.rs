@@ -23,6 +23,8 @@ use crate::{
     Settings,
     auth::Authenticator,
     error::{ApiError, Result},
+    rbac::Rbac,
+    resources::webhooks::Knocks,
     router,
 };
 
@@ -38,6 +40,8 @@ pub struct Parts {
     pub sealer: Sealer,
     /// Who is let in.
     pub auth: Arc<dyn Authenticator>,
+    /// Who may do what.
+    pub rbac: Rbac,
     /// What the operator set.
     pub settings: Settings,
     /// What specs may ask for.
@@ -60,6 +64,9 @@ pub struct Api {
     pub(crate) registry: Registry,
     pub(crate) sealer: Sealer,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) rbac: Rbac,
+    pub(crate) policies: senlin_policies::engine::Registry,
+    pub(crate) knocks: Knocks,
     pub(crate) settings: Settings,
     pub(crate) rules: SpecRules,
     pub(crate) metrics: Metrics,
@@ -84,6 +91,9 @@ impl Api {
             registry: parts.registry,
             sealer: parts.sealer,
             auth: parts.auth,
+            rbac: parts.rbac,
+            policies: senlin_policies::all(),
+            knocks: Knocks::default(),
             settings: parts.settings,
             rules: parts.rules,
             metrics,

@@ -1,131 +1,56 @@
-//! Who is asking: tokens from a file, kept as hashes.
+//! Who is asking: tokens from a file, or Keystone's.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
+use anyhow::Context;
 use senlin_core::caller::Caller;
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+
+mod keystone;
+mod tokens;
+
+pub use keystone::{Keystone, Settings as KeystoneSettings};
+pub use tokens::{TokenFile, hash};
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// The token is none of ours, or not any more.
+    #[error("The request you have made requires authentication.")]
+    Denied,
+    /// The token is good, but not for a project.
+    #[error("A project-scoped token is needed; this one is {0}.")]
+    Scope(&'static str),
+    /// Whoever knows tokens cannot be asked: unknown is not denied.
+    #[error("the identity service does not answer")]
+    Unavailable,
+}
+
+/// The one that the settings ask for: Keystone, or else a file of tokens.
+///
+/// # Errors
+/// When a file cannot be read, or the settings are not enough.
+pub fn from_settings(keystone: Option<KeystoneSettings>, tokens: &Path) -> anyhow::Result<Arc<dyn Authenticator>> {
+    Ok(match keystone {
+        Some(settings) => Arc::new(Keystone::new(settings).context("use Keystone")?),
+        None => Arc::new(TokenFile::read(tokens).context("read api.tokens_file")?),
+    })
+}
 
 /// Tells who a token belongs to.
 #[async_trait::async_trait]
 pub trait Authenticator: Send + Sync {
-    /// The identity behind a token; none for one that is not let in.
-    async fn authenticate(&self, token: &str, request_id: &str) -> Option<Caller>;
-}
-
-/// One line of the file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    /// SHA-256 of the token, in hexadecimal.
-    sha256: String,
-    user: String,
-    project: String,
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tokens {
-    tokens: Vec<Entry>,
-}
-
-/// Tokens from a file: `[[tokens]]` with `sha256`, `user`, `project`, `roles`.
-pub struct TokenFile {
-    entries: Vec<([u8; 32], Entry)>,
-}
-
-impl TokenFile {
-    /// Reads the file.
+    /// The identity behind a token.
     ///
     /// # Errors
-    /// When it cannot be read, everyone may read it, or a line is wrong.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        senlin_runtime::settings::private(path)?;
-        let text = std::fs::read_to_string(path)?;
-        Self::parse(&text).map_err(|e| anyhow::anyhow!("tokens file '{}': {e}", path.display()))
-    }
+    /// Why it is not let in.
+    async fn authenticate(&self, token: &str, request_id: &str) -> Result<Caller, AuthError>;
 
-    /// Understands the text of such a file.
+    /// The roles that a user has in a project now; none of them is none.
     ///
     /// # Errors
-    /// Names the line that is wrong.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let tokens: Tokens = senlin_runtime::settings::toml(text)?;
-        let mut entries = Vec::new();
-        for entry in tokens.tokens {
-            let hash = unhex(&entry.sha256)
-                .ok_or_else(|| anyhow::anyhow!("the sha256 of user '{}' is not 64 hexadecimal digits", entry.user))?;
-            entries.push((hash, entry));
-        }
-        Ok(Self { entries })
-    }
-}
+    /// [`AuthError::Unavailable`].
+    async fn roles(&self, user: &str, project: &str) -> Result<Vec<String>, AuthError>;
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (at, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(out)
-}
-
-/// The hash of a token as the file holds it.
-#[must_use]
-pub fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
-}
-
-#[async_trait::async_trait]
-impl Authenticator for TokenFile {
-    async fn authenticate(&self, token: &str, request_id: &str) -> Option<Caller> {
-        let given = Sha256::digest(token.as_bytes());
-        // Every entry is looked at: the time tells nothing.
-        let mut found = None;
-        for (hash, entry) in &self.entries {
-            if bool::from(given.as_slice().ct_eq(hash)) {
-                found = Some(entry);
-            }
-        }
-        let entry = found?;
-        Some(Caller {
-            user: entry.user.clone(),
-            project: entry.project.clone(),
-            domain: None,
-            is_admin: entry.roles.iter().any(|r| r == "admin"),
-            roles: entry.roles.clone(),
-            request_id: request_id.to_owned(),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn only_the_right_token_is_let_in() {
-        let text = format!(
-            "[[tokens]]\nsha256 = \"{}\"\nuser = \"u\"\nproject = \"p\"\nroles = [\"member\"]\n",
-            hash("open sesame")
-        );
-        let file = TokenFile::parse(&text).unwrap();
-        let caller = file.authenticate("open sesame", "req-1").await.unwrap();
-        assert_eq!(
-            (caller.user.as_str(), caller.project.as_str(), caller.is_admin),
-            ("u", "p", false)
-        );
-        assert!(file.authenticate("open sesam", "req-1").await.is_none());
-        assert!(file.authenticate("", "req-1").await.is_none());
-        assert!(TokenFile::parse("[[tokens]]\nsha256 = \"xyz\"\nuser = \"u\"\nproject = \"p\"\n").is_err());
-        assert!(TokenFile::parse("[[tokens]]\ntoken = \"xyz\"\n").is_err());
-    }
+    /// The `WWW-Authenticate` header of a 401.
+    fn challenge(&self) -> String;
 }

@@ -7,6 +7,8 @@ use senlin_db::DbError;
 use senlin_openapi::{Fault, FaultDetail, Microversion};
 use senlin_policies::size::SizeError;
 
+use crate::auth::AuthError;
+
 /// Result of every handler.
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
@@ -22,12 +24,27 @@ pub enum ApiError {
     MethodVersion(Microversion),
     #[error("The requested microversion '{0}' is not one of 1.0 to 1.15.")]
     Version(String),
-    #[error("The request you have made requires authentication.")]
-    Unauthorized,
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("You are not authorized to complete this operation.")]
     Forbidden,
     #[error("The {kind} '{identity}' could not be found.")]
     NotFound { kind: &'static str, identity: String },
+    #[error("The policy '{policy}' is not found attached to the specified cluster '{cluster}'.")]
+    NotAttached { policy: String, cluster: String },
+    #[error(
+        "The {action} action for cluster {cluster} cannot be processed: the cooldown of policy '{policy}' goes on for {left} s."
+    )]
+    Cooldown {
+        action: &'static str,
+        cluster: String,
+        policy: String,
+        left: i64,
+    },
+    #[error("The receiver has expired.")]
+    Expired,
+    #[error("The receiver is triggered too often; try again later.")]
+    TooMany,
     #[error("The path or method is not known.")]
     UnknownPath,
     #[error("{0}")]
@@ -87,7 +104,12 @@ impl ApiError {
             Self::InvalidSpec(_) => (400, "InvalidSpec"),
             Self::MethodVersion(_) => (400, "MethodVersionNotFound"),
             Self::Version(_) => (406, "InvalidGlobalAPIVersion"),
-            Self::Unauthorized => (401, "Unauthorized"),
+            Self::Auth(AuthError::Denied) => (401, "Unauthorized"),
+            Self::Auth(AuthError::Scope(_)) | Self::Expired => (403, "Forbidden"),
+            Self::Auth(AuthError::Unavailable) => (503, "ServiceUnavailable"),
+            Self::NotAttached { .. } => (404, "PolicyBindingNotFound"),
+            Self::Cooldown { .. } => (409, "ActionCooldown"),
+            Self::TooMany => (429, "TooManyRequests"),
             Self::Forbidden => (403, "Forbidden"),
             Self::NotFound { .. } => (404, "ResourceNotFound"),
             Self::UnknownPath => (404, "HTTPNotFound"),
@@ -146,6 +168,7 @@ fn explanation(code: u16) -> &'static str {
         403 => "Access was denied to this resource.",
         404 => "The resource could not be found.",
         406 => "The requested version is not supported.",
+        429 => "There are too many requests.",
         409 => "There was a conflict when trying to complete your request.",
         503 => "The service is not available just now.",
         _ => "The server has met with an unexpected condition.",
@@ -165,10 +188,7 @@ impl ResponseError for ApiError {
             tracing::warn!(error = %chain(self), "unavailable");
         }
         let mut response = HttpResponse::build(self.status_code());
-        if code == 401 {
-            response.insert_header(("WWW-Authenticate", "Keystone uri=\"\""));
-        }
-        if code == 503 {
+        if code == 503 || code == 429 {
             response.insert_header(("Retry-After", "5"));
         }
         response.json(self.fault())

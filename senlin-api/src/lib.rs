@@ -7,9 +7,12 @@
 pub mod settings;
 
 pub mod app;
+pub mod operations;
 pub mod router;
 
 pub mod auth;
+pub mod rbac;
+
 pub mod error;
 pub mod fields;
 pub mod lists;

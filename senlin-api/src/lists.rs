@@ -62,7 +62,7 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
         match key.as_str() {
             "limit" => page.limit = Some(limit(value)?),
             "marker" => page.marker = Some(marker(value)?),
-            "sort" => page.sort = sort(value, rules)?,
+            "sort" => page.sort = sort(value, rules.sort)?,
             "global_project" => global = global_project(call, value)?,
             own if rules.own.contains(&own) => {}
             other if rules.quote => return refuse(format!("Invalid parameter '{other}'")),
@@ -91,11 +91,15 @@ fn marker(value: &str) -> Result<Uuid> {
     })
 }
 
-fn sort(value: &str, rules: &Rules) -> Result<Vec<(&'static str, Direction)>> {
+/// Understands `key[:asc|desc],…`; `known` are the keys and their columns.
+///
+/// # Errors
+/// Names what is unknown.
+pub fn sort(value: &str, known: &[(&'static str, &'static str)]) -> Result<Vec<(&'static str, Direction)>> {
     let mut keys = Vec::new();
     for part in value.split(',') {
         let (key, direction) = part.trim().split_once(':').unwrap_or((part.trim(), "asc"));
-        let Some((_, column)) = rules.sort.iter().find(|(k, _)| *k == key) else {
+        let Some((_, column)) = known.iter().find(|(k, _)| *k == key) else {
             return refuse(format!("Unsupported sort key '{key}' for 'sort'."));
         };
         let direction = match direction {
@@ -106,6 +110,18 @@ fn sort(value: &str, rules: &Rules) -> Result<Vec<(&'static str, Direction)>> {
         keys.push((*column, direction));
     }
     Ok(keys)
+}
+
+/// A filter that is true or false.
+///
+/// # Errors
+/// When it is neither.
+pub fn boolean(key: &str, value: &str) -> Result<bool> {
+    match value.to_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" => Ok(true),
+        "0" | "f" | "false" | "off" | "n" | "no" => Ok(false),
+        _ => refuse(format!("Invalid value '{value}' specified for '{key}'")),
+    }
 }
 
 fn global_project(call: &Call, value: &str) -> Result<bool> {

@@ -3,7 +3,11 @@
 use std::{net::TcpListener, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use senlin_api::{Api, Parts, Settings, auth::TokenFile};
+use senlin_api::{
+    Api, Parts, Settings,
+    auth::{self, KeystoneSettings},
+    rbac::Rbac,
+};
 use senlin_bus::{AmqpBus, AmqpSettings};
 use senlin_core::profile_type::SpecRules;
 use senlin_db::{Db, SchemaState, schema_state};
@@ -24,6 +28,8 @@ struct All {
     log: Log,
     #[serde(default)]
     api: Settings,
+    /// Tokens are Keystone's.
+    keystone: Option<KeystoneSettings>,
     #[serde(default)]
     rules: SpecRules,
 }
@@ -40,7 +46,8 @@ async fn main() -> anyhow::Result<()> {
     let db = Db::connect(&all.database.resolve()?, all.database.pool_size)?;
     let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
     anyhow::ensure!(state == SchemaState::Current, "{state}");
-    let auth = Arc::new(TokenFile::read(&all.api.tokens_file).context("read api.tokens_file")?);
+    let auth = auth::from_settings(all.keystone, &all.api.tokens_file)?;
+    let rbac = Rbac::from_settings(all.api.policy_file.as_deref())?;
     let listener =
         TcpListener::bind(all.api.listen).with_context(|| format!("listen on api.listen {}", all.api.listen))?;
     let bus = AmqpBus::start(AmqpSettings {
@@ -54,6 +61,7 @@ async fn main() -> anyhow::Result<()> {
         registry: senlin_profiles::all(),
         sealer: all.secrets.sealer()?,
         auth,
+        rbac,
         settings: all.api,
         rules: all.rules,
         metrics: prometheus_client::registry::Registry::default(),

@@ -18,13 +18,27 @@ use serde_json::Value;
 use crate::{
     app::Api,
     error::{ApiError, Result},
+    operations,
 };
 
 /// The request's id, put there by the router's first layer.
 #[derive(Clone)]
 pub struct RequestId(pub String);
 
-/// An authenticated call.
+/// A call that needs no token: whoever it is has no rights yet.
+pub struct Knock(pub Call);
+
+impl FromRequest for Knock {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let call = Call::from_request(request, payload);
+        Box::pin(async move { call.await.map(Self) })
+    }
+}
+
+/// A call whose operation's rule has let the caller in.
 pub struct Call {
     /// The server.
     pub api: Data<Api>,
@@ -71,11 +85,23 @@ impl Call {
             .get("x-auth-token")
             .and_then(|t| t.to_str().ok())
             .unwrap_or_default();
-        let caller = api
-            .auth
-            .authenticate(token, &request_id)
-            .await
-            .ok_or(ApiError::Unauthorized)?;
+        let operation = request
+            .match_pattern()
+            .and_then(|pattern| operations::find(request.method().as_str(), &pattern))
+            .ok_or(ApiError::UnknownPath)?;
+        let caller = if operation.rule.is_empty() {
+            Caller::nobody(request_id)
+        } else {
+            let mut caller = api.auth.authenticate(token, &request_id).await?;
+            caller.is_admin = api.rbac.is_admin(&caller);
+            if !api.rbac.allows(operation.rule, &caller) {
+                return Err(ApiError::Forbidden);
+            }
+            caller
+        };
+        if version < Microversion(1, operation.since) {
+            return Err(ApiError::MethodVersion(version));
+        }
         let query = form(request.query_string());
         let body = body(request, payload, api.settings.max_json_body_size).await?;
         let info = request.connection_info();
@@ -93,6 +119,32 @@ impl Call {
             sub,
             base,
         })
+    }
+
+    /// Whether the caller may do what a rule is about.
+    #[must_use]
+    pub fn may(&self, rule: &str) -> bool {
+        self.api.rbac.allows(rule, &self.caller)
+    }
+
+    /// How clients reach this API.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        let public = self.api.settings.public_url.as_deref();
+        public.map_or(self.base.as_str(), |url| {
+            url.trim_end_matches('/').trim_end_matches("/v1")
+        })
+    }
+
+    /// Refuses query parameters, for a call that has none.
+    ///
+    /// # Errors
+    /// Names the first.
+    pub fn no_query(&self) -> Result<()> {
+        match self.query.first() {
+            Some((key, _)) => Err(ApiError::BadRequest(format!("Invalid parameter {key}"))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a call below the version that brought it.

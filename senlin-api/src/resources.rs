@@ -2,13 +2,18 @@
 
 pub mod actions;
 pub mod build_info;
+pub mod cluster_policies;
 pub mod clusters;
 pub mod events;
 pub mod nodes;
+pub mod policies;
+pub mod policy_types;
 pub mod profile_types;
 pub mod profiles;
+pub mod receivers;
 pub mod services;
 pub mod versions;
+pub mod webhooks;
 
 use senlin_core::{
     Map,
@@ -83,21 +88,32 @@ pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusiv
     }
 }
 
-/// The one action of a body such as `{"resize": {…}}`.
-pub(crate) fn only_key(body: Option<&Map>) -> Result<(String, Map)> {
-    let body = body
-        .filter(|b| !b.is_empty())
-        .ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
-    if body.len() > 1 {
-        return Err(ApiError::BadRequest("Multiple actions specified".to_owned()));
+/// How a resource words what is wrong with a body of one key (tempest reads them).
+pub(crate) struct Words {
+    pub(crate) none: &'static str,
+    pub(crate) many: &'static str,
+    pub(crate) shape: &'static str,
+}
+
+impl Words {
+    pub(crate) const OPERATION: Self = Self {
+        none: "No operation specified.",
+        many: "Multiple operations specified.",
+        shape: "The params provided is not a map.",
+    };
+}
+
+/// The one key of a body such as `{"resize": {…}}`, and its map if it has one.
+pub(crate) fn only_key(body: Option<&Map>, words: &Words) -> Result<(String, Option<Map>)> {
+    let mut keys = body.into_iter().flatten();
+    let (key, value) = keys.next().ok_or_else(|| ApiError::BadRequest(words.none.to_owned()))?;
+    if keys.next().is_some() {
+        return Err(ApiError::BadRequest(words.many.to_owned()));
     }
-    let (key, value) = body
-        .iter()
-        .next()
-        .ok_or_else(|| ApiError::BadRequest("No action specified".to_owned()))?;
-    match value {
-        serde_json::Value::Object(map) => Ok((key.clone(), map.clone())),
-        serde_json::Value::Null => Ok((key.clone(), Map::new())),
-        _ => Err(ApiError::BadRequest("The data provided is not a map".to_owned())),
-    }
+    let params = match value {
+        serde_json::Value::Object(map) => Some(map.clone()),
+        serde_json::Value::Null => Some(Map::new()),
+        _ => None,
+    };
+    Ok((key.clone(), params))
 }

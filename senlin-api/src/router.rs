@@ -6,7 +6,7 @@ use actix_web::{
     App, Error, HttpMessage, HttpResponse,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    http::header::{self, HeaderName, HeaderValue},
     middleware::{Next, from_fn},
     web::{self, Data, delete, get, patch, post},
 };
@@ -17,7 +17,10 @@ use crate::{
     error::ApiError,
     openapi,
     request::RequestId,
-    resources::{actions, build_info, clusters, events, nodes, profile_types, profiles, services, versions},
+    resources::{
+        actions, build_info, cluster_policies, clusters, events, nodes, policies, policy_types, profile_types,
+        profiles, receivers, services, versions, webhooks,
+    },
 };
 
 /// The application of one worker.
@@ -53,7 +56,14 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/profile-types", get().to(profile_types::list))
         .route("/v1/profile-types/{id}", get().to(profile_types::show))
         .route("/v1/profile-types/{id}/ops", get().to(profile_types::ops))
-        .route("/v1/policy-types", get().to(profile_types::list_policy_types))
+        .route("/v1/policy-types", get().to(policy_types::list))
+        .route("/v1/policy-types/{id}", get().to(policy_types::show))
+        .route("/v1/policies", get().to(policies::list))
+        .route("/v1/policies", post().to(policies::create))
+        .route("/v1/policies/validate", post().to(policies::validate))
+        .route("/v1/policies/{id}", get().to(policies::show))
+        .route("/v1/policies/{id}", patch().to(policies::update))
+        .route("/v1/policies/{id}", delete().to(policies::delete))
         .route("/v1/profiles", get().to(profiles::list))
         .route("/v1/profiles", post().to(profiles::create))
         .route("/v1/profiles/validate", post().to(profiles::validate))
@@ -68,6 +78,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/clusters/{id}/actions", post().to(clusters::act))
         .route("/v1/clusters/{id}/ops", post().to(clusters::operate))
         .route("/v1/clusters/{id}/attrs/{sub:.*}", get().to(clusters::collect))
+        .route("/v1/clusters/{id}/policies", get().to(cluster_policies::list))
+        .route("/v1/clusters/{id}/policies/{sub}", get().to(cluster_policies::show))
         .route("/v1/nodes", get().to(nodes::list))
         .route("/v1/nodes", post().to(nodes::create))
         .route("/v1/nodes/adopt", post().to(nodes::adopt))
@@ -78,8 +90,17 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/nodes/{id}/actions", post().to(nodes::act))
         .route("/v1/nodes/{id}/ops", post().to(nodes::operate))
         .route("/v1/actions", get().to(actions::list))
+        .route("/v1/actions", post().to(actions::create))
         .route("/v1/actions/{id}", get().to(actions::show))
         .route("/v1/actions/{id}", patch().to(actions::update))
+        .route("/v1/receivers", get().to(receivers::list))
+        .route("/v1/receivers", post().to(receivers::create))
+        .route("/v1/receivers/{id}", get().to(receivers::show))
+        .route("/v1/receivers/{id}", patch().to(receivers::update))
+        .route("/v1/receivers/{id}", delete().to(receivers::delete))
+        .route("/v1/receivers/{id}/rotate", post().to(receivers::rotate))
+        .route("/v1/receivers/{id}/notify", post().to(receivers::notify))
+        .route("/v1/webhooks/{id}/trigger", post().to(webhooks::trigger))
         .route("/v1/events", get().to(events::list))
         .route("/v1/events/{id}", get().to(events::show))
         .route("/v1/services", get().to(services::list));
@@ -113,6 +134,11 @@ async fn around(
     let status = response.status().as_u16();
     tracing::debug!(parent: &span, status, ms = begun.elapsed().as_millis(), "answered");
     if let Some(api) = api {
+        if status == 401
+            && let Ok(value) = HeaderValue::from_str(&api.auth.challenge())
+        {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
         let path = response
             .request()
             .match_pattern()

@@ -35,6 +35,11 @@ enum Command {
         /// Where to; must not exist.
         file: PathBuf,
     },
+    /// Rules of who may do what.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Make a token: prints it once, with the line for the tokens file.
     Token {
         /// User id.
@@ -49,6 +54,16 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Print the rules in force: the defaults, under what the file says.
+    Show {
+        /// The file of `api.policy_file`.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
@@ -56,6 +71,9 @@ async fn main() -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args).await,
         Command::Migrate { config } => tools::migrate(config.as_deref()).await,
         Command::Keygen { file } => tools::keygen(&file),
+        Command::Policy {
+            command: PolicyCommand::Show { file },
+        } => tools::policy_show(file.as_deref()),
         Command::Token { user, project, role } => tools::token(&user, &project, &role),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use senlin_api::{Api, auth::TokenFile};
+use senlin_api::{Api, auth::TokenFile, rbac::Rbac};
 use senlin_bus::LocalBus;
 use senlin_core::{profile_type::SpecRules, secret::Secret};
 use senlin_db::Db;
@@ -101,6 +101,7 @@ async fn serve(
         registry: senlin_profiles::all(),
         sealer,
         auth: Arc::new(TokenFile::read(&args.data.join("tokens.toml"))?),
+        rbac: Rbac::from_settings(None)?,
         settings: senlin_api::Settings::default(),
         rules: SpecRules::default(),
         metrics: registry,

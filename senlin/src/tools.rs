@@ -67,6 +67,12 @@ pub(crate) fn token_lines(token: &Secret, user: &str, project: &str, roles: &[St
     )
 }
 
+/// `senlin policy show`
+pub(crate) fn policy_show(file: Option<&Path>) -> anyhow::Result<()> {
+    say(senlin_api::rbac::Rbac::from_settings(file)?.show().trim_end());
+    Ok(())
+}
+
 /// `senlin token`
 pub(crate) fn token(user: &str, project: &str, roles: &[String]) -> anyhow::Result<()> {
     let token = new_token();

@@ -23,8 +23,8 @@ use crate::{
 mod act;
 mod collect;
 
+pub(crate) use act::{Planned, operation, plan, recover};
 pub use act::{act, operate};
-pub(crate) use act::{operation, recover};
 pub use collect::collect;
 
 const RULES: Rules = Rules {
@@ -244,8 +244,15 @@ async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpRes
 
 /// `DELETE /v1/clusters/{id}`
 pub async fn delete(call: Call) -> Result<HttpResponse> {
-    let cluster = find(&call, &call.identity).await?;
     let force = force(&call)?;
+    let (new, name) = deletable(&call, force).await?.into_action(&call);
+    let id = record(&call, &new, &name, false).await?;
+    Ok(call.accepted(id, &Value::Null))
+}
+
+/// The deletion of the cluster that the call is about, if it may go.
+async fn deletable(call: &Call, force: bool) -> Result<Planned> {
+    let cluster = find(call, &call.identity).await?;
     let busy = matches!(
         cluster.status,
         ClusterStatus::Creating | ClusterStatus::Updating | ClusterStatus::Deleting | ClusterStatus::Recovering
@@ -270,9 +277,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
     if !containers.is_empty() {
         return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
     }
-    let new = action(&call, ActionKind::ClusterDelete, &target(&cluster), Map::new());
-    let id = record(&call, &new, &cluster.name, false).await?;
-    Ok(call.accepted(id, &Value::Null))
+    Ok(Planned::new(&cluster, ActionKind::ClusterDelete, Map::new()))
 }
 
 /// `force`, from the query or the body, since 1.8.

@@ -18,7 +18,7 @@ use senlin_openapi as wire;
 use serde_json::{Value, json};
 
 use super::{
-    Target, action,
+    Target, Words, action,
     clusters::{self},
     only_key, profiles, record,
 };
@@ -287,9 +287,15 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
 
 /// `POST /v1/nodes/{id}/actions`
 pub async fn act(call: Call) -> Result<HttpResponse> {
-    let (verb, params) = only_key(call.body.as_ref())?;
+    const WORDS: Words = Words {
+        none: "No action specified.",
+        many: "Multiple actions specified.",
+        shape: "The params provided is not a map.",
+    };
+    let (verb, params) = only_key(call.body.as_ref(), &WORDS)?;
+    let params = || params.ok_or_else(|| ApiError::BadRequest(WORDS.shape.to_owned()));
     let (kind, inputs) = match verb.as_str() {
-        "check" => (ActionKind::NodeCheck, params),
+        "check" => (ActionKind::NodeCheck, params()?),
         "recover" => {
             let allowed = [
                 "operation",
@@ -298,7 +304,7 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
                 "delete_timeout",
                 "force_recreate",
             ];
-            (ActionKind::NodeRecover, clusters::recover(params, &allowed)?)
+            (ActionKind::NodeRecover, clusters::recover(params()?, &allowed)?)
         }
         other => return Err(ApiError::BadRequest(format!("Unrecognized action '{other}' specified"))),
     };
@@ -310,13 +316,8 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
 
 /// `POST /v1/nodes/{id}/ops`
 pub async fn operate(call: Call) -> Result<HttpResponse> {
-    call.since(4)?;
-    let (name, params) = only_key(call.body.as_ref()).map_err(|error| match error {
-        ApiError::BadRequest(text) => {
-            ApiError::BadRequest(text.replace("action", "operation").replace("actions", "operations"))
-        }
-        other => other,
-    })?;
+    let (name, params) = only_key(call.body.as_ref(), &Words::OPERATION)?;
+    let params = params.ok_or_else(|| ApiError::BadRequest(Words::OPERATION.shape.to_owned()))?;
     let node = find(&call, &call.identity).await?;
     let params = clusters::operation(&call, &node.profile_type, &name, &params)?;
     let inputs = Map::from_iter([

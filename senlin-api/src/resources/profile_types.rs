@@ -1,7 +1,10 @@
-//! Profile types; policy types have none in this release.
+//! Profile types.
 
 use actix_web::HttpResponse;
-use senlin_core::{Map, profile_type::ProfileType};
+use senlin_core::{
+    Map,
+    profile_type::{ProfileType, Support},
+};
 use senlin_openapi::Microversion;
 use serde_json::{Value, json};
 
@@ -10,20 +13,18 @@ use crate::{
     request::Call,
 };
 
-fn support(kind: &dyn ProfileType) -> Value {
-    let list: Vec<Value> = kind
-        .support()
+/// A type's life, as lists show it.
+pub(crate) fn support(version: &str, life: &[Support]) -> Value {
+    let list: Vec<Value> = life
         .iter()
         .map(|s| json!({"status": s.status, "since": s.since}))
         .collect();
-    json!({ kind.version(): list })
+    json!({ version: list })
 }
 
 /// `GET /v1/profile-types`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    if let Some((key, _)) = call.query.first() {
-        return Err(ApiError::BadRequest(format!("Invalid parameter {key}")));
-    }
+    call.no_query()?;
     let detailed = call.version >= Microversion(1, 5);
     let types: Vec<Value> = call
         .api
@@ -31,7 +32,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         .iter()
         .map(|t| {
             if detailed {
-                json!({"name": t.name(), "version": t.version(), "support_status": support(t.as_ref())})
+                json!({"name": t.name(), "version": t.version(), "support_status": support(t.version(), t.support())})
             } else {
                 json!({"name": format!("{}-{}", t.name(), t.version())})
             }
@@ -47,7 +48,7 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
     if call.version >= Microversion(1, 5)
         && let Value::Object(map) = &mut shown
     {
-        map.insert("support_status".to_owned(), support(kind));
+        map.insert("support_status".to_owned(), support(kind.version(), kind.support()));
     }
     Ok(call.ok(&json!({"profile_type": shown})))
 }
@@ -65,7 +66,6 @@ fn find(call: &Call) -> Result<&dyn ProfileType> {
 
 /// `GET /v1/profile-types/{type}/ops`
 pub async fn ops(call: Call) -> Result<HttpResponse> {
-    call.since(4)?;
     let kind = find(&call)?;
     let operations: Map = kind
         .operations()
@@ -84,9 +84,4 @@ pub async fn ops(call: Call) -> Result<HttpResponse> {
         })
         .collect();
     Ok(call.ok(&json!({"operations": operations})))
-}
-
-/// `GET /v1/policy-types`
-pub async fn list_policy_types(call: Call) -> Result<HttpResponse> {
-    Ok(call.ok(&json!({"policy_types": []})))
 }

@@ -204,7 +204,6 @@ fn sealed(call: &Call, checked: &Checked<'_>) -> Result<Value> {
 
 /// `POST /v1/profiles/validate`
 pub async fn validate(call: Call) -> Result<HttpResponse> {
-    call.since(2)?;
     let fields = envelope(call.body.as_ref(), "profile", &["spec"])?;
     let checked = check(&call, fields.required("spec")?)?;
     let mut conn = call.conn().await?;

@@ -33,7 +33,11 @@ async fn every_operation_needs_a_token_and_exists() {
             let path = path.replace("{id}", "nothing");
             let bare = server.call("", "1.14", &method, &path, None).await;
             if operation["security"] == Value::Array(Vec::new()) {
-                assert!(bare.status < 400, "{method} {path}: {}", bare.status);
+                assert!(
+                    bare.status < 500 && bare.status != 401,
+                    "{method} {path}: {}",
+                    bare.status
+                );
                 continue;
             }
             assert_eq!(bare.status, 401, "{method} {path}");

@@ -13,6 +13,7 @@ use std::{net::TcpListener, sync::Arc};
 use senlin_api::{
     Api, Parts, Settings,
     auth::{TokenFile, hash},
+    rbac::Rbac,
 };
 use senlin_bus::LocalBus;
 use senlin_core::{profile_type::SpecRules, seal::Sealer};
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 mod bad_input;
 mod contract;
 mod document;
+mod receivers;
+mod roles;
 
 /// A server with three users: `admin`, `member` of p1, `other` of p2.
 struct Server {
@@ -99,6 +102,8 @@ impl Server {
             line("admin", "p0", "admin"),
             line("member", "p1", "member"),
             line("other", "p2", "member"),
+            line("reader", "p1", "reader"),
+            line("guest", "p1", "guest"),
         ];
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -108,6 +113,7 @@ impl Server {
             registry: senlin_profiles::all(),
             sealer: Sealer::new(&Sealer::generate_key()).unwrap(),
             auth: Arc::new(TokenFile::parse(&tokens.concat()).unwrap()),
+            rbac: Rbac::parse("").unwrap(),
             settings: Settings {
                 max_clusters_per_project: 5,
                 ..Settings::default()

@@ -3,14 +3,11 @@
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    action::ActionKind,
+    action::{ActionKind, NewAction},
     cluster::Cluster,
-    ids::*,
-    node::{Node, NodeStatus},
 };
 use senlin_db::nodes;
-use senlin_openapi::Microversion;
-use senlin_policies::size::{self, Adjustment, Bounds};
+use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
 use super::{find, target};
@@ -18,54 +15,115 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::{action, only_key, record},
+    resources::{Words, action, only_key, record},
 };
+
+mod members;
+mod policies;
+mod sizes;
 
 fn refuse<T>(text: String) -> Result<T> {
     Err(ApiError::BadRequest(text))
 }
 
+/// What a verb comes to once its parameters are checked: those first, then
+/// whether the cluster is there, then whether it fits.
+pub(crate) struct Planned {
+    cluster: Cluster,
+    kind: ActionKind,
+    inputs: Map,
+    /// The action's name where it is not the usual one.
+    name: Option<String>,
+}
+
+impl Planned {
+    pub(super) fn new(cluster: &Cluster, kind: ActionKind, inputs: Map) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            kind,
+            inputs,
+            name: None,
+        }
+    }
+
+    /// The action to record, and the cluster's name for messages.
+    pub(crate) fn into_action(self, call: &Call) -> (NewAction, String) {
+        let mut new = action(call, self.kind, &target(&self.cluster), self.inputs);
+        if let Some(name) = self.name {
+            new.name = name;
+        }
+        (new, self.cluster.name)
+    }
+}
+
+const CLUSTER: Words = Words {
+    none: "No action specified",
+    many: "Multiple actions specified",
+    shape: "The data provided is not a map",
+};
+
+/// What may be asked of a cluster by name.
+const VERBS: [&str; 12] = [
+    "add_nodes",
+    "del_nodes",
+    "replace_nodes",
+    "scale_out",
+    "scale_in",
+    "resize",
+    "check",
+    "recover",
+    "policy_attach",
+    "policy_detach",
+    "policy_update",
+    "complete_lifecycle",
+];
+
 /// One key says what to do.
 pub async fn act(call: Call) -> Result<HttpResponse> {
-    let (verb, params) = only_key(call.body.as_ref())?;
-    let known = [
-        "add_nodes",
-        "del_nodes",
-        "replace_nodes",
-        "scale_out",
-        "scale_in",
-        "resize",
-        "check",
-        "recover",
-        "policy_attach",
-        "policy_detach",
-        "policy_update",
-        "complete_lifecycle",
-    ];
-    if !known.contains(&verb.as_str()) {
+    let (verb, params) = only_key(call.body.as_ref(), &CLUSTER)?;
+    if !VERBS.contains(&verb.as_str()) {
         return refuse(format!("Unrecognized action '{verb}' specified"));
     }
-    let cluster = find(&call, &call.identity).await?;
-    let (kind, inputs) = match verb.as_str() {
-        "add_nodes" => add_nodes(&call, &cluster, params).await?,
-        "del_nodes" => del_nodes(&call, &cluster, params).await?,
+    let params = params.ok_or_else(|| ApiError::BadRequest(CLUSTER.shape.to_owned()))?;
+    let (new, name) = plan(&call, &verb, params).await?.into_action(&call);
+    let id = record(&call, &new, &name, true).await?;
+    Ok(call.started(id))
+}
+
+/// What `verb` comes to for the cluster that the call is about.
+pub(crate) async fn plan(call: &Call, verb: &str, params: Map) -> Result<Planned> {
+    match verb {
+        "add_nodes" => members::add_nodes(call, params).await,
+        "del_nodes" => members::del_nodes(call, params).await,
         "replace_nodes" => {
             call.since(3)?;
-            replace_nodes(&call, &cluster, params).await?
+            members::replace_nodes(call, params).await
         }
-        "scale_out" => scale(&call, &cluster, params, ActionKind::ClusterScaleOut)?,
-        "scale_in" => scale(&call, &cluster, params, ActionKind::ClusterScaleIn)?,
-        "resize" => resize(&call, &cluster, params)?,
-        "check" => (ActionKind::ClusterCheck, params),
-        "recover" => (
-            ActionKind::ClusterRecover,
-            recover(params, &["operation", "operation_params", "check", "check_capacity"])?,
-        ),
-        other => return Err(ApiError::NotSupported(format!("This release cannot do '{other}' yet."))),
-    };
-    let new = action(&call, kind, &target(&cluster), inputs);
-    let id = record(&call, &new, &cluster.name, true).await?;
-    Ok(call.started(id))
+        "scale_out" => sizes::scale(call, params, ActionKind::ClusterScaleOut).await,
+        "scale_in" => sizes::scale(call, params, ActionKind::ClusterScaleIn).await,
+        "resize" => sizes::resize(call, params).await,
+        "check" => Ok(Planned::new(
+            &find(call, &call.identity).await?,
+            ActionKind::ClusterCheck,
+            params,
+        )),
+        "recover" => {
+            let inputs = recover(params, &["operation", "operation_params", "check", "check_capacity"])?;
+            let cluster = find(call, &call.identity).await?;
+            Ok(Planned::new(&cluster, ActionKind::ClusterRecover, inputs))
+        }
+        "policy_attach" => policies::attach(call, params).await,
+        "policy_detach" => policies::detach(call, params).await,
+        "policy_update" => policies::update(call, params).await,
+        "delete" => super::deletable(call, true).await,
+        "complete_lifecycle" => {
+            call.since(9)?;
+            Err(ApiError::NotSupported(
+                "No action waits for the end of a lifecycle hook: this release has none.".to_owned(),
+            ))
+        }
+        other => refuse(format!("Unrecognized action '{other}' specified")),
+    }
 }
 
 fn bounds(call: &Call, cluster: &Cluster) -> Bounds {
@@ -77,235 +135,6 @@ fn bounds(call: &Call, cluster: &Cluster) -> Bounds {
 
 fn size_of(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX)
-}
-
-fn grown_by(cluster: &Cluster, nodes: usize) -> i32 {
-    size_of(cluster).saturating_add(i32::try_from(nodes).unwrap_or(i32::MAX))
-}
-
-fn quoted<T: ToString>(list: &[T]) -> String {
-    format!(
-        "[{}]",
-        list.iter()
-            .map(|i| format!("'{}'", i.to_string()))
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
-}
-
-/// Nodes by name or id; those that are not there are named.
-async fn resolve(call: &Call, identities: &[String]) -> Result<Vec<Node>> {
-    let mut conn = call.conn().await?;
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for identity in identities {
-        match nodes::find(&mut conn, &call.scope(), identity).await? {
-            Some(node) => found.push(node),
-            None => missing.push(identity.clone()),
-        }
-    }
-    if missing.is_empty() {
-        Ok(found)
-    } else {
-        refuse(format!("Nodes not found: {}.", quoted(&missing)))
-    }
-}
-
-/// Nodes that may become members: orphans, ACTIVE, of the same type.
-fn joinable(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
-    let ids = |bad: &dyn Fn(&Node) -> bool| nodes.iter().filter(|n| bad(n)).map(|n| n.id).collect::<Vec<NodeId>>();
-    let owned = ids(&|n| n.cluster_id.is_some());
-    if !owned.is_empty() {
-        return refuse(format!("Nodes {} already owned by some cluster.", quoted(&owned)));
-    }
-    let inactive = ids(&|n| n.status != NodeStatus::Active);
-    if !inactive.is_empty() {
-        return refuse(format!("Nodes are not ACTIVE: {}.", quoted(&inactive)));
-    }
-    let other = ids(&|n| n.profile_type != cluster.profile_type);
-    if !other.is_empty() {
-        return refuse(format!(
-            "Profile type of nodes {} does not match that of the cluster.",
-            quoted(&other)
-        ));
-    }
-    Ok(())
-}
-
-async fn add_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
-    let identities = Fields::new(params, &["nodes"])?.identities("nodes")?;
-    let nodes = resolve(call, &identities).await?;
-    joinable(cluster, &nodes)?;
-    size::check(
-        Some(grown_by(cluster, nodes.len())),
-        None,
-        None,
-        true,
-        bounds(call, cluster),
-    )?;
-    let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
-    Ok((
-        ActionKind::ClusterAddNodes,
-        Map::from_iter([("nodes".to_owned(), json!(ids))]),
-    ))
-}
-
-async fn del_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
-    let fields = Fields::new(params, &["nodes", "destroy_after_deletion"])?;
-    let identities = fields.identities("nodes")?;
-    let destroy = fields
-        .boolean("destroy_after_deletion")?
-        .filter(|_| call.version >= Microversion(1, 4));
-    let nodes = resolve(call, &identities).await?;
-    let strangers: Vec<NodeId> = nodes
-        .iter()
-        .filter(|n| n.cluster_id != Some(cluster.id))
-        .map(|n| n.id)
-        .collect();
-    if !strangers.is_empty() {
-        return refuse(format!(
-            "Nodes not members of specified cluster: {}.",
-            quoted(&strangers)
-        ));
-    }
-    if let Some(host) = nodes.iter().find(|n| !n.dependent_nodes.is_empty()) {
-        return Err(ApiError::InUse {
-            kind: "node",
-            identity: host.name.clone(),
-            reason: "there are still containers that depend on it".to_owned(),
-        });
-    }
-    let left = size_of(cluster) - i32::try_from(nodes.len()).unwrap_or(0);
-    size::check(Some(left), None, None, true, bounds(call, cluster))?;
-    let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
-    let inputs = json!({"candidates": ids, "count": ids.len(), "destroy_after_deletion": destroy.unwrap_or(false)});
-    Ok((ActionKind::ClusterDelNodes, as_map(inputs)))
-}
-
-async fn replace_nodes(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
-    let fields = Fields::new(params, &["nodes"])?;
-    fields.required("nodes")?;
-    let pairs = fields.map("nodes")?.unwrap_or_default();
-    if pairs.is_empty() {
-        return refuse("Value for 'nodes' must have at least 1 item(s).".to_owned());
-    }
-    let (mut old, mut new) = (Vec::new(), Vec::new());
-    for (from, to) in &pairs {
-        match to.as_str() {
-            Some(to) => {
-                old.push(from.clone());
-                new.push(to.to_owned());
-            }
-            None => return refuse(format!("Field `nodes[{from}]' cannot be None")),
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    if !new.iter().all(|n| seen.insert(n)) {
-        return refuse("Map contains duplicated values".to_owned());
-    }
-    let (old, new) = (resolve(call, &old).await?, resolve(call, &new).await?);
-    let strangers: Vec<NodeId> = old
-        .iter()
-        .filter(|n| n.cluster_id != Some(cluster.id))
-        .map(|n| n.id)
-        .collect();
-    if !strangers.is_empty() {
-        return refuse(format!(
-            "The specified nodes {} to be replaced are not members of the cluster {}.",
-            quoted(&strangers),
-            cluster.id
-        ));
-    }
-    joinable(cluster, &new)?;
-    let candidates: Map = old
-        .iter()
-        .zip(&new)
-        .map(|(o, n)| (o.id.to_string(), json!(n.id)))
-        .collect();
-    Ok((
-        ActionKind::ClusterReplaceNodes,
-        Map::from_iter([("candidates".to_owned(), candidates.into())]),
-    ))
-}
-
-fn scale(call: &Call, cluster: &Cluster, mut params: Map, kind: ActionKind) -> Result<(ActionKind, Map)> {
-    params.retain(|key, _| key == "count");
-    let fields = Fields::new(params, &["count"])?;
-    let Some(count) = fields.integer("count", 0, i32::MAX)? else {
-        return Ok((kind, Map::new()));
-    };
-    if count == 0 {
-        return refuse("Count for scale-in/out request cannot be 0.".to_owned());
-    }
-    let desired = match kind {
-        ActionKind::ClusterScaleOut => size_of(cluster).saturating_add(count),
-        _ => (size_of(cluster) - count).max(0),
-    };
-    size::check(Some(desired), None, None, false, bounds(call, cluster))?;
-    Ok((kind, Map::from_iter([("count".to_owned(), count.into())])))
-}
-
-fn resize(call: &Call, cluster: &Cluster, params: Map) -> Result<(ActionKind, Map)> {
-    let most = call.api.settings.max_nodes_per_cluster;
-    let fields = Fields::new(
-        params,
-        &[
-            "adjustment_type",
-            "number",
-            "min_size",
-            "max_size",
-            "min_step",
-            "strict",
-        ],
-    )?;
-    let kind = fields.text("adjustment_type")?;
-    let number = fields.number("number")?;
-    let min = fields.integer("min_size", 0, most)?;
-    let max = fields.integer("max_size", -1, most)?;
-    let strict = fields.boolean("strict")?.unwrap_or(true);
-    if kind.is_none() && number.is_none() && min.is_none() && max.is_none() {
-        return refuse("Not enough parameters to do resize action.".to_owned());
-    }
-    let adjustment = match &kind {
-        None => None,
-        Some(name) => match Adjustment::parse(name) {
-            Some(adjustment) => Some(adjustment),
-            None => return refuse(format!("Value '{name}' is not acceptable for field 'adjustment_type'.")),
-        },
-    };
-    let step = fields
-        .integer("min_step", 0, i32::MAX)?
-        .filter(|_| adjustment == Some(Adjustment::Percentage));
-    let desired = match (adjustment, number) {
-        (Some(adjustment), Some(number)) => {
-            let whole = matches!(adjustment, Adjustment::Percentage) || number.fract() == 0.0;
-            if !whole {
-                return refuse(format!(
-                    "The 'number' must be integer for adjustment type '{}'.",
-                    kind.unwrap_or_default()
-                ));
-            }
-            if adjustment == Adjustment::Exact && number < 0.0 {
-                return refuse(
-                    "The 'number' must be non-negative integer for adjustment type 'EXACT_CAPACITY'.".to_owned(),
-                );
-            }
-            Some(size::desired(size_of(cluster), adjustment, number, step))
-        }
-        (Some(_), None) => return refuse("Missing number value for size adjustment.".to_owned()),
-        (None, Some(_)) => return refuse("Missing adjustment_type value for size adjustment.".to_owned()),
-        (None, None) => None,
-    };
-    let now = bounds(call, cluster);
-    let wanted = if strict {
-        desired
-    } else {
-        desired.map(|d| size::truncate(d, min, max, now))
-    };
-    size::check(wanted, min, max, strict, now)?;
-    let inputs = json!({
-        "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
-    });
-    Ok((ActionKind::ClusterResize, as_map(inputs)))
 }
 
 /// The parameters of a recovery.
@@ -358,8 +187,8 @@ pub(crate) fn operation(call: &Call, profile_type: &str, name: &str, params: &Ma
 
 /// `POST /v1/clusters/{id}/ops`
 pub async fn operate(call: Call) -> Result<HttpResponse> {
-    call.since(4)?;
-    let (name, body) = only_key(call.body.as_ref())?;
+    let (name, body) = only_key(call.body.as_ref(), &Words::OPERATION)?;
+    let body = body.ok_or_else(|| ApiError::BadRequest(Words::OPERATION.shape.to_owned()))?;
     let cluster = find(&call, &call.identity).await?;
     // Clients send the parameters bare; the contract nests them.
     let nested = body.keys().all(|k| k == "params" || k == "filters");

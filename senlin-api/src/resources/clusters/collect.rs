@@ -22,10 +22,7 @@ const BATCH: usize = 32;
 /// The first match of a JSONPath in each member; members without one are left
 /// out. A path with `details` in it looks at the live containers.
 pub async fn collect(call: Call) -> Result<HttpResponse> {
-    call.since(2)?;
-    if let Some((key, _)) = call.query.first() {
-        return Err(ApiError::BadRequest(format!("Invalid parameter {key}")));
-    }
+    call.no_query()?;
     let path = parse(&call.sub)?;
     let cluster = find(&call, &call.identity).await?;
     let member = Filter {

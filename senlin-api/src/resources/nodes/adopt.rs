@@ -103,7 +103,6 @@ fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
 
 /// `POST /v1/nodes/adopt-preview`
 pub async fn adopt_preview(call: Call) -> Result<HttpResponse> {
-    call.since(7)?;
     let seen = look(&call, &fields(&call, &["identity", "type", "overrides", "snapshot"])?).await?;
     let shown = senlin_core::spec::redact(&seen.spec);
     Ok(call.ok(&json!({"node_profile": {"node_preview": shown}})))
@@ -111,7 +110,6 @@ pub async fn adopt_preview(call: Call) -> Result<HttpResponse> {
 
 /// `POST /v1/nodes/adopt`
 pub async fn adopt(call: Call) -> Result<HttpResponse> {
-    call.since(7)?;
     let allowed = ["identity", "type", "name", "role", "metadata", "overrides", "snapshot"];
     let fields = fields(&call, &allowed)?;
     let name = fields.name("name")?;

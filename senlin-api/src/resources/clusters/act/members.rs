@@ -1,0 +1,174 @@
+//! Members that come and go by name.
+
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    cluster::Cluster,
+    ids::*,
+    node::{Node, NodeStatus},
+};
+use senlin_db::nodes;
+use senlin_openapi::Microversion;
+use senlin_policies::size;
+use serde_json::json;
+
+use super::{Planned, as_map, bounds, refuse, size_of};
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    request::Call,
+    resources::clusters::find,
+};
+
+fn grown_by(cluster: &Cluster, nodes: usize) -> i32 {
+    size_of(cluster).saturating_add(i32::try_from(nodes).unwrap_or(i32::MAX))
+}
+
+fn quoted<T: ToString>(list: &[T]) -> String {
+    format!(
+        "[{}]",
+        list.iter()
+            .map(|i| format!("'{}'", i.to_string()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
+}
+
+/// Nodes by name or id; those that are not there are named.
+async fn resolve(call: &Call, identities: &[String]) -> Result<Vec<Node>> {
+    let mut conn = call.conn().await?;
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for identity in identities {
+        match nodes::find(&mut conn, &call.scope(), identity).await? {
+            Some(node) => found.push(node),
+            None => missing.push(identity.clone()),
+        }
+    }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        refuse(format!("Nodes not found: {}.", quoted(&missing)))
+    }
+}
+
+/// Nodes that may become members: orphans, ACTIVE, of the same type.
+fn joinable(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
+    let ids = |bad: &dyn Fn(&Node) -> bool| nodes.iter().filter(|n| bad(n)).map(|n| n.id).collect::<Vec<NodeId>>();
+    let owned = ids(&|n| n.cluster_id.is_some());
+    if !owned.is_empty() {
+        return refuse(format!("Nodes {} already owned by some cluster.", quoted(&owned)));
+    }
+    let inactive = ids(&|n| n.status != NodeStatus::Active);
+    if !inactive.is_empty() {
+        return refuse(format!("Nodes are not ACTIVE: {}.", quoted(&inactive)));
+    }
+    let other = ids(&|n| n.profile_type != cluster.profile_type);
+    if !other.is_empty() {
+        return refuse(format!(
+            "Profile type of nodes {} does not match that of the cluster.",
+            quoted(&other)
+        ));
+    }
+    Ok(())
+}
+
+pub(super) async fn add_nodes(call: &Call, params: Map) -> Result<Planned> {
+    let identities = Fields::new(params, &["nodes"])?.identities("nodes")?;
+    let cluster = &find(call, &call.identity).await?;
+    let nodes = resolve(call, &identities).await?;
+    joinable(cluster, &nodes)?;
+    size::check(
+        Some(grown_by(cluster, nodes.len())),
+        None,
+        None,
+        true,
+        bounds(call, cluster),
+    )?;
+    let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
+    Ok(Planned::new(
+        cluster,
+        ActionKind::ClusterAddNodes,
+        Map::from_iter([("nodes".to_owned(), json!(ids))]),
+    ))
+}
+
+pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
+    let fields = Fields::new(params, &["nodes", "destroy_after_deletion"])?;
+    let identities = fields.identities("nodes")?;
+    let destroy = fields
+        .boolean("destroy_after_deletion")?
+        .filter(|_| call.version >= Microversion(1, 4));
+    let cluster = &find(call, &call.identity).await?;
+    let nodes = resolve(call, &identities).await?;
+    let strangers: Vec<NodeId> = nodes
+        .iter()
+        .filter(|n| n.cluster_id != Some(cluster.id))
+        .map(|n| n.id)
+        .collect();
+    if !strangers.is_empty() {
+        return refuse(format!(
+            "Nodes not members of specified cluster: {}.",
+            quoted(&strangers)
+        ));
+    }
+    if let Some(host) = nodes.iter().find(|n| !n.dependent_nodes.is_empty()) {
+        return Err(ApiError::InUse {
+            kind: "node",
+            identity: host.name.clone(),
+            reason: "there are still containers that depend on it".to_owned(),
+        });
+    }
+    let left = size_of(cluster) - i32::try_from(nodes.len()).unwrap_or(0);
+    size::check(Some(left), None, None, true, bounds(call, cluster))?;
+    let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
+    let inputs = json!({"candidates": ids, "count": ids.len(), "destroy_after_deletion": destroy.unwrap_or(false)});
+    Ok(Planned::new(cluster, ActionKind::ClusterDelNodes, as_map(inputs)))
+}
+
+pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
+    let fields = Fields::new(params, &["nodes"])?;
+    fields.required("nodes")?;
+    let pairs = fields.map("nodes")?.unwrap_or_default();
+    if pairs.is_empty() {
+        return refuse("Value for 'nodes' must have at least 1 item(s).".to_owned());
+    }
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    for (from, to) in &pairs {
+        match to.as_str() {
+            Some(to) => {
+                old.push(from.clone());
+                new.push(to.to_owned());
+            }
+            None => return refuse(format!("Field `nodes[{from}]' cannot be None")),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    if !new.iter().all(|n| seen.insert(n)) {
+        return refuse("Map contains duplicated values".to_owned());
+    }
+    let cluster = &find(call, &call.identity).await?;
+    let (old, new) = (resolve(call, &old).await?, resolve(call, &new).await?);
+    let strangers: Vec<NodeId> = old
+        .iter()
+        .filter(|n| n.cluster_id != Some(cluster.id))
+        .map(|n| n.id)
+        .collect();
+    if !strangers.is_empty() {
+        return refuse(format!(
+            "The specified nodes {} to be replaced are not members of the cluster {}.",
+            quoted(&strangers),
+            cluster.id
+        ));
+    }
+    joinable(cluster, &new)?;
+    let candidates: Map = old
+        .iter()
+        .zip(&new)
+        .map(|(o, n)| (o.id.to_string(), json!(n.id)))
+        .collect();
+    Ok(Planned::new(
+        cluster,
+        ActionKind::ClusterReplaceNodes,
+        Map::from_iter([("candidates".to_owned(), candidates.into())]),
+    ))
+}

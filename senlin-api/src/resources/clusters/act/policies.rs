@@ -1,0 +1,92 @@
+//! Policies that come and go.
+
+use senlin_core::{Map, action::ActionKind, cluster::Cluster, policy::Policy};
+use senlin_db::bindings::{self, Wanted};
+use serde_json::json;
+
+use super::{Planned, refuse};
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    request::Call,
+    resources::{clusters::find, policies},
+};
+
+struct Asked {
+    cluster: Cluster,
+    policy: Policy,
+    enabled: Option<bool>,
+}
+
+async fn asked(call: &Call, params: Map, allowed: &[&str]) -> Result<Asked> {
+    let fields = Fields::new(params, allowed)?;
+    fields.required("policy_id")?;
+    let Some(identity) = fields.text("policy_id")? else {
+        return refuse("'policy_id' cannot be null.".to_owned());
+    };
+    let enabled = fields.boolean("enabled")?;
+    let cluster = find(call, &call.identity).await?;
+    let policy = policies::find(call, &identity).await.map_err(|error| match error {
+        ApiError::NotFound { identity, .. } => {
+            ApiError::BadRequest(format!("The specified policy '{identity}' could not be found."))
+        }
+        other => other,
+    })?;
+    Ok(Asked {
+        cluster,
+        policy,
+        enabled,
+    })
+}
+
+/// Refuses a policy that is not attached.
+async fn attached(call: &Call, asked: &Asked) -> Result<()> {
+    let all = bindings::list(&mut *call.conn().await?, asked.cluster.id, &Wanted::default()).await?;
+    if all.iter().any(|b| b.policy_id == asked.policy.id) {
+        Ok(())
+    } else {
+        refuse(format!(
+            "The policy '{}' is not attached to the specified cluster '{}'.",
+            asked.policy.id, asked.cluster.id
+        ))
+    }
+}
+
+fn planned(asked: &Asked, kind: ActionKind, verb: &str, enabled: Option<bool>) -> Planned {
+    let mut inputs = Map::from_iter([("policy_id".to_owned(), json!(asked.policy.id))]);
+    if let Some(enabled) = enabled {
+        inputs.insert("enabled".to_owned(), enabled.into());
+    }
+    Planned {
+        name: Some(format!("{verb}_policy_{}", asked.cluster.id.short())),
+        ..Planned::new(&asked.cluster, kind, inputs)
+    }
+}
+
+pub(super) async fn attach(call: &Call, params: Map) -> Result<Planned> {
+    let asked = asked(call, params, &["policy_id", "enabled"]).await?;
+    let enabled = asked.enabled.unwrap_or(true);
+    Ok(planned(
+        &asked,
+        ActionKind::ClusterAttachPolicy,
+        "attach",
+        Some(enabled),
+    ))
+}
+
+pub(super) async fn detach(call: &Call, params: Map) -> Result<Planned> {
+    let asked = asked(call, params, &["policy_id"]).await?;
+    attached(call, &asked).await?;
+    Ok(planned(&asked, ActionKind::ClusterDetachPolicy, "detach", None))
+}
+
+pub(super) async fn update(call: &Call, params: Map) -> Result<Planned> {
+    let asked = asked(call, params, &["policy_id", "enabled"]).await?;
+    attached(call, &asked).await?;
+    Ok(planned(
+        &asked,
+        ActionKind::ClusterUpdatePolicy,
+        "update",
+        asked.enabled,
+    ))
+}

@@ -1,0 +1,131 @@
+//! How many members there are to be.
+
+use senlin_core::{Map, action::ActionKind, cluster::Cluster};
+use senlin_db::bindings;
+use senlin_policies::{
+    engine::Bound,
+    size::{self, Adjustment},
+};
+use serde_json::json;
+
+use super::{Planned, as_map, bounds, refuse, size_of};
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    request::Call,
+    resources::clusters::find,
+};
+
+pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Result<Planned> {
+    params.retain(|key, _| key == "count");
+    let fields = Fields::new(params, &["count"])?;
+    let count = fields.integer("count", 0, i32::MAX)?;
+    if count == Some(0) {
+        return refuse("Count for scale-in/out request cannot be 0.".to_owned());
+    }
+    let cluster = &find(call, &call.identity).await?;
+    let mut inputs = Map::new();
+    if let Some(count) = count {
+        let desired = match kind {
+            ActionKind::ClusterScaleOut => size_of(cluster).saturating_add(count),
+            _ => (size_of(cluster) - count).max(0),
+        };
+        size::check(Some(desired), None, None, false, bounds(call, cluster))?;
+        inputs.insert("count".to_owned(), count.into());
+    }
+    cool(call, cluster, kind).await?;
+    Ok(Planned::new(cluster, kind, inputs))
+}
+
+/// Refuses at once what a policy's cooldown would refuse later.
+async fn cool(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
+    let Some((now, active)) = bindings::active(&mut *call.conn().await?, cluster.id).await? else {
+        return Ok(());
+    };
+    for one in active {
+        let Some(policy) = call.api.policies.find(&one.binding.policy_type) else {
+            continue;
+        };
+        let bound = Bound {
+            name: one.binding.policy_name,
+            kind: policy.clone(),
+            properties: one.properties,
+            last_op: one.binding.last_op,
+        };
+        if let Some(left) = policy.cooldown(&bound, kind, now) {
+            return Err(ApiError::Cooldown {
+                action: kind.as_str(),
+                cluster: cluster.id.to_string(),
+                policy: bound.name,
+                left,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
+    let most = call.api.settings.max_nodes_per_cluster;
+    let fields = Fields::new(
+        params,
+        &[
+            "adjustment_type",
+            "number",
+            "min_size",
+            "max_size",
+            "min_step",
+            "strict",
+        ],
+    )?;
+    let kind = fields.text("adjustment_type")?;
+    let number = fields.number("number")?;
+    let min = fields.integer("min_size", 0, most)?;
+    let max = fields.integer("max_size", -1, most)?;
+    let strict = fields.boolean("strict")?.unwrap_or(true);
+    if kind.is_none() && number.is_none() && min.is_none() && max.is_none() {
+        return refuse("Not enough parameters to do resize action.".to_owned());
+    }
+    let adjustment = match &kind {
+        None => None,
+        Some(name) => match Adjustment::parse(name) {
+            Some(adjustment) => Some(adjustment),
+            None => return refuse(format!("Value '{name}' is not acceptable for field 'adjustment_type'.")),
+        },
+    };
+    let step = fields
+        .integer("min_step", 0, i32::MAX)?
+        .filter(|_| adjustment == Some(Adjustment::Percentage));
+    let change = match (adjustment, number) {
+        (Some(adjustment), Some(number)) => {
+            let whole = matches!(adjustment, Adjustment::Percentage) || number.fract() == 0.0;
+            if !whole {
+                return refuse(format!(
+                    "The 'number' must be integer for adjustment type '{}'.",
+                    kind.unwrap_or_default()
+                ));
+            }
+            if adjustment == Adjustment::Exact && number < 0.0 {
+                return refuse(
+                    "The 'number' must be non-negative integer for adjustment type 'EXACT_CAPACITY'.".to_owned(),
+                );
+            }
+            Some((adjustment, number))
+        }
+        (Some(_), None) => return refuse("Missing number value for size adjustment.".to_owned()),
+        (None, Some(_)) => return refuse("Missing adjustment_type value for size adjustment.".to_owned()),
+        (None, None) => None,
+    };
+    let cluster = &find(call, &call.identity).await?;
+    let desired = change.map(|(adjustment, number)| size::desired(size_of(cluster), adjustment, number, step));
+    let now = bounds(call, cluster);
+    let wanted = if strict {
+        desired
+    } else {
+        desired.map(|d| size::truncate(d, min, max, now))
+    };
+    size::check(wanted, min, max, strict, now)?;
+    let inputs = json!({
+        "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
+    });
+    Ok(Planned::new(cluster, ActionKind::ClusterResize, as_map(inputs)))
+}

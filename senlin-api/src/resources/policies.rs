@@ -1,0 +1,151 @@
+//! Policies.
+
+use actix_web::HttpResponse;
+use senlin_core::{ids::*, policy::Policy, profile::Spec};
+use senlin_db::policies::{self as db, NewPolicy};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use crate::{
+    error::{ApiError, Result},
+    fields::envelope,
+    lists::{Rules, asked},
+    request::Call,
+};
+
+const RULES: Rules = Rules {
+    filters: &[("name", "name"), ("type", "type")],
+    sort: &[
+        ("type", "type"),
+        ("name", "name"),
+        ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
+    ],
+    own: &[],
+    allowed: |_, _| true,
+    quote: false,
+};
+
+/// `GET /v1/policies`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    let asked = asked(&call, &RULES)?;
+    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let shown: Vec<Value> = found.iter().map(wire::policy).collect();
+    Ok(call.ok(&json!({"policies": shown})))
+}
+
+/// The policy that an identity means.
+pub(crate) async fn find(call: &Call, identity: &str) -> Result<Policy> {
+    db::find(&mut *call.conn().await?, &call.scope(), identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "policy",
+            identity: identity.to_owned(),
+        })
+}
+
+/// `GET /v1/policies/{id}`
+pub async fn show(call: Call) -> Result<HttpResponse> {
+    let policy = find(&call, &call.identity).await?;
+    Ok(call.ok(&json!({"policy": wire::policy(&policy)})))
+}
+
+/// A spec that its type accepts.
+fn check(call: &Call, spec: &Value) -> Result<Spec> {
+    let Value::Object(map) = spec else {
+        return Err(ApiError::BadRequest("The 'spec' must be a map.".to_owned()));
+    };
+    for key in ["type", "version"] {
+        if !map.contains_key(key) {
+            return Err(ApiError::InvalidSpec(format!(
+                "The '{key}' key is missing from the provided spec map."
+            )));
+        }
+    }
+    let known = ["type", "version", "description", "properties"];
+    if let Some(key) = map.keys().find(|k| !known.contains(&k.as_str())) {
+        return Err(ApiError::InvalidSpec(format!("Unrecognizable spec item '{key}'")));
+    }
+    let mut map = map.clone();
+    map.entry("properties").or_insert_with(|| json!({}));
+    let spec: Spec = serde_json::from_value(Value::Object(map)).map_err(|_source| {
+        ApiError::InvalidSpec(
+            "The spec is {type, version, description, properties}, and properties is a map.".to_owned(),
+        )
+    })?;
+    let full = spec.full_type();
+    let kind = call.api.policies.find(&full).ok_or(ApiError::NotFound {
+        kind: "policy_type",
+        identity: full,
+    })?;
+    let properties = kind.schema().check(&spec.properties)?;
+    kind.validate(&properties)?;
+    Ok(spec)
+}
+
+/// `POST /v1/policies`
+pub async fn create(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(call.body.as_ref(), "policy", &["name", "spec"])?;
+    let name = fields.required_name("name")?;
+    let spec = check(&call, fields.required("spec")?)?;
+    let new = NewPolicy {
+        id: PolicyId::random(),
+        name,
+        type_name: spec.full_type(),
+        spec: serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))?,
+        user: call.caller.user.clone(),
+        project: call.caller.project.clone(),
+        domain: call.caller.domain.clone(),
+    };
+    let mut conn = call.conn().await?;
+    db::insert(&mut conn, &new).await?;
+    drop(conn);
+    let policy = find(&call, &new.id.to_string()).await?;
+    Ok(call.created(&json!({"policy": wire::policy(&policy)})))
+}
+
+/// `POST /v1/policies/validate`
+pub async fn validate(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(call.body.as_ref(), "policy", &["spec"])?;
+    let spec = check(&call, fields.required("spec")?)?;
+    Ok(call.ok(&json!({"policy": {
+        "id": null, "name": "validated_policy", "type": spec.full_type(), "user": call.caller.user,
+        "project": call.caller.project, "domain": call.caller.domain, "spec": spec, "data": {},
+        "created_at": null, "updated_at": null,
+    }})))
+}
+
+/// `PATCH /v1/policies/{id}`
+pub async fn update(call: Call) -> Result<HttpResponse> {
+    let malformed = |error| match error {
+        ApiError::BadRequest(text) if text.starts_with("Request body missing") => {
+            ApiError::BadRequest("Malformed request data, missing 'policy' key in request body.".to_owned())
+        }
+        other => other,
+    };
+    let fields = envelope(call.body.as_ref(), "policy", &["name"]).map_err(malformed)?;
+    let name = fields.required_name("name")?;
+    let policy = find(&call, &call.identity).await?;
+    if name == policy.name {
+        return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
+    }
+    let mut conn = call.conn().await?;
+    db::rename(&mut conn, policy.id, &name).await?;
+    drop(conn);
+    let policy = find(&call, &policy.id.to_string()).await?;
+    Ok(call.ok(&json!({"policy": wire::policy(&policy)})))
+}
+
+/// `DELETE /v1/policies/{id}`
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let policy = find(&call, &call.identity).await?;
+    match db::delete(&mut *call.conn().await?, policy.id).await {
+        Ok(()) => Ok(HttpResponse::NoContent().finish()),
+        Err(error) if error.is_in_use() => Err(ApiError::InUse {
+            kind: "policy",
+            identity: call.identity.clone(),
+            reason: "still attached to some clusters".to_owned(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}

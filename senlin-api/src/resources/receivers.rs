@@ -1,0 +1,251 @@
+//! Receivers: doors that metrics systems knock on.
+
+use actix_web::HttpResponse;
+use senlin_core::{Map, Time, action::ActionKind, ids::*, receiver::Receiver, secret::Secret};
+use senlin_db::receivers::{self as db, Change};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use super::clusters;
+use crate::{
+    error::{ApiError, Result},
+    fields::{Fields, envelope},
+    lists::{Rules, asked},
+    request::Call,
+};
+
+const RULES: Rules = Rules {
+    filters: &[
+        ("name", "name"),
+        ("type", "type"),
+        ("cluster_id", "cluster_id"),
+        ("user", "user_id"),
+        ("action", "action"),
+    ],
+    sort: &[
+        ("name", "name"),
+        ("type", "type"),
+        ("action", "action"),
+        ("cluster_id", "cluster_id"),
+        ("created_at", "created_at"),
+        ("user", "user_id"),
+    ],
+    own: &[],
+    allowed: |key, value| match key {
+        "type" => matches!(value, "webhook" | "message"),
+        "action" => ActionKind::parse(value).is_some_and(|k| k.is_cluster()),
+        _ => true,
+    },
+    quote: false,
+};
+
+/// What a receiver may be made for: what has its own parameters to check.
+pub(crate) const VERBS: [(ActionKind, &str); 12] = [
+    (ActionKind::ClusterScaleOut, "scale_out"),
+    (ActionKind::ClusterScaleIn, "scale_in"),
+    (ActionKind::ClusterResize, "resize"),
+    (ActionKind::ClusterCheck, "check"),
+    (ActionKind::ClusterRecover, "recover"),
+    (ActionKind::ClusterAddNodes, "add_nodes"),
+    (ActionKind::ClusterDelNodes, "del_nodes"),
+    (ActionKind::ClusterReplaceNodes, "replace_nodes"),
+    (ActionKind::ClusterAttachPolicy, "policy_attach"),
+    (ActionKind::ClusterDetachPolicy, "policy_detach"),
+    (ActionKind::ClusterUpdatePolicy, "policy_update"),
+    (ActionKind::ClusterDelete, "delete"),
+];
+
+/// 256 bits that open a receiver.
+fn new_key() -> Secret {
+    let halves = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    Secret::new(halves.map(|h| h.simple().to_string()).concat())
+}
+
+fn seal(call: &Call, key: &Secret) -> Result<String> {
+    call.api
+        .sealer
+        .seal(key.expose())
+        .map_err(|e| ApiError::Internal(e.to_string()))
+}
+
+/// A receiver as its URL works now. Only who may change receivers is shown
+/// what opens it.
+fn shown(call: &Call, receiver: &Receiver) -> Result<Value> {
+    let key = if call.may("receivers:update") {
+        call.api
+            .sealer
+            .open(&receiver.key)
+            .map_err(|e| ApiError::Internal(e.to_string()))?
+    } else {
+        Secret::new("***")
+    };
+    let mut query: Vec<(String, String)> = vec![("V".to_owned(), "2".to_owned())];
+    for (name, value) in &receiver.params {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        query.push((name.clone(), text));
+    }
+    query.push(("key".to_owned(), key.expose().to_owned()));
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(query)
+        .finish();
+    let url = format!("{}/v1/webhooks/{}/trigger?{query}", call.base(), receiver.id);
+    Ok(wire::receiver(receiver, &url, call.version))
+}
+
+/// `GET /v1/receivers`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    let asked = asked(&call, &RULES)?;
+    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let all: Vec<Value> = found.iter().map(|r| shown(&call, r)).collect::<Result<_>>()?;
+    Ok(call.ok(&json!({"receivers": all})))
+}
+
+async fn find(call: &Call, identity: &str) -> Result<Receiver> {
+    db::find(&mut *call.conn().await?, &call.scope(), identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "receiver",
+            identity: identity.to_owned(),
+        })
+}
+
+/// `GET /v1/receivers/{id}`
+pub async fn show(call: Call) -> Result<HttpResponse> {
+    let receiver = find(&call, &call.identity).await?;
+    Ok(call.ok(&json!({"receiver": shown(&call, &receiver)?})))
+}
+
+fn action(fields: &Fields) -> Result<Option<String>> {
+    let Some(name) = fields.text("action")? else {
+        return Ok(None);
+    };
+    match ActionKind::parse(&name) {
+        Some(kind) if VERBS.iter().any(|(k, _)| *k == kind) => Ok(Some(name)),
+        Some(kind) if kind.is_cluster() => Err(ApiError::BadRequest(format!(
+            "Action '{name}' cannot be what a receiver is for."
+        ))),
+        _ => Err(ApiError::BadRequest(format!("Illegal action '{name}' specified."))),
+    }
+}
+
+/// `expires_at`, since 1.15: a time to come.
+fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
+    if call.version < wire::MAX {
+        return Ok(None);
+    }
+    let Some(text) = fields.text("expires_at")? else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_source| {
+        ApiError::BadRequest(format!(
+            "The value '{text}' of 'expires_at' is not a time such as 2027-01-31T00:00:00Z."
+        ))
+    })
+}
+
+/// `POST /v1/receivers`
+pub async fn create(call: Call) -> Result<HttpResponse> {
+    let keys = ["name", "type", "cluster_id", "action", "actor", "params", "expires_at"];
+    let fields = envelope(call.body.as_ref(), "receiver", &keys)?;
+    let name = fields.required_name("name")?;
+    fields.required("type")?;
+    let type_name = fields.text("type")?.unwrap_or_default();
+    match type_name.as_str() {
+        "webhook" => {}
+        "message" => {
+            return Err(ApiError::BadRequest(
+                "Receivers of type 'message' need a Zaqar service, which there is none of; use 'webhook'.".to_owned(),
+            ));
+        }
+        other => return Err(ApiError::BadRequest(format!("Field value {other} is invalid"))),
+    }
+    let missing = |key: &str| ApiError::BadRequest(format!("The '{key}' is required for a receiver of type webhook."));
+    let action = action(&fields)?.ok_or_else(|| missing("action"))?;
+    let identity = fields.text("cluster_id")?.ok_or_else(|| missing("cluster_id"))?;
+    let params = fields.map("params")?.unwrap_or_default();
+    let expires_at = expiry(&call, &fields)?;
+    let cluster = clusters::find(&call, &identity).await.map_err(|error| match error {
+        ApiError::NotFound { identity, .. } => {
+            ApiError::BadRequest(format!("The referenced cluster '{identity}' could not be found."))
+        }
+        other => other,
+    })?;
+    if cluster.user != call.caller.user && !call.caller.is_admin {
+        return Err(ApiError::Forbidden);
+    }
+    // An admin's receiver acts as the owner of the cluster, not as an admin.
+    let actor = json!({"user_id": cluster.user, "project_id": cluster.project});
+    let receiver = Receiver {
+        id: ReceiverId::random(),
+        name,
+        type_name,
+        user: call.caller.user.clone(),
+        project: call.caller.project.clone(),
+        domain: call.caller.domain.clone(),
+        cluster_id: Some(cluster.id),
+        action: Some(action),
+        actor: actor.as_object().cloned().unwrap_or_default(),
+        params,
+        channel: Map::new(),
+        key: seal(&call, &new_key())?,
+        created_at: cluster.init_at,
+        updated_at: None,
+        expires_at,
+    };
+    db::insert(&mut *call.conn().await?, &receiver).await?;
+    let receiver = find(&call, &receiver.id.to_string()).await?;
+    Ok(call.created(&json!({"receiver": shown(&call, &receiver)?})))
+}
+
+/// `PATCH /v1/receivers/{id}`
+pub async fn update(call: Call) -> Result<HttpResponse> {
+    let fields = envelope(
+        call.body.as_ref(),
+        "receiver",
+        &["name", "action", "params", "expires_at"],
+    )?;
+    let receiver = find(&call, &call.identity).await?;
+    let change = Change {
+        name: fields.name("name")?.filter(|n| *n != receiver.name),
+        action: action(&fields)?.filter(|a| Some(a) != receiver.action.as_ref()),
+        params: fields.map("params")?.filter(|p| *p != receiver.params),
+        key: None,
+        expires_at: expiry(&call, &fields)?.filter(|t| Some(*t) != receiver.expires_at),
+    };
+    if change == Change::default() {
+        return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
+    }
+    changed(&call, &receiver, &change).await
+}
+
+async fn changed(call: &Call, receiver: &Receiver, change: &Change) -> Result<HttpResponse> {
+    db::update(&mut *call.conn().await?, receiver.id, change).await?;
+    let receiver = find(call, &receiver.id.to_string()).await?;
+    Ok(call.ok(&json!({"receiver": shown(call, &receiver)?})))
+}
+
+/// `POST /v1/receivers/{id}/rotate` (1.15): the old URL stops working.
+pub async fn rotate(call: Call) -> Result<HttpResponse> {
+    let receiver = find(&call, &call.identity).await?;
+    let change = Change {
+        key: Some(seal(&call, &new_key())?),
+        ..Change::default()
+    };
+    changed(&call, &receiver, &change).await
+}
+
+/// `DELETE /v1/receivers/{id}`
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let receiver = find(&call, &call.identity).await?;
+    db::delete(&mut *call.conn().await?, receiver.id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST /v1/receivers/{id}/notify`: for message receivers, of which there are none.
+pub async fn notify(call: Call) -> Result<HttpResponse> {
+    let receiver = find(&call, &call.identity).await?;
+    Err(ApiError::BadRequest(format!(
+        "The receiver '{}' is not of type message: nobody can notify it.",
+        receiver.name
+    )))
+}
