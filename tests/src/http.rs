@@ -31,6 +31,21 @@ impl Client {
         }
     }
 
+    /// The same client with another token.
+    #[must_use]
+    pub fn with(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Where the API is.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Status and body of any call.
     ///
     /// # Errors
@@ -162,6 +177,32 @@ impl Client {
         })
         .await
     }
+}
+
+/// Status, headers and body of one request to any URL.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn raw(
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> anyhow::Result<(u16, hyper::HeaderMap, Value)> {
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if body.is_some() {
+        request = request.header("Content-Type", "application/json");
+    }
+    let text = body.map(ToString::to_string).unwrap_or_default();
+    let request = request.body(Full::new(Bytes::from(text)))?;
+    let client: Legacy<HttpConnector, Full<Bytes>> = Legacy::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request).await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.into_body().collect().await?.to_bytes();
+    Ok((status, headers, serde_json::from_slice(&bytes).unwrap_or_default()))
 }
 
 /// A text in a document.

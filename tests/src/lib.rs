@@ -2,5 +2,6 @@
 
 pub mod hosts;
 pub mod http;
+pub mod keystone;
 pub mod programs;
 pub mod registry;

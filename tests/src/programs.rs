@@ -101,6 +101,26 @@ fn private(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
 }
 
+fn start_api(dir: &Path, settings: &str, api_extra: &str, port: u16, tag: &str) -> anyhow::Result<(Program, Client)> {
+    let file = dir.join(format!("{tag}.toml"));
+    let own = format!(
+        "[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{api_extra}\n",
+        dir.display()
+    );
+    private(&file, &format!("{settings}\n{own}"))?;
+    let api = Program::start("senlin-api", &file, tag)?;
+    Ok((api, Client::new(&format!("http://127.0.0.1:{port}"), TOKEN)))
+}
+
+async fn ready(client: &Client) -> anyhow::Result<()> {
+    until("the API to be ready", Duration::from_secs(20), || async {
+        let (status, _) = client.call(hyper::Method::GET, "/readyz", None).await?;
+        anyhow::ensure!(status == 200, "readyz answers {status}");
+        Ok(())
+    })
+    .await
+}
+
 impl Plane {
     /// Starts everything; `extra` are more lines of settings.
     ///
@@ -127,6 +147,18 @@ impl Plane {
     /// # Errors
     /// When a part does not come up.
     pub async fn on(db: TestDb, engines: usize, extra: &str) -> anyhow::Result<Self> {
+        Self::launch(db, engines, extra, "").await
+    }
+
+    /// The same with settings of the API alone, such as those of Keystone.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn with_api(engines: usize, extra: &str, api: &str) -> anyhow::Result<Self> {
+        Self::launch(TestDb::new().await?, engines, extra, api).await
+    }
+
+    async fn launch(db: TestDb, engines: usize, extra: &str, api_extra: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
         private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
@@ -143,18 +175,8 @@ impl Plane {
             amqp_url()?.expose(),
             dir = dir.display(),
         );
-        let api_file = dir.join("api.toml");
-        private(
-            &api_file,
-            &format!(
-                "{settings}[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{extra}",
-                dir.display()
-            ),
-        )?;
-        let api = Program::start("senlin-api", &api_file, "api")?;
-        let base = format!("http://127.0.0.1:{port}");
-        let client = Client::new(&base, TOKEN);
         let settings = format!("{settings}{extra}");
+        let (api, client) = start_api(&dir, &settings, api_extra, port, "api")?;
         let mut plane = Self {
             db,
             api,
@@ -166,13 +188,18 @@ impl Plane {
         for _ in 0..engines {
             plane.add_engine()?;
         }
-        until("the API to be ready", Duration::from_secs(20), || async {
-            let (status, _) = plane.client.call(hyper::Method::GET, "/readyz", None).await?;
-            anyhow::ensure!(status == 200, "readyz answers {status}");
-            Ok(())
-        })
-        .await?;
+        ready(&plane.client).await?;
         Ok(plane)
+    }
+
+    /// Starts another API on the same database, with settings of its own.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn another_api(&self, api_extra: &str) -> anyhow::Result<(Program, Client)> {
+        let (api, client) = start_api(&self.dir, &self.settings, api_extra, free_port()?, "api2")?;
+        ready(&client).await?;
+        Ok((api, client))
     }
 
     /// Starts one engine more.

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# python.sh NAME...: makes the virtual environments that tests need, under
+# target/venvs, and says what it installs. Each is made once per list of packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+declare -A packages=(
+    [keystone]="keystone==30.0.0 gunicorn"
+    [clients]="python-openstackclient python-senlinclient==3.1.0 openstacksdk==4.22.0"
+    [tools]="schemathesis openapi-python-client"
+    [tempest]="tempest==35.0.0 senlin-tempest-plugin==1.8.0"
+)
+for name in "$@"; do
+    dir=target/venvs/$name
+    wanted=${packages[$name]}
+    [ "$(cat "$dir/wanted" 2>/dev/null)" = "$wanted" ] && continue
+    echo "Installing into $dir: $wanted"
+    rm -rf "$dir"
+    python3 -m venv "$dir"
+    # shellcheck disable=SC2086
+    "$dir/bin/pip" install -q --disable-pip-version-check $wanted
+    echo "$wanted" >"$dir/wanted"
+done
