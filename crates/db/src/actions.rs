@@ -243,9 +243,14 @@ pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>
         edges AS (DELETE FROM action_dependencies d USING ended e
             WHERE d.depended = e.id OR d.dependent = e.id RETURNING d.dependent),
         node_lock AS (DELETE FROM node_locks l USING ended e WHERE l.action_id = e.id),
-        shared AS (UPDATE cluster_locks l SET holders = array_remove(l.holders, e.id) FROM ended e
-            WHERE l.cluster_id = e.cluster_id AND e.id = ANY (l.holders) AND cardinality(l.holders) > 1),
-        alone AS (DELETE FROM cluster_locks l USING ended e WHERE l.holders = ARRAY[e.id]),
+        held AS (
+            -- Locked first, and judged as it then is: another holder may let go at once.
+            SELECT l.cluster_id, l.holders, e.id FROM cluster_locks l JOIN ended e ON l.cluster_id = e.cluster_id
+            WHERE e.id = ANY (l.holders) FOR UPDATE OF l),
+        shared AS (UPDATE cluster_locks l SET holders = array_remove(l.holders, held.id) FROM held
+            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) > 1),
+        alone AS (DELETE FROM cluster_locks l USING held
+            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) = 1),
         failed_nodes AS (UPDATE nodes n SET status = 'ERROR', status_reason = e.status_reason FROM ended e
             WHERE n.id = e.target AND n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR')),
         warned_clusters AS (UPDATE clusters c SET status = 'WARNING', status_reason = e.status_reason FROM ended e

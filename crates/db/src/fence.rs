@@ -121,13 +121,16 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
         ports AS (DELETE FROM host_ports p USING done WHERE p.node_id = done.target AND ?),
         edges AS (DELETE FROM action_dependencies d USING done WHERE d.depended = done.id RETURNING d.dependent),
         node_lock AS (DELETE FROM node_locks l USING done WHERE l.action_id = done.id AND l.node_id = done.target),
+        held AS (
+            -- Locked first, and judged as it then is: two holders may let go at once.
+            SELECT l.cluster_id, l.holders, done.id FROM cluster_locks l JOIN done ON l.cluster_id = done.cluster_id
+            WHERE done.lock_scope <> 'NODE' AND done.id = ANY (l.holders) FOR UPDATE OF l),
         shared AS (
-            UPDATE cluster_locks l SET holders = array_remove(l.holders, done.id) FROM done
-            WHERE done.lock_scope <> 'NODE' AND l.cluster_id = done.cluster_id
-                AND done.id = ANY (l.holders) AND cardinality(l.holders) > 1),
+            UPDATE cluster_locks l SET holders = array_remove(l.holders, held.id) FROM held
+            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) > 1),
         alone AS (
-            DELETE FROM cluster_locks l USING done
-            WHERE done.lock_scope <> 'NODE' AND l.cluster_id = done.cluster_id AND l.holders = ARRAY[done.id]),
+            DELETE FROM cluster_locks l USING held
+            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) = 1),
         told AS (
             INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
             SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project,

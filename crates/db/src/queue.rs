@@ -365,6 +365,13 @@ pub async fn sweep(conn: &mut Conn) -> Result<Swept> {
     .load(conn)
     .await?;
     promoted.extend(waiting.into_iter().map(|r| ActionId::from(r.id)));
+    // Databases of an earlier release may hold locks of actions that have ended.
+    Sql::new(
+        "DELETE FROM cluster_locks l WHERE NOT EXISTS (SELECT 1 FROM actions a WHERE a.id = ANY (l.holders)
+            AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))",
+    )
+    .execute(conn)
+    .await?;
     let ready: Option<ReadyRow> =
         Sql::new("SELECT EXISTS (SELECT 1 FROM actions WHERE status = 'READY' AND run_after <= now()) AS ready")
             .first(conn)

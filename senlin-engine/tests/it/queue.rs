@@ -237,3 +237,55 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
     world.assert_clean("forced").await;
     world.db.close().await.unwrap();
 }
+
+/// Members of one cluster end at the same moment: the shared lock is let go by
+/// each, and none of them is left in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn holders_that_let_go_at_once_leave_no_lock() {
+    let world = World::new(1).await;
+    let profile = world.containers(json!({})).await;
+    let (cluster, _) = world.cluster("web", profile, 8).await;
+    world.settle().await;
+    let query = format!("SELECT id::text FROM nodes WHERE cluster_id = '{cluster}'");
+    let members = world.db.column(&query).await.unwrap();
+    for round in 0..15 {
+        for id in &members {
+            world
+                .act_on_node(ActionKind::NodeCheck, id.parse().unwrap(), json!({}))
+                .await;
+        }
+        let mut conn = world.db.db.get().await.unwrap();
+        let mut claimed = Vec::new();
+        while let Some(claim) = queue::claim_cluster(&mut conn, ServiceId::random(), LIMITS)
+            .await
+            .unwrap()
+        {
+            claimed.push(claim.action);
+        }
+        assert_eq!(claimed.len(), 8);
+        let together = Arc::new(tokio::sync::Barrier::new(8));
+        let mut ends = tokio::task::JoinSet::new();
+        for action in claimed {
+            let (db, together) = (world.db.db.clone(), together.clone());
+            ends.spawn(async move {
+                let mut conn = db.get().await.unwrap();
+                let end = End {
+                    status: senlin_core::action::ActionStatus::Succeeded,
+                    reason: String::new(),
+                    outputs: senlin_core::Map::new(),
+                };
+                together.wait().await;
+                fence::finish(&mut conn, Fence::of(&action).unwrap(), &end, None)
+                    .await
+                    .unwrap();
+            });
+        }
+        ends.join_all().await;
+        let left = world
+            .db
+            .column("SELECT holders::text FROM cluster_locks")
+            .await
+            .unwrap();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+    }
+}
