@@ -21,6 +21,11 @@ test: deps ## everything CI runs
 	cargo build --workspace --bins
 	cargo test --workspace -- --show-output
 
+tempest: deps ## run senlin-tempest-plugin's api tests against ours
+	scripts/services.sh start
+	cargo build --workspace --bins
+	target/debug/tempest
+
 bench: deps ## measure, and write docs/performance.md
 	scripts/services.sh start
 	cargo build --release --workspace --bins
@@ -32,4 +37,4 @@ services: deps ## start PostgreSQL and RabbitMQ for tests
 services-stop: ## stop them
 	scripts/services.sh stop
 
-.PHONY: help deps run test bench services services-stop
+.PHONY: help deps run test tempest bench services services-stop

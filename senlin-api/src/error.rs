@@ -49,8 +49,12 @@ pub enum ApiError {
     UnknownPath,
     #[error("{0}")]
     Conflict(String),
-    #[error("The {kind} '{identity}' is busy now.")]
-    Locked { kind: &'static str, identity: String },
+    #[error("{action} for {kind} '{identity}' cannot be completed because it is already locked.")]
+    Locked {
+        action: &'static str,
+        kind: &'static str,
+        identity: String,
+    },
     #[error("The {kind} '{identity}' is in status {status}.")]
     InProgress {
         kind: &'static str,

@@ -24,6 +24,17 @@ pub fn envelope(body: Option<&Map>, key: &str, allowed: &[&str]) -> Result<Field
     Fields::new(map.clone(), allowed)
 }
 
+/// The same for a change, where Senlin says it in other words.
+///
+/// # Errors
+/// Names what is wrong.
+pub fn change(body: Option<&Map>, key: &str, allowed: &[&str]) -> Result<Fields> {
+    if body.is_none_or(|b| !b.contains_key(key)) {
+        return refuse(format!("Malformed request data, missing '{key}' key in request body."));
+    }
+    envelope(body, key, allowed)
+}
+
 /// Fields of a body.
 #[derive(Debug, Clone)]
 pub struct Fields(Map);

@@ -1,7 +1,9 @@
-//! The OpenAPI document.
+//! The OpenAPI document, made of the table of operations and the structs that
+//! answers, bodies and specs are made of; and a page to read it.
 
 use actix_web::{HttpResponse, web::Data};
-use senlin_core::Map;
+use senlin_core::{Map, profile_type::Registry};
+use senlin_policies::engine;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,60 +11,235 @@ use crate::{
     operations::{OPERATIONS, Operation},
 };
 
+mod parameters;
+mod schemas;
+
 /// `GET /v1/openapi.json`
 pub async fn serve(api: Data<Api>) -> HttpResponse {
-    HttpResponse::Ok().json(document(&api.registry))
+    HttpResponse::Ok().json(document(&api.registry, &api.policies))
 }
 
-/// The document of this release; spec schemas come from the structs that parse
-/// them.
+/// `GET /v1/docs`: the document as a page, with nothing from outside.
+pub async fn page() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header(("Content-Security-Policy", "default-src 'self' 'unsafe-inline'"))
+        .body(include_str!("openapi/page.html"))
+}
+
+/// What an error status means here, in a sentence.
+const FAULTS: [(u16, &str, &str, &str); 8] = [
+    (
+        400,
+        "Names the field and the rule",
+        "HTTPBadRequest",
+        "'name' is a required property",
+    ),
+    (
+        401,
+        "No token, or none that is let in",
+        "Unauthorized",
+        "The request you have made requires authentication.",
+    ),
+    (
+        403,
+        "The rules do not let the caller",
+        "Forbidden",
+        "You are not authorized to complete this operation.",
+    ),
+    (
+        404,
+        "There is nothing of that id, name or short id",
+        "ResourceNotFound",
+        "The cluster 'c1' could not be found.",
+    ),
+    (
+        406,
+        "A microversion that does not exist",
+        "InvalidGlobalAPIVersion",
+        "The requested microversion '1.99' is not one of 1.0 to 1.15.",
+    ),
+    (
+        409,
+        "It is busy, in use, or not in a state for this",
+        "ResourceIsLocked",
+        "CLUSTER_SCALE_OUT for cluster 'c1' cannot be completed because it is already locked.",
+    ),
+    (
+        429,
+        "Too often",
+        "TooManyRequests",
+        "The receiver is triggered too often; try again later.",
+    ),
+    (
+        503,
+        "Try again after Retry-After seconds",
+        "ServiceUnavailable",
+        "No engine answers; try again later.",
+    ),
+];
+
+/// The document of this release.
 #[must_use]
-pub fn document(registry: &senlin_core::profile_type::Registry) -> Value {
+pub fn document(profiles: &Registry, policies: &engine::Registry) -> Value {
+    let examples: Value = serde_json::from_str(include_str!("openapi/examples.json")).unwrap_or_default();
     let mut paths = Map::new();
     for operation in OPERATIONS {
-        let Operation {
-            method, path, summary, ..
-        } = operation;
-        let status = operation.status.to_string();
-        let mut parameters = Vec::new();
-        if path.contains("{id}") {
-            parameters.push(
-                json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"},
-                "description": "Id, name or the beginning of an id."}),
-            );
-        }
-        parameters.push(
-            json!({"name": "OpenStack-API-Version", "in": "header", "schema": {"type": "string"},
-            "example": "clustering 1.14"}),
-        );
-        let open = operation.rule.is_empty();
-        let fault = json!({"description": "What is wrong",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}});
-        let mut described = json!({"summary": summary, "parameters": parameters,
-            "operationId": format!("{method}{}", path.replace(['/', '{', '}', '-', '.'], "_")),
-            "security": if open { json!([]) } else { json!([{"token": []}]) },
-            "responses": {status: {"description": "As asked"}, "4XX": fault, "503": fault}});
-        if matches!(*method, "post" | "patch") {
-            let content = json!({"application/json": {"schema": {"type": "object"}}});
-            put(&mut described, "requestBody", json!({"content": content}));
-        }
-        put(paths.entry(*path).or_insert_with(|| json!({})), method, described);
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        put(path, operation.method, describe(operation, &examples));
     }
-    let fault = serde_json::to_value(<senlin_openapi::Fault as utoipa::PartialSchema>::schema()).unwrap_or_default();
-    let detail =
-        serde_json::to_value(<senlin_openapi::FaultDetail as utoipa::PartialSchema>::schema()).unwrap_or_default();
-    let mut schemas = json!({"Fault": fault, "FaultDetail": detail});
-    for kind in registry.iter() {
+    let mut components = schemas::all();
+    for kind in profiles.iter() {
         let name = format!("{}-{}", kind.name(), kind.version());
-        put(&mut schemas, &name, kind.schema().json_schema().clone());
+        put(&mut components, &name, kind.schema().json_schema().clone());
+    }
+    for kind in policies.iter() {
+        let name = engine::full_name(kind.as_ref());
+        put(&mut components, &name, kind.schema().json_schema().clone());
+    }
+    let mut faults = Map::new();
+    for (code, meaning, kind, message) in FAULTS {
+        let title = actix_web::http::StatusCode::from_u16(code)
+            .ok()
+            .and_then(|s| s.canonical_reason())
+            .unwrap_or_default();
+        let example = json!({"code": code, "title": title, "explanation": meaning,
+            "error": {"code": code, "type": kind, "message": message}});
+        faults.insert(
+            code.to_string(),
+            json!({"description": meaning, "content": {"application/json": {
+                "schema": {"$ref": "#/components/schemas/Fault"}, "example": example}}}),
+        );
     }
     json!({
         "openapi": "3.1.0",
-        "info": {"title": "Senlin clustering", "version": "1.15", "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Senlin clustering", "version": "1.15", "license": {"name": "Apache-2.0",
+            "identifier": "Apache-2.0"},
+            "description": "Clusters of containers on plain Docker hosts. Microversions 1.0 to 1.14 are OpenStack \
+                Senlin's; what 1.15 adds is never seen below it."},
+        "servers": [{"url": "/"}],
+        "tags": tags(),
         "paths": paths,
-        "components": {"schemas": schemas,
-            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}},
+        "components": {"schemas": components, "parameters": parameters::all(), "responses": faults,
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token",
+                "description": "A Keystone token scoped to a project, or one of the server's token file."}}},
     })
+}
+
+fn tags() -> Vec<Value> {
+    let mut names: Vec<&str> = OPERATIONS.iter().map(|o| o.tag).collect();
+    names.dedup();
+    names.into_iter().map(|name| json!({"name": name})).collect()
+}
+
+/// A name for generated clients: the rule's, told apart where two share it.
+fn id(operation: &Operation) -> String {
+    let shared = OPERATIONS.iter().filter(|o| o.rule == operation.rule).count() > 1;
+    let base = operation.rule.replace([':', '-'], "_");
+    if !shared {
+        return base;
+    }
+    let last = operation
+        .path
+        .rsplit('/')
+        .find(|s| !s.is_empty() && !s.starts_with('{'))
+        .unwrap_or("root");
+    match operation.rule {
+        "" => format!("{}_{last}", operation.tag.replace('-', "_")),
+        _ if operation.method == "patch" => base,
+        _ => format!("{base}_{last}"),
+    }
+}
+
+fn describe(operation: &Operation, examples: &Value) -> Value {
+    let reference = |kind: &str, name: &str| json!({"$ref": format!("#/components/{kind}/{name}")});
+    let mut parameters = Vec::new();
+    for (segment, name) in [("{id}", "id"), ("{sub}", "sub")] {
+        if operation.path.contains(segment) {
+            parameters.push(reference("parameters", name));
+        }
+    }
+    parameters.extend(operation.query.iter().map(|name| reference("parameters", name)));
+    let open = operation.rule.is_empty();
+    let versioned = !open || operation.path.contains("webhooks");
+    if versioned {
+        parameters.push(reference("parameters", "version"));
+    }
+    let mut answer = json!({"description": "As asked"});
+    if let Some(name) = operation.answer {
+        let content = json!({"schema": reference("schemas", name), "example": example(name, examples)});
+        put(&mut answer, "content", json!({"application/json": content}));
+    } else if operation.status == 202 {
+        // Senlin's answer to a deletion.
+        put(
+            &mut answer,
+            "content",
+            json!({"application/json": {"schema": {"type": "null"}, "example": null}}),
+        );
+    }
+    if operation.status == 202 {
+        let location = json!({"Location": {"description": "The action that was recorded",
+            "schema": {"type": "string", "format": "uri"}}});
+        put(&mut answer, "headers", location);
+    }
+    let mut responses = json!({operation.status.to_string(): answer});
+    for (code, ..) in FAULTS {
+        let applies = match code {
+            400 | 406 => versioned,
+            401 => !open,
+            403 => versioned,
+            404 => operation.path.contains("{id}"),
+            409 => operation.method != "get",
+            429 => operation.path.contains("webhooks"),
+            _ => versioned,
+        };
+        if applies {
+            put(
+                &mut responses,
+                &code.to_string(),
+                reference("responses", &code.to_string()),
+            );
+        }
+    }
+    let since = match operation.since {
+        0 => "Every microversion.".to_owned(),
+        minor => format!("Since microversion 1.{minor}."),
+    };
+    let rule = if open {
+        String::new()
+    } else {
+        format!(" Rule `{}`.", operation.rule)
+    };
+    let mut described = json!({
+        "operationId": id(operation), "summary": operation.summary, "description": format!("{since}{rule}"),
+        "tags": [operation.tag], "parameters": parameters, "responses": responses,
+        "security": if open { json!([]) } else { json!([{"token": []}]) },
+    });
+    if let Some(name) = operation.body {
+        let content = json!({"schema": reference("schemas", name), "example": example(name, examples)});
+        let required = !matches!(name, "Force" | "Anything");
+        put(
+            &mut described,
+            "requestBody",
+            json!({"required": required, "content": {"application/json": content}}),
+        );
+    }
+    described
+}
+
+/// The example of a schema; an answer's is made of its resource's.
+fn example(name: &str, examples: &Value) -> Value {
+    if let Some(own) = examples.get(name) {
+        return own.clone();
+    }
+    schemas::WRAPPERS
+        .iter()
+        .find(|(wrapper, ..)| *wrapper == name)
+        .map(|(_, key, inner, many)| {
+            let one = examples.get(inner).cloned().unwrap_or_default();
+            json!({ *key: if *many { json!([one]) } else { one } })
+        })
+        .unwrap_or_default()
 }
 
 fn put(into: &mut Value, key: &str, value: Value) {

@@ -78,8 +78,9 @@ pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusiv
             identity: name.to_owned(),
         }),
         Err(Obstacle::Locked) => Err(ApiError::Locked {
+            action: action.kind.as_str(),
             kind,
-            identity: name.to_owned(),
+            identity: action.target.to_string(),
         }),
         Err(Obstacle::Active(with)) => Err(ApiError::ActionConflict {
             target: name.to_owned(),

@@ -52,6 +52,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1", get().to(versions::show))
         .route("/v1/", get().to(versions::show_authenticated))
         .route("/v1/openapi.json", get().to(openapi::serve))
+        .route("/v1/docs", get().to(openapi::page))
         .route("/v1/build-info", get().to(build_info::show))
         .route("/v1/profile-types", get().to(profile_types::list))
         .route("/v1/profile-types/{id}", get().to(profile_types::show))

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use hyper::Method;
+use senlin_testkit::TestDb;
 use serde_json::{Value, json};
 
 use crate::http::raw;
@@ -23,6 +24,7 @@ pub struct Keystone {
     dir: PathBuf,
     port: u16,
     admin: String,
+    _db: TestDb,
 }
 
 /// Where a virtual environment of scripts/python.sh is.
@@ -62,10 +64,12 @@ impl Keystone {
         fs::create_dir_all(&dir)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let at = dir.display();
+        let db = TestDb::empty().await?;
+        let database = db.url().replacen("postgres://", "postgresql+psycopg2://", 1);
         fs::write(
             dir.join("keystone.conf"),
             format!(
-                "[DEFAULT]\nlog_file = {at}/keystone.log\n[database]\nconnection = sqlite:///{at}/keystone.db\n\
+                "[DEFAULT]\nlog_file = {at}/keystone.log\n[database]\nconnection = {database}\n\
                  [token]\nexpiration = {life}\n[fernet_tokens]\nkey_repository = {at}/fernet\n\
                  [credential]\nkey_repository = {at}/credential\n[identity]\npassword_hash_rounds = 4\n"
             ),
@@ -80,6 +84,7 @@ impl Keystone {
             dir,
             port,
             admin: String::new(),
+            _db: db,
         };
         for line in [
             "db_sync".to_owned(),

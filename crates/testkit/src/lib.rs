@@ -95,6 +95,14 @@ impl TestDb {
         Self::copy(admin_url, &template).await
     }
 
+    /// A database with nothing in it, for somebody else's program.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be reached.
+    pub async fn empty() -> anyhow::Result<Self> {
+        Self::copy(variable("SENLIN_TEST_PG_URL")?, "template0").await
+    }
+
     async fn copy(admin_url: String, template: &str) -> anyhow::Result<Self> {
         let name = format!("senlin_test_{}", uuid::Uuid::new_v4().simple());
         admin(&admin_url)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Target, action, profiles, record};
 use crate::{
     error::{ApiError, Result},
-    fields::{Fields, envelope},
+    fields::{Fields, change, envelope},
     lists::{Rules, asked},
     request::Call,
 };
@@ -168,7 +168,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         "config",
         "shared_with",
     ];
-    let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
+    let fields = change(call.body.as_ref(), "cluster", &keys)?;
     let cluster = find(&call, &call.identity).await?;
     if call.version >= wire::MAX && fields.has("shared_with") {
         return share(&call, &cluster, fields).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{ApiError, Result},
-    fields::envelope,
+    fields::{change, envelope},
     lists::{Rules, asked},
     request::Call,
 };
@@ -117,13 +117,7 @@ pub async fn validate(call: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/policies/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let malformed = |error| match error {
-        ApiError::BadRequest(text) if text.starts_with("Request body missing") => {
-            ApiError::BadRequest("Malformed request data, missing 'policy' key in request body.".to_owned())
-        }
-        other => other,
-    };
-    let fields = envelope(call.body.as_ref(), "policy", &["name"]).map_err(malformed)?;
+    let fields = change(call.body.as_ref(), "policy", &["name"])?;
     let name = fields.required_name("name")?;
     let policy = find(&call, &call.identity).await?;
     if name == policy.name {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{ApiError, Result},
-    fields::envelope,
+    fields::{change, envelope},
     lists::{Rules, asked},
     request::Call,
 };
@@ -218,8 +218,8 @@ pub async fn validate(call: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/profiles/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
+    let fields = change(call.body.as_ref(), "profile", &["name", "metadata"])?;
     let profile = find(&call, &call.identity).await?;
-    let fields = envelope(call.body.as_ref(), "profile", &["name", "metadata"])?;
     let name = fields.name("name")?.filter(|n| *n != profile.name);
     let metadata = fields.map("metadata")?.filter(|m| *m != profile.metadata);
     if name.is_none() && metadata.is_none() {

@@ -10,7 +10,7 @@ fn file() -> std::path::PathBuf {
 
 #[test]
 fn is_current() {
-    let document = senlin_api::openapi::document(&senlin_profiles::all());
+    let document = senlin_api::openapi::document(&senlin_profiles::all(), &senlin_policies::all());
     let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(file(), &text).unwrap();
@@ -25,7 +25,7 @@ fn is_current() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_needs_a_token_and_exists() {
     let server = Server::start().await;
-    let document = senlin_api::openapi::document(&senlin_profiles::all());
+    let document = senlin_api::openapi::document(&senlin_profiles::all(), &senlin_policies::all());
     let mut walked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {

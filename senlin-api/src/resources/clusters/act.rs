@@ -5,8 +5,9 @@ use senlin_core::{
     Map,
     action::{ActionKind, NewAction},
     cluster::Cluster,
+    ids::ActionId,
 };
-use senlin_db::nodes;
+use senlin_db::{actions, nodes};
 use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
@@ -85,9 +86,32 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
         return refuse(format!("Unrecognized action '{verb}' specified"));
     }
     let params = params.ok_or_else(|| ApiError::BadRequest(CLUSTER.shape.to_owned()))?;
+    if verb == "complete_lifecycle" {
+        return complete_lifecycle(&call, params).await;
+    }
     let (new, name) = plan(&call, &verb, params).await?.into_action(&call);
     let id = record(&call, &new, &name, true).await?;
     Ok(call.started(id))
+}
+
+/// Ends the wait of an action for a lifecycle hook. This release has no hooks:
+/// an action that does not wait is answered as if it did, as Senlin does.
+async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
+    call.since(9)?;
+    let fields = Fields::new(params, &["lifecycle_action_token"])?;
+    fields.required("lifecycle_action_token")?;
+    let token = fields.text("lifecycle_action_token")?.unwrap_or_default();
+    find(call, &call.identity).await?;
+    let id: Option<ActionId> = token.parse().ok();
+    let found = match id {
+        Some(id) => actions::find(&mut *call.conn().await?, &call.scope(), &id.to_string()).await?,
+        None => None,
+    };
+    let action = found.ok_or(ApiError::NotFound {
+        kind: "action",
+        identity: token,
+    })?;
+    Ok(call.started(action.id))
 }
 
 /// What `verb` comes to for the cluster that the call is about.
@@ -108,20 +132,15 @@ pub(crate) async fn plan(call: &Call, verb: &str, params: Map) -> Result<Planned
             params,
         )),
         "recover" => {
-            let inputs = recover(params, &["operation", "operation_params", "check", "check_capacity"])?;
+            // Here Senlin looks for the cluster first.
             let cluster = find(call, &call.identity).await?;
+            let inputs = recover(params, &["operation", "operation_params", "check", "check_capacity"])?;
             Ok(Planned::new(&cluster, ActionKind::ClusterRecover, inputs))
         }
         "policy_attach" => policies::attach(call, params).await,
         "policy_detach" => policies::detach(call, params).await,
         "policy_update" => policies::update(call, params).await,
         "delete" => super::deletable(call, true).await,
-        "complete_lifecycle" => {
-            call.since(9)?;
-            Err(ApiError::NotSupported(
-                "No action waits for the end of a lifecycle hook: this release has none.".to_owned(),
-            ))
-        }
         other => refuse(format!("Unrecognized action '{other}' specified")),
     }
 }

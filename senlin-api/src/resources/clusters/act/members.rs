@@ -35,7 +35,7 @@ fn quoted<T: ToString>(list: &[T]) -> String {
 }
 
 /// Nodes by name or id; those that are not there are named.
-async fn resolve(call: &Call, identities: &[String]) -> Result<Vec<Node>> {
+async fn resolve(call: &Call, identities: &[String], missed: &str) -> Result<Vec<Node>> {
     let mut conn = call.conn().await?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for identity in identities {
@@ -47,7 +47,7 @@ async fn resolve(call: &Call, identities: &[String]) -> Result<Vec<Node>> {
     if missing.is_empty() {
         Ok(found)
     } else {
-        refuse(format!("Nodes not found: {}.", quoted(&missing)))
+        refuse(format!("{missed}: {}.", quoted(&missing)))
     }
 }
 
@@ -75,7 +75,7 @@ fn joinable(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
 pub(super) async fn add_nodes(call: &Call, params: Map) -> Result<Planned> {
     let identities = Fields::new(params, &["nodes"])?.identities("nodes")?;
     let cluster = &find(call, &call.identity).await?;
-    let nodes = resolve(call, &identities).await?;
+    let nodes = resolve(call, &identities, "Nodes not found").await?;
     joinable(cluster, &nodes)?;
     size::check(
         Some(grown_by(cluster, nodes.len())),
@@ -99,7 +99,7 @@ pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
         .boolean("destroy_after_deletion")?
         .filter(|_| call.version >= Microversion(1, 4));
     let cluster = &find(call, &call.identity).await?;
-    let nodes = resolve(call, &identities).await?;
+    let nodes = resolve(call, &identities, "Nodes not found").await?;
     let strangers: Vec<NodeId> = nodes
         .iter()
         .filter(|n| n.cluster_id != Some(cluster.id))
@@ -128,9 +128,9 @@ pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
 pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
     let fields = Fields::new(params, &["nodes"])?;
     fields.required("nodes")?;
-    let pairs = fields.map("nodes")?.unwrap_or_default();
+    let pairs = fields.map("nodes").ok().flatten().unwrap_or_default();
     if pairs.is_empty() {
-        return refuse("Value for 'nodes' must have at least 1 item(s).".to_owned());
+        return refuse("The data provided is not a map".to_owned());
     }
     let (mut old, mut new) = (Vec::new(), Vec::new());
     for (from, to) in &pairs {
@@ -147,7 +147,8 @@ pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
         return refuse("Map contains duplicated values".to_owned());
     }
     let cluster = &find(call, &call.identity).await?;
-    let (old, new) = (resolve(call, &old).await?, resolve(call, &new).await?);
+    let old = resolve(call, &old, "Original nodes not found").await?;
+    let new = resolve(call, &new, "Replacement nodes not found").await?;
     let strangers: Vec<NodeId> = old
         .iter()
         .filter(|n| n.cluster_id != Some(cluster.id))
@@ -160,7 +161,14 @@ pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
             cluster.id
         ));
     }
-    joinable(cluster, &new)?;
+    // The same rules as for joining, in the words that Senlin has here.
+    joinable(cluster, &new).map_err(|error| match error {
+        ApiError::BadRequest(text) => ApiError::BadRequest(
+            text.replace("already owned by some cluster", "already member of a cluster")
+                .replace("does not match that of the cluster", "do not match that of the cluster"),
+        ),
+        other => other,
+    })?;
     let candidates: Map = old
         .iter()
         .zip(&new)

@@ -115,6 +115,14 @@ pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
         (None, Some(_)) => return refuse("Missing adjustment_type value for size adjustment.".to_owned()),
         (None, None) => None,
     };
+    if let (Some(least), Some(most)) = (min, max)
+        && most >= 0
+        && least > most
+    {
+        return refuse(format!(
+            "The specified min_size ({least}) is greater than the specified max_size ({most})."
+        ));
+    }
     let cluster = &find(call, &call.identity).await?;
     let desired = change.map(|(adjustment, number)| size::desired(size_of(cluster), adjustment, number, step));
     let now = bounds(call, cluster);

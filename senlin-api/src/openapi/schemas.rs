@@ -1,0 +1,141 @@
+//! The document's schemas.
+
+use senlin_openapi::{bodies::*, views::*, *};
+use serde_json::{Value, json};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Answers that hold one resource, or a list: name, key, resource, whether a list.
+pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
+    ("ProfileAnswer", "profile", "Profile", false),
+    ("ProfilesAnswer", "profiles", "Profile", true),
+    ("PolicyAnswer", "policy", "Policy", false),
+    ("PoliciesAnswer", "policies", "Policy", true),
+    ("ClusterAnswer", "cluster", "Cluster", false),
+    ("ClustersAnswer", "clusters", "Cluster", true),
+    ("NodeAnswer", "node", "Node", false),
+    ("NodesAnswer", "nodes", "Node", true),
+    ("BindingAnswer", "cluster_policy", "Binding", false),
+    ("BindingsAnswer", "cluster_policies", "Binding", true),
+    ("ActionAnswer", "action", "Action", false),
+    ("ActionsAnswer", "actions", "Action", true),
+    ("ReceiverAnswer", "receiver", "Receiver", false),
+    ("ReceiversAnswer", "receivers", "Receiver", true),
+    ("EventAnswer", "event", "Event", false),
+    ("EventsAnswer", "events", "Event", true),
+    ("ServicesAnswer", "services", "Service", true),
+    ("AttributesAnswer", "cluster_attributes", "Attribute", true),
+    ("ProfileTypeAnswer", "profile_type", "Type", false),
+    ("ProfileTypesAnswer", "profile_types", "ListedType", true),
+    ("PolicyTypeAnswer", "policy_type", "Type", false),
+    ("PolicyTypesAnswer", "policy_types", "ListedType", true),
+    ("VersionAnswer", "version", "Version", false),
+    ("Versions", "versions", "Version", true),
+];
+
+fn add<T: ToSchema>(into: &mut senlin_core::Map) {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    parts.push((T::name().into_owned(), <T as PartialSchema>::schema()));
+    for (name, schema) in parts {
+        into.insert(name, serde_json::to_value(schema).unwrap_or_default());
+    }
+}
+
+macro_rules! add_all {
+    ($into:ident: $($name:ty),* $(,)?) => { $(add::<$name>(&mut $into);)* };
+}
+
+pub(super) fn all() -> Value {
+    let mut out = senlin_core::Map::new();
+    add_all!(out: Fault, Profile, Policy, Cluster, Node, Binding, Action, Receiver, Event, Service,
+        ProfileCreate, ProfileValidate, ProfileUpdate, PolicyCreate, PolicyValidate, PolicyUpdate, ClusterCreate,
+        ClusterUpdate, ClusterAction, NodeCreate, NodeUpdate, NodeAdopt, NodeAction, ActionUpdate, ReceiverCreate,
+        ReceiverUpdate, Force);
+    for (name, key, inner, many) in WRAPPERS {
+        let one = json!({"$ref": format!("#/components/schemas/{inner}")});
+        let held = if *many {
+            json!({"type": "array", "items": one})
+        } else {
+            one
+        };
+        let schema = json!({"type": "object", "required": [key], "properties": {*key: held}});
+        out.insert((*name).to_owned(), schema);
+    }
+    let object = |required: &[&str], properties: Value| {
+        json!({"type": "object", "required": required,
+        "properties": properties})
+    };
+    let text = || json!({"type": "string"});
+    let map = || json!({"type": "object"});
+    let operation = json!({"type": "object", "properties": {"params": map(), "filters": map()},
+        "description": "Filters: name, profile_id, status, role."});
+    let link = object(&["href", "rel"], json!({"href": text(), "rel": text()}));
+    let media = object(&["base", "type"], json!({"base": text(), "type": text()}));
+    let revision = object(&["revision"], json!({"revision": text()}));
+    for (name, schema) in [
+        ("Anything", map()),
+        (
+            "Accepted",
+            object(&["action"], json!({"action": {"type": "string", "format": "uuid"}})),
+        ),
+        (
+            "ClusterOperation",
+            json!({"type": "object", "description": "Exactly one key: the operation.",
+            "minProperties": 1, "maxProperties": 1, "additionalProperties": operation}),
+        ),
+        (
+            "NodeOperation",
+            json!({"type": "object", "description": "Exactly one key: the operation, with its parameters.",
+            "minProperties": 1, "maxProperties": 1, "additionalProperties": map()}),
+        ),
+        (
+            "Attribute",
+            object(
+                &["id", "value"],
+                json!({"id": {"type": "string", "format": "uuid"}, "value": {}}),
+            ),
+        ),
+        (
+            "Type",
+            object(
+                &["name", "schema"],
+                json!({"name": text(), "schema": map(), "support_status": map()}),
+            ),
+        ),
+        (
+            "ListedType",
+            object(
+                &["name"],
+                json!({"name": text(), "version": text(), "support_status": map()}),
+            ),
+        ),
+        (
+            "OperationsAnswer",
+            object(&["operations"], json!({"operations": map()})),
+        ),
+        (
+            "PreviewAnswer",
+            object(&["node_profile"], json!({"node_profile": map()})),
+        ),
+        (
+            "BuildInfoAnswer",
+            object(
+                &["build_info"],
+                json!({"build_info":
+            object(&["api", "engine"], json!({"api": revision, "engine": revision}))}),
+            ),
+        ),
+        (
+            "Version",
+            object(
+                &["id", "status", "links", "min_version", "max_version"],
+                json!({
+            "id": text(), "status": text(), "updated": text(), "min_version": text(), "max_version": text(),
+            "links": {"type": "array", "items": link}, "media-types": {"type": "array", "items": media}}),
+            ),
+        ),
+    ] {
+        out.insert(name.to_owned(), schema);
+    }
+    Value::Object(out)
+}
