@@ -26,6 +26,11 @@ tempest: deps ## run senlin-tempest-plugin's api tests against ours
 	cargo build --workspace --bins
 	target/debug/tempest
 
+fuzz: deps ## run Schemathesis over the whole OpenAPI document
+	scripts/services.sh start
+	cargo build --workspace --bins
+	target/debug/fuzz
+
 bench: deps ## measure, and write docs/performance.md
 	scripts/services.sh start
 	cargo build --release --workspace --bins
@@ -37,4 +42,4 @@ services: deps ## start PostgreSQL and RabbitMQ for tests
 services-stop: ## stop them
 	scripts/services.sh stop
 
-.PHONY: help deps run test tempest bench services services-stop
+.PHONY: help deps run test tempest fuzz bench services services-stop

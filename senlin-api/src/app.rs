@@ -15,7 +15,7 @@ use senlin_core::{
     profile_type::{Registry, SpecRules},
     seal::Sealer,
 };
-use senlin_db::{Db, services};
+use senlin_db::{Db, idempotency, services};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +181,9 @@ impl Api {
     }
 }
 
+/// Hours that an answer is kept under its `Idempotency-Key`.
+const KEPT: i32 = 24;
+
 /// Announces this server in the list of services.
 async fn beat(api: Data<Api>, shutdown: CancellationToken) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -202,6 +205,10 @@ async fn beat(api: Data<Api>, shutdown: CancellationToken) {
         };
         if let Err(error) = said.await {
             tracing::debug!(%error, "the list of services could not be told");
+        }
+        let forgotten = async { idempotency::purge(&mut *api.db.get().await?, KEPT).await };
+        if let Err(error) = forgotten.await {
+            tracing::debug!(%error, "old idempotency keys could not be forgotten");
         }
     }
     if let Ok(mut conn) = api.db.get().await

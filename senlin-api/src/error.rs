@@ -1,9 +1,12 @@
 //! What is wrong, and the only place where that becomes HTTP.
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
 use senlin_bus::CallError;
 use senlin_core::{ids::ActionId, spec::SpecError};
-use senlin_db::DbError;
+use senlin_db::{DbError, idempotency::Stored};
 use senlin_openapi::{Fault, FaultDetail, Microversion};
 use senlin_policies::size::SizeError;
 
@@ -41,6 +44,8 @@ pub enum ApiError {
         policy: String,
         left: i64,
     },
+    #[error("The request was answered before.")]
+    Replayed(Box<Stored>),
     #[error("The receiver has expired.")]
     Expired,
     #[error("The receiver is triggered too often; try again later.")]
@@ -114,6 +119,7 @@ impl ApiError {
             Self::NotAttached { .. } => (404, "PolicyBindingNotFound"),
             Self::Cooldown { .. } => (409, "ActionCooldown"),
             Self::TooMany => (429, "TooManyRequests"),
+            Self::Replayed(stored) => (stored.status, "Replayed"),
             Self::Forbidden => (403, "Forbidden"),
             Self::NotFound { .. } => (404, "ResourceNotFound"),
             Self::UnknownPath => (404, "HTTPNotFound"),
@@ -185,6 +191,14 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
+        if let Self::Replayed(stored) = self {
+            let mut response = HttpResponse::build(self.status_code());
+            response.insert_header(("Idempotency-Replayed", "true"));
+            if let Some(location) = &stored.location {
+                response.insert_header((header::LOCATION, location.as_str()));
+            }
+            return response.json(&stored.body);
+        }
         let code = self.answer().0;
         if code == 500 {
             tracing::error!(error = %chain(self), "internal error");

@@ -69,6 +69,9 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
             other => return refuse(format!("Invalid parameter {other}")),
         }
     }
+    // A page has an end, whatever was asked; `marker` leads to the next.
+    let most = call.api.settings.max_page_size;
+    page.limit = Some(page.limit.unwrap_or(most).min(most));
     let scope = if global || call.caller.is_admin {
         Scope::All
     } else {

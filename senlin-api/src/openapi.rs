@@ -162,6 +162,9 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     parameters.extend(operation.query.iter().map(|name| reference("parameters", name)));
     let open = operation.rule.is_empty();
     let versioned = !open || operation.path.contains("webhooks");
+    if operation.method == "post" && !open {
+        parameters.push(reference("parameters", "once"));
+    }
     if versioned {
         parameters.push(reference("parameters", "version"));
     }
@@ -174,7 +177,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
         put(
             &mut answer,
             "content",
-            json!({"application/json": {"schema": {"type": "null"}, "example": null}}),
+            json!({"application/json": {"schema": {"description": "null"}, "example": null}}),
         );
     }
     if operation.status == 202 {
@@ -188,7 +191,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
             400 | 406 => versioned,
             401 => !open,
             403 => versioned,
-            404 => operation.path.contains("{id}"),
+            404 => operation.path.contains("{id}") || (versioned && operation.method == "post"),
             409 => operation.method != "get",
             429 => operation.path.contains("webhooks"),
             _ => versioned,

@@ -3,7 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload, http::header, web::Data,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
+    dev::Payload,
+    http::{Method, header},
+    web::Data,
 };
 use futures_util::StreamExt;
 use senlin_core::{
@@ -11,9 +14,13 @@ use senlin_core::{
     caller::{Caller, Scope},
     ids::ActionId,
 };
-use senlin_db::Conn;
+use senlin_db::{
+    Conn,
+    idempotency::{self, Begun},
+};
 use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{
     app::Api,
@@ -103,7 +110,12 @@ impl Call {
             return Err(ApiError::MethodVersion(version));
         }
         let query = form(request.query_string());
-        let body = body(request, payload, api.settings.max_json_body_size).await?;
+        let bytes = read(payload, api.settings.max_json_body_size).await?;
+        let body = body(request, &bytes)?;
+        storable(request, &query, body.as_ref())?;
+        if version >= MAX && request.method() == Method::POST && !operation.rule.is_empty() {
+            once(&api, request, &caller.project, version, &bytes).await?;
+        }
         let info = request.connection_info();
         let base = format!("{}://{}", info.scheme(), info.host());
         drop(info);
@@ -245,8 +257,85 @@ fn version(request: &HttpRequest) -> Result<Microversion> {
     }
 }
 
-/// The contract's rule: an object, of a type that may be JSON, or no body.
-async fn body(request: &HttpRequest, mut payload: Payload, most: usize) -> Result<Option<Map>> {
+/// A request whose answer is to be kept under its `Idempotency-Key`.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Whose key.
+    pub project: String,
+    /// The key.
+    pub key: String,
+}
+
+/// With an `Idempotency-Key` a request is carried out once: the same one again
+/// gets the first answer, another one is refused.
+async fn once(api: &Api, request: &HttpRequest, project: &str, version: Microversion, bytes: &[u8]) -> Result<()> {
+    let Some(header) = request.headers().get("idempotency-key") else {
+        return Ok(());
+    };
+    let key = header.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > 255 {
+        return Err(ApiError::BadRequest(
+            "The header Idempotency-Key must have 1 to 255 characters of ASCII.".to_owned(),
+        ));
+    }
+    let mut hasher = Sha256::new();
+    for part in [
+        request.uri().to_string().as_bytes(),
+        version.to_string().as_bytes(),
+        bytes,
+    ] {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    let fingerprint: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    match idempotency::begin(&mut *api.db.get().await?, project, key, &fingerprint).await? {
+        Begun::New => {
+            request.extensions_mut().insert(Pending {
+                project: project.to_owned(),
+                key: key.to_owned(),
+            });
+            Ok(())
+        }
+        Begun::Answered(stored) => Err(ApiError::Replayed(Box::new(stored))),
+        Begun::Unanswered => Err(ApiError::Conflict(format!(
+            "A request with the Idempotency-Key '{key}' was begun, and its answer is not known: look at what there \
+             is before you try again with another key."
+        ))),
+        Begun::Other => Err(ApiError::Conflict(format!(
+            "The Idempotency-Key '{key}' was used for another request."
+        ))),
+    }
+}
+
+/// Refuses the one character that the database cannot hold, wherever it is.
+fn storable(request: &HttpRequest, query: &[(String, String)], body: Option<&Map>) -> Result<()> {
+    let refuse = |place: &str| {
+        Err(ApiError::BadRequest(format!(
+            "The character U+0000 is not allowed; it is in {place}."
+        )))
+    };
+    if request.match_info().iter().any(|(_, segment)| segment.contains('\0')) {
+        return refuse("the path");
+    }
+    if let Some((key, _)) = query.iter().find(|(k, v)| k.contains('\0') || v.contains('\0')) {
+        return refuse(&format!("the parameter '{}'", key.replace('\0', "")));
+    }
+    match body.and_then(|b| b.iter().find(|(key, value)| key.contains('\0') || holds_nul(value))) {
+        Some((key, _)) => refuse(&format!("'{}' of the body", key.replace('\0', ""))),
+        None => Ok(()),
+    }
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(holds_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+async fn read(mut payload: Payload, most: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|e| ApiError::BadRequest(format!("The body cannot be read: {e}")))?;
@@ -255,12 +344,17 @@ async fn body(request: &HttpRequest, mut payload: Payload, most: usize) -> Resul
         }
         bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes)
+}
+
+/// The contract's rule: an object, of a type that may be JSON, or no body.
+fn body(request: &HttpRequest, bytes: &[u8]) -> Result<Option<Map>> {
     let kind = request.content_type();
     let json = kind.is_empty() || kind.starts_with("text/plain") || kind == "JSON" || kind == "application/json";
     if bytes.is_empty() || !json || bytes.first() != Some(&b'{') {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(bytes)
         .map(Some)
         .map_err(|e| ApiError::BadRequest(format!("The body is not JSON: {e}")))
 }

@@ -27,6 +27,21 @@ use crate::{
     request::Call,
 };
 
+/// Refuses what would give a project more nodes than it may have.
+pub(crate) async fn room_for(call: &Call, project: &str, more: i32) -> Result<()> {
+    let most = call.api.settings.max_nodes_per_project;
+    if more <= 0 {
+        return Ok(());
+    }
+    let have = senlin_db::nodes::count(&mut *call.conn().await?, project).await?;
+    if have.saturating_add(i64::from(more)) > most {
+        return Err(ApiError::OverQuota(format!(
+            "nodes: a project may have {most}, this one has {have}, and {more} more are asked for"
+        )));
+    }
+    Ok(())
+}
+
 /// The target of a new action.
 pub(crate) struct Target<'a> {
     pub(crate) id: uuid::Uuid,

@@ -4,19 +4,20 @@ use std::time::Instant;
 
 use actix_web::{
     App, Error, HttpMessage, HttpResponse,
-    body::MessageBody,
+    body::{BoxBody, MessageBody, to_bytes},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::header::{self, HeaderName, HeaderValue},
     middleware::{Next, from_fn},
     web::{self, Data, delete, get, patch, post},
 };
+use senlin_db::idempotency::{self, Stored};
 use tracing::Instrument;
 
 use crate::{
     app::{Api, Served},
     error::ApiError,
     openapi,
-    request::RequestId,
+    request::{Pending, RequestId},
     resources::{
         actions, build_info, cluster_policies, clusters, events, nodes, policies, policy_types, profile_types,
         profiles, receivers, services, versions, webhooks,
@@ -123,7 +124,7 @@ async fn metrics(api: Data<Api>) -> HttpResponse {
 /// Around every request: its id, its log line, its counters.
 async fn around(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = format!("req-{}", uuid::Uuid::new_v4());
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -134,7 +135,7 @@ async fn around(
     let mut response = next.call(request).instrument(span.clone()).await?;
     let status = response.status().as_u16();
     tracing::debug!(parent: &span, status, ms = begun.elapsed().as_millis(), "answered");
-    if let Some(api) = api {
+    if let Some(api) = &api {
         if status == 401
             && let Ok(value) = HeaderValue::from_str(&api.auth.challenge())
         {
@@ -147,10 +148,50 @@ async fn around(
         api.served.get_or_create(&Served { method, path, status }).inc();
         api.seconds.observe(begun.elapsed().as_secs_f64());
     }
+    let pending = response.request().extensions().get::<Pending>().cloned();
+    let mut response = match (pending, api) {
+        (Some(pending), Some(api)) => keep(&api, &pending, response).await?,
+        _ => response.map_into_boxed_body(),
+    };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response
             .headers_mut()
             .insert(HeaderName::from_static("x-openstack-request-id"), value);
     }
     Ok(response)
+}
+
+/// Keeps an answer for whoever sends the same request again; not one that
+/// says that nothing was done.
+async fn keep(
+    api: &Api,
+    pending: &Pending,
+    response: ServiceResponse<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (request, response) = response.into_parts();
+    let (response, body) = response.into_parts();
+    let bytes = to_bytes(body)
+        .await
+        .map_err(|_gone| ApiError::Internal("an answer has no body".to_owned()))?;
+    let location = response.headers().get(header::LOCATION);
+    let answer = Stored {
+        status: response.status().as_u16(),
+        location: location.and_then(|l| l.to_str().ok()).map(str::to_owned),
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    };
+    let kept = async {
+        let mut conn = api.db.get().await?;
+        if answer.status < 500 {
+            idempotency::finish(&mut conn, &pending.project, &pending.key, &answer).await
+        } else {
+            idempotency::forget(&mut conn, &pending.project, &pending.key).await
+        }
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "an answer could not be kept under its Idempotency-Key");
+    }
+    Ok(ServiceResponse::new(
+        request,
+        response.set_body(bytes).map_into_boxed_body(),
+    ))
 }

@@ -142,6 +142,17 @@ impl Plane {
         Self::on(db, engines, extra).await
     }
 
+    /// The same, with settings of the API alone.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn durable_with_api(engines: usize, extra: &str, api: &str) -> anyhow::Result<Self> {
+        senlin_testkit::services("start-durable")?;
+        let db = TestDb::durable().await?;
+        db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
+        Self::launch(db, engines, extra, api).await
+    }
+
     /// The same on a database that is there already.
     ///
     /// # Errors

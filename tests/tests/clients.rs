@@ -76,3 +76,83 @@ async fn real_clients_work_unchanged() {
         "no secret is in a log"
     );
 }
+
+/// Clients that two generators make of the document, in this run.
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_clients_work() {
+    let root = senlin_testkit::workspace();
+    let made = Command::new(root.join("scripts/python.sh"))
+        .arg("tools")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let plane = Plane::start(1, "[rules]\nallow_simulated = true\n").await.unwrap();
+    plane
+        .hosts(&["sim://generated-a".to_owned(), "sim://generated-b".to_owned()])
+        .await
+        .unwrap();
+    let work = std::env::temp_dir().join(format!("senlin-generated-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir_all(&work).unwrap();
+    let (bin, document) = (venv("tools").join("bin"), root.join("openapi/senlin-v1.json"));
+    let run = |program: &str, args: &[&str]| {
+        let out = Command::new(bin.join(program))
+            .args(args)
+            .current_dir(&work)
+            .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+            .env("PYTHONPATH", format!("{0}/httpx:{0}/urllib", work.display()))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+        assert!(out.status.success(), "{program} {args:?}: {text}");
+        text
+    };
+    let document = document.to_str().unwrap();
+    run(
+        "openapi-python-client",
+        &[
+            "generate",
+            "--path",
+            document,
+            "--output-path",
+            "httpx",
+            "--meta",
+            "none",
+        ],
+    );
+    // With no metadata the folder itself is the package.
+    std::fs::rename(work.join("httpx"), work.join("package")).unwrap();
+    std::fs::create_dir(work.join("httpx")).unwrap();
+    std::fs::rename(work.join("package"), work.join("httpx/senlin_clustering_client")).unwrap();
+    run(
+        "openapi-generator-cli",
+        &[
+            "generate",
+            "-i",
+            document,
+            "-g",
+            "python",
+            "-o",
+            "urllib",
+            "--package-name",
+            "senlin_client",
+        ],
+    );
+    for script in ["generated_httpx.py", "generated_urllib.py"] {
+        let file = root.join("tests/clients").join(script);
+        let said = run(
+            "python",
+            &[
+                file.to_str().unwrap(),
+                plane.client.base(),
+                senlin_tests::programs::TOKEN,
+            ],
+        );
+        println!("{}", said.trim());
+    }
+    std::fs::remove_dir_all(&work).unwrap();
+}

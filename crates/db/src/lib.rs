@@ -19,6 +19,7 @@ pub mod clusters;
 pub mod events;
 pub mod fence;
 pub mod hosts;
+pub mod idempotency;
 pub mod members;
 pub mod nodes;
 pub mod page;

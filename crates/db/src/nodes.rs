@@ -313,3 +313,17 @@ pub async fn adopt(conn: &mut Conn, profile: &NewProfile, node: &NewNode, adopti
     })
     .await
 }
+
+row! { CountRow { count: i64 = diesel::sql_types::BigInt } }
+
+/// Nodes that a project has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(conn: &mut Conn, project: &str) -> Result<i64> {
+    let row: Option<CountRow> = Sql::new("SELECT count(*) AS count FROM nodes WHERE project = ?")
+        .bind(project)
+        .first(conn)
+        .await?;
+    Ok(row.map_or(0, |r| r.count))
+}

@@ -41,6 +41,10 @@ pub(super) fn all() -> Value {
             "description": "Microversion; 1.0 without it. `latest` is 1.14; ours are 1.15.",
             "schema": {"type": "string", "pattern": "^clustering (1\\.(1[0-5]|[0-9])|latest)$"},
             "example": "clustering 1.14"},
+        "once": {"name": "Idempotency-Key", "in": "header", "required": false,
+            "description": "From 1.15: the request is carried out once. The same one again within 24 hours gets the \
+                first answer; another one with the same key is 409.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}},
         "limit": query("limit", "At most so many.", &json!({"type": "integer", "minimum": 0, "maximum": 1_000_000})),
         "marker": query("marker", "Only what comes after the one of this id.",
             &json!({"type": "string", "format": "uuid"})),

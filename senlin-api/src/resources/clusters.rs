@@ -12,7 +12,7 @@ use senlin_openapi as wire;
 use senlin_policies::size::{self, Bounds};
 use serde_json::{Value, json};
 
-use super::{Target, action, profiles, record};
+use super::{Target, action, profiles, record, room_for};
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, change, envelope},
@@ -89,6 +89,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     ];
     let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
     let new = checked(&call, &fields).await?;
+    room_for(&call, &new.project, new.desired_capacity).await?;
     let mut conn = call.conn().await?;
     let goal = Target {
         id: new.id.0,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     Target, Words, action,
     clusters::{self},
-    only_key, profiles, record,
+    only_key, profiles, record, room_for,
 };
 use crate::{
     error::{ApiError, Result},
@@ -142,6 +142,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
             "Node and cluster have different profile type, operation aborted.".to_owned(),
         ));
     }
+    room_for(&call, cluster.as_ref().map_or(&call.caller.project, |c| &c.project), 1).await?;
     let id = NodeId::random();
     let mut node = NewNode {
         id,

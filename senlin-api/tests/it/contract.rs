@@ -251,3 +251,117 @@ async fn without_an_engine_what_is_live_answers_503() {
     assert_eq!(answer.headers["retry-after"], "5");
     server.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_key_is_carried_out_once() {
+    let server = Server::start().await;
+    server.with_hosts().await;
+    let post = async |key: &str, version: &str, token: &str, name: &str| {
+        let body = json!({"cluster": {"name": name, "profile_id": "hp"}});
+        let headers = [("Idempotency-Key", key)];
+        server
+            .call_with(token, version, "POST", "/v1/clusters", Some(body), &headers)
+            .await
+    };
+    let first = post("k1", "1.15", "member", "one").await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    let again = post("k1", "1.15", "member", "one").await;
+    assert_eq!((again.status, &again.body), (202, &first.body));
+    assert_eq!(again.headers["location"], first.headers["location"]);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    let other = post("k1", "1.15", "member", "two").await;
+    assert_eq!(other.status, 409, "{}", other.body);
+    assert!(
+        other.message().contains("'k1' was used for another request"),
+        "{}",
+        other.message()
+    );
+    // Another project's key is its own; below 1.15 the header is nothing.
+    assert_eq!(
+        post("k1", "1.15", "other", "one").await.status,
+        400,
+        "no such profile there"
+    );
+    assert_eq!(post("k1", "1.14", "member", "two").await.status, 202);
+    assert_eq!(post(&"x".repeat(300), "1.15", "member", "two").await.status, 400);
+    // What was refused is answered the same way again.
+    let refused = post("k2", "1.15", "member", "a b").await;
+    assert_eq!(
+        (refused.status, post("k2", "1.15", "member", "a b").await.body),
+        (400, refused.body)
+    );
+    let named = "SELECT count(*) FROM clusters WHERE name = 'one'";
+    assert_eq!(server.db.count(named).await.unwrap(), 1);
+    // Begun, and never answered.
+    server
+        .db
+        .execute("UPDATE idempotency_keys SET status = NULL WHERE key = 'k1'")
+        .await
+        .unwrap();
+    let lost = post("k1", "1.15", "member", "one").await;
+    assert!(
+        lost.status == 409 && lost.message().contains("its answer is not known"),
+        "{}",
+        lost.body
+    );
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_cannot_hold_is_refused() {
+    let server = Server::start().await;
+    let body = json!({"profile": {"name": "p", "spec": {"type": "x", "version": "1", "properties": {"a": ["\0"]}}}});
+    for (method, path, body, place) in [
+        ("GET", "/v1/clusters?name=a%00b", None, "the parameter 'name'"),
+        ("GET", "/v1/clusters/a%00b", None, "the path"),
+        ("POST", "/v1/profiles", Some(body), "'profile' of the body"),
+    ] {
+        let got = server.member(method, path, body).await;
+        assert_eq!(got.status, 400, "{method} {path}: {}", got.body);
+        assert_eq!(
+            got.message(),
+            format!("The character U+0000 is not allowed; it is in {place}.")
+        );
+    }
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_has_so_many_nodes_and_no_more() {
+    let server = Server::start().await;
+    server.with_hosts().await;
+    server
+        .db
+        .execute("UPDATE actions SET status = 'SUCCEEDED'")
+        .await
+        .unwrap();
+    let scale = json!({"scale_out": {"count": 900}});
+    for (path, body) in [
+        (
+            "/v1/clusters",
+            json!({"cluster": {"name": "big", "profile_id": "hp", "desired_capacity": 51}}),
+        ),
+        ("/v1/clusters/hosts/actions", scale.clone()),
+        (
+            "/v1/clusters/hosts/actions",
+            json!({"resize": {"adjustment_type": "EXACT_CAPACITY", "number": 51}}),
+        ),
+    ] {
+        let got = server.member("POST", path, Some(body)).await;
+        assert_eq!((got.status, got.kind()), (403, "OverQuota"), "{path}: {}", got.body);
+        assert!(
+            got.message().contains("a project may have 50, this one has 0"),
+            "{}",
+            got.message()
+        );
+    }
+    let fits = json!({"scale_out": {"count": 50}});
+    assert_eq!(
+        server
+            .member("POST", "/v1/clusters/hosts/actions", Some(fits))
+            .await
+            .status,
+        202
+    );
+    server.close().await;
+}

@@ -116,6 +116,7 @@ impl Server {
             rbac: Rbac::parse("").unwrap(),
             settings: Settings {
                 max_clusters_per_project: 5,
+                max_nodes_per_project: 50,
                 ..Settings::default()
             },
             rules: SpecRules {
@@ -136,10 +137,25 @@ impl Server {
     }
 
     async fn call(&self, token: &str, version: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.call_with(token, version, method, path, body, &[]).await
+    }
+
+    async fn call_with(
+        &self,
+        token: &str,
+        version: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = hyper::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !token.is_empty() {
             request = request.header("X-Auth-Token", token);
         }

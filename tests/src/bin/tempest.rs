@@ -102,7 +102,7 @@ fn configure(keystone: &Keystone, work: &Path) -> anyhow::Result<()> {
     fs::write(
         work.join(".stestr.conf"),
         format!(
-            "[DEFAULT]\ntest_path={}\ntop_dir={}\ngroup_regex=([^\\.]*\\.)*\n",
+            "[DEFAULT]\ntest_path={}\ntop_dir={}\n",
             package().join("tests/api").display(),
             package().parent().map(Path::to_path_buf).unwrap_or_default().display()
         ),

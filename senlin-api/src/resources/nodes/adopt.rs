@@ -14,6 +14,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
+    resources::room_for,
 };
 
 struct Seen {
@@ -116,6 +117,7 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
     let role = fields.text("role")?.unwrap_or_default();
     let metadata = fields.map("metadata")?.unwrap_or_default();
     let full = fields.text("type")?.unwrap_or_default();
+    room_for(&call, &call.caller.project, 1).await?;
     let seen = look(&call, &fields).await?;
     let id = NodeId::random();
     let name = name.unwrap_or_else(|| format!("node-{}", id.short()));

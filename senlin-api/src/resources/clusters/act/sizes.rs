@@ -13,7 +13,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::clusters::find,
+    resources::{clusters::find, room_for},
 };
 
 pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Result<Planned> {
@@ -32,6 +32,9 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
         };
         size::check(Some(desired), None, None, false, bounds(call, cluster))?;
         inputs.insert("count".to_owned(), count.into());
+    }
+    if kind == ActionKind::ClusterScaleOut {
+        room_for(call, &cluster.project, count.unwrap_or(1)).await?;
     }
     cool(call, cluster, kind).await?;
     Ok(Planned::new(cluster, kind, inputs))
@@ -132,6 +135,9 @@ pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
         desired.map(|d| size::truncate(d, min, max, now))
     };
     size::check(wanted, min, max, strict, now)?;
+    if let Some(wanted) = wanted {
+        room_for(call, &cluster.project, wanted - size_of(cluster)).await?;
+    }
     let inputs = json!({
         "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
     });

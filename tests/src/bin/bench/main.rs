@@ -29,6 +29,8 @@ use senlin_tests::{
 };
 use serde_json::json;
 
+mod reads;
+
 const NODES: i64 = 1000;
 const HOSTS: usize = 100;
 const ROUNDS: u32 = 5;
@@ -76,6 +78,7 @@ async fn main() -> anyhow::Result<()> {
         "not slower (ratio at least 1.0)",
         two >= one,
     );
+    reads::reads(&mut table).await?;
     idle(&mut table).await?;
     real_docker(&mut table).await?;
     write(&table)
