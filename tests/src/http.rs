@@ -179,7 +179,7 @@ impl Client {
     }
 }
 
-/// Status, headers and body of one request to any URL.
+/// Status, headers and body of one request to any URL; a body that is no JSON is its text.
 ///
 /// # Errors
 /// When there is no answer.
@@ -202,7 +202,8 @@ pub async fn raw(
     let response = client.request(request).await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.into_body().collect().await?.to_bytes();
-    Ok((status, headers, serde_json::from_slice(&bytes).unwrap_or_default()))
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_text| String::from_utf8_lossy(&bytes).into());
+    Ok((status, headers, body))
 }
 
 /// A text in a document.

@@ -17,6 +17,9 @@ use crate::http::Client;
 /// The token of the tests' user, an admin of project `demo`.
 pub const TOKEN: &str = "test-token";
 
+/// The token of a reader of the same project.
+pub const READER: &str = "test-reader-token";
+
 /// A program that runs.
 pub struct Program {
     child: Child,
@@ -88,6 +91,8 @@ pub struct Plane {
     pub engines: Vec<Program>,
     /// A client of the API.
     pub client: Client,
+    /// Where engines tell their metrics.
+    pub ops: Vec<String>,
     dir: PathBuf,
     settings: String,
 }
@@ -173,10 +178,13 @@ impl Plane {
         let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
         private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
-        let hash = sha256(TOKEN)?;
-        let tokens = format!(
-            "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"tester\"\nproject = \"demo\"\nroles = [\"admin\", \"member\"]\n"
-        );
+        let line = |token: &str, user: &str, roles: &str| -> anyhow::Result<String> {
+            let hash = sha256(token)?;
+            Ok(format!(
+                "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"{user}\"\nproject = \"demo\"\nroles = [{roles}]\n"
+            ))
+        };
+        let tokens = line(TOKEN, "tester", "\"admin\", \"member\"")? + &line(READER, "reader", "\"reader\"")?;
         private(&dir.join("tokens.toml"), &tokens)?;
         let port = free_port()?;
         let settings = format!(
@@ -193,6 +201,7 @@ impl Plane {
             api,
             engines: Vec::new(),
             client,
+            ops: Vec::new(),
             dir,
             settings,
         };
@@ -219,12 +228,13 @@ impl Plane {
     /// When it was not built.
     pub fn add_engine(&mut self) -> anyhow::Result<()> {
         let tag = format!("engine{}", self.engines.len());
+        let ops = format!("127.0.0.1:{}", free_port()?);
+        self.ops.push(format!("http://{ops}"));
         let file = self.dir.join(format!("{tag}.toml"));
         let text = format!(
-            "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n[ops]\nlisten = \"127.0.0.1:{}\"\n",
+            "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n[ops]\nlisten = \"{ops}\"\n",
             // Few connections: a queue in the engine costs others less than one in the database.
             self.settings.replace("pool_size = 24", "pool_size = 8"),
-            free_port()?
         );
         private(&file, &text)?;
         self.engines.push(Program::start("senlin-engine", &file, &tag)?);
