@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 pub mod bodies;
+pub mod show;
 pub mod views;
 
-pub use views::{action, binding, cluster, event, node, policy, profile, receiver, service, time};
+pub use show::{action, binding, cluster, event, node, policy, profile, receiver, service, time};
 
 /// A microversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
