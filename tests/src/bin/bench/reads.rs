@@ -114,8 +114,9 @@ pub(crate) async fn reads(table: &mut Table) -> anyhow::Result<()> {
         .db
         .execute(&format!(
             "INSERT INTO profiles (id, name, type, spec, user_id, project) VALUES ({user}, 'u', '{project}');
-            INSERT INTO clusters (id, name, profile_id, user_id, project, desired_capacity, timeout, status)
-            SELECT gen_random_uuid(), 'c' || i, '00000000-0000-0000-0000-000000000000', 'u', '{project}', 10, 3600,
+            INSERT INTO clusters (id, name, profile_id, user_id, project, min_size, max_size, desired_capacity,
+                timeout, status)
+            SELECT gen_random_uuid(), 'c' || i, '00000000-0000-0000-0000-000000000000', 'u', '{project}', 0, -1, 10, 3600,
                 'ACTIVE' FROM generate_series(1, 100) i;
             INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, index, status)
             SELECT gen_random_uuid(), 'n' || i, c.id, c.profile_id, 'u', '{project}', i, 'ACTIVE'
