@@ -6,7 +6,10 @@ use actix_web::{
     App, Error, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody, to_bytes},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        Uri,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::{Next, from_fn},
     web::{self, Data, delete, get, patch, post},
 };
@@ -121,11 +124,29 @@ async fn metrics(api: Data<Api>) -> HttpResponse {
         .body(senlin_runtime::ops::render(&api.metrics))
 }
 
+/// What names version 1 where the path does not.
+const V1: &str = "application/vnd.openstack.clustering-v1";
+
+/// `GET /clusters` with that type in `Accept` is `GET /v1/clusters`.
+fn version_of_accept(request: &mut ServiceRequest) {
+    let accept = request.headers().get(header::ACCEPT).and_then(|a| a.to_str().ok());
+    let path = request.uri().path();
+    let bare = path.len() > 1 && path != "/versions" && !path.starts_with("/v1");
+    if !bare || !accept.is_some_and(|a| a.starts_with(V1)) {
+        return;
+    }
+    if let Ok(uri) = format!("/v1{}", request.uri()).parse::<Uri>() {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+}
+
 /// Around every request: its id, its log line, its counters.
 async fn around(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    version_of_accept(&mut request);
     let id = format!("req-{}", uuid::Uuid::new_v4());
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().to_string(), request.path().to_owned());

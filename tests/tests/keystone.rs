@@ -19,7 +19,7 @@ use senlin_tests::{
 use serde_json::{Value, json};
 
 /// Seconds that tokens live here: long enough for the story, short enough to see one end.
-const LIFE: u32 = 60;
+const LIFE: u32 = 90;
 
 async fn list(plane: &Plane, token: &str) -> (u16, hyper::HeaderMap, Value) {
     let url = format!("{}/v1/clusters", plane.client.base());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use senlin_core::caller::Caller;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,8 @@ struct Entry {
     project: String,
     #[serde(default)]
     roles: Vec<String>,
+    /// From then on it is not let in, such as `2027-01-31T00:00:00Z`.
+    expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +30,8 @@ struct Tokens {
     tokens: Vec<Entry>,
 }
 
-/// Tokens from a file: `[[tokens]]` with `sha256`, `user`, `project`, `roles`.
+/// Tokens from a file: `[[tokens]]` with `sha256`, `user`, `project`, `roles`
+/// and, if it is to end, `expires_at`.
 pub struct TokenFile {
     entries: Vec<([u8; 32], Entry)>,
 }
@@ -90,7 +94,9 @@ impl Authenticator for TokenFile {
                 found = Some(entry);
             }
         }
-        let entry = found.ok_or(AuthError::Denied)?;
+        let entry = found
+            .filter(|e| e.expires_at.is_none_or(|end| end > Utc::now()))
+            .ok_or(AuthError::Denied)?;
         Ok(Caller {
             user: entry.user.clone(),
             project: entry.project.clone(),
@@ -104,7 +110,8 @@ impl Authenticator for TokenFile {
 
     async fn roles(&self, user: &str, project: &str) -> Result<Vec<String>, AuthError> {
         let theirs = self.entries.iter().map(|(_, e)| e);
-        let theirs = theirs.filter(|e| e.user == user && e.project == project);
+        let lives = |e: &&Entry| e.expires_at.is_none_or(|end| end > Utc::now());
+        let theirs = theirs.filter(|e| e.user == user && e.project == project).filter(lives);
         Ok(theirs.flat_map(|e| e.roles.iter().cloned()).collect())
     }
 

@@ -13,6 +13,14 @@ async fn versions_headers_and_gates() {
     assert_eq!(server.call("", "", "GET", "/v1", None).await.status, 200);
     assert_eq!(server.call("", "", "GET", "/v1/", None).await.status, 401);
 
+    // The version may be named in Accept instead.
+    let accept = [("Accept", "application/vnd.openstack.clustering-v1")];
+    let named = server
+        .call_with("member", "", "GET", "/clusters?limit=1", None, &accept)
+        .await;
+    assert_eq!((named.status, named.body), (200, json!({"clusters": []})));
+    assert_eq!(server.call("member", "", "GET", "/clusters", None).await.status, 404);
+
     let shown = server.call("member", "1.5", "GET", "/v1/profile-types", None).await;
     assert_eq!(shown.headers["openstack-api-version"], "clustering 1.5");
     assert_eq!(shown.headers["vary"], "OpenStack-API-Version");

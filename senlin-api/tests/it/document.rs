@@ -56,3 +56,67 @@ async fn every_operation_needs_a_token_and_exists() {
     assert!(walked > 30, "{walked}");
     server.close().await;
 }
+
+/// The page shows the document, and needs nothing from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn can_be_read_in_a_page() {
+    let server = Server::start().await;
+    let uri = format!("{}/v1/docs", server.base);
+    let request = hyper::Request::get(uri).body(http_body_util::Full::default()).unwrap();
+    let (status, headers, page) = crate::wire::send(&server.http, request).await;
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (200, "text/html; charset=utf-8")
+    );
+    assert!(page.contains("fetch(\"openapi.json\")"));
+    for outside in ["http://", "https://", "//cdn", "@import", "src="] {
+        assert!(!page.contains(outside), "it asks for {outside}");
+    }
+    let document = server.call("", "", "GET", "/v1/openapi.json", None).await;
+    assert_eq!((document.status, document.text("/openapi").as_str()), (200, "3.1.0"));
+    server.close().await;
+}
+
+/// Every operation says all there is to say, and every reference leads somewhere.
+#[test]
+fn is_whole() {
+    let document = senlin_api::openapi::document(&senlin_profiles::all(), &senlin_policies::all());
+    let mut ids = std::collections::BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap()),
+                "{place}: its id is another's"
+            );
+            let responses = operation["responses"].as_object().unwrap();
+            let (code, success) = responses.iter().find(|(c, _)| c.as_str() < "400").unwrap();
+            if code != "204" {
+                let content = &success["content"]["application/json"];
+                assert!(content.get("example").is_some(), "{place}: no example of its answer");
+            }
+            if let Some(body) = operation.get("requestBody") {
+                assert!(
+                    !body["content"]["application/json"]["example"].is_null(),
+                    "{place}: no example of its body"
+                );
+            }
+            assert!(!operation["summary"].as_str().unwrap().is_empty(), "{place}");
+        }
+    }
+    let text = document.to_string();
+    for part in text.split("\"$ref\":\"").skip(1) {
+        let reference = part.split('"').next().unwrap();
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+    }
+    for kind in [
+        "container.dockerinc.docker-1.1",
+        "host.dockerinc.engine-1.0",
+        "senlin.policy.scaling-1.0",
+    ] {
+        assert!(
+            document["components"]["schemas"].get(kind).is_some(),
+            "no schema of {kind}"
+        );
+    }
+}

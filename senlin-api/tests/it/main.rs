@@ -104,6 +104,7 @@ impl Server {
             line("other", "p2", "member"),
             line("reader", "p1", "reader"),
             line("guest", "p1", "guest"),
+            line("expired", "p1", "member") + "expires_at = \"2020-01-01T00:00:00Z\"\n",
         ];
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

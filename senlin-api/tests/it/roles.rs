@@ -6,9 +6,10 @@ use serde_json::json;
 use crate::Server;
 
 /// Columns: how a caller is called, and their token.
-const CALLERS: [(&str, &str); 7] = [
+const CALLERS: [(&str, &str); 8] = [
     ("no token", ""),
     ("wrong token", "wrong"),
+    ("expired token", "expired"),
     ("no role", "guest"),
     ("reader", "reader"),
     ("member", "member"),
@@ -85,7 +86,7 @@ async fn every_operation_as_everybody() {
             let got = server.call(token, "1.15", &method, &path, None).await;
             assert!(got.status < 500, "{method} {path} as {name}: {}", got.body);
             assert_ne!(got.kind(), "HTTPNotFound", "{method} {path} is not routed");
-            if !operation.rule.is_empty() && ["no token", "wrong token"].contains(&name) {
+            if !operation.rule.is_empty() && ["no token", "wrong token", "expired token"].contains(&name) {
                 assert_eq!(got.status, 401, "{method} {path} as {name}");
             }
             row.push_str(&format!(" {} |", got.status));
