@@ -125,9 +125,20 @@ fn package() -> std::path::PathBuf {
 fn run(work: &Path, only: Option<&str>) -> anyhow::Result<(usize, Vec<String>)> {
     let bin = venv("tempest").join("bin");
     let mut command = Command::new(bin.join("stestr"));
+    match only {
+        Some(only) => command.args(["run", "--concurrency", WORKERS, only]),
+        None => {
+            let shares = Command::new(bin.join("python"))
+                .arg(senlin_testkit::workspace().join("tests/tempest/partition.py"))
+                .arg(package())
+                .arg(WORKERS)
+                .output()?;
+            ensure!(shares.status.success(), "{}", String::from_utf8_lossy(&shares.stderr));
+            fs::write(work.join("workers.yaml"), shares.stdout)?;
+            command.args(["run", "--worker-file", "workers.yaml"])
+        }
+    };
     command
-        .args(["run", "--concurrency", WORKERS])
-        .args(only)
         .current_dir(work)
         .env("TEMPEST_CONFIG_DIR", work)
         .env("PYTHONPATH", senlin_testkit::workspace().join("tests/tempest"))
