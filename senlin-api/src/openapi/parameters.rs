@@ -18,7 +18,57 @@ fn any(name: &str, description: &str, items: &Value) -> Value {
         "schema": {"type": "array", "items": items}})
 }
 
+/// What each parameter may look like, where its description does not say.
+const EXAMPLES: [(&str, &str); 22] = [
+    ("once", "\"deploy-42\""),
+    ("limit", "100"),
+    ("marker", "\"8f2b1c3d-0000-4000-8000-000000000003\""),
+    ("sort", "\"name:desc\""),
+    ("global_project", "false"),
+    ("name", "[\"web\"]"),
+    ("type", "[\"container.dockerinc.docker-1.1\"]"),
+    ("user", "[\"5e5b7d0d9a8f4f0e\"]"),
+    ("target", "[\"8f2b1c3d-0000-4000-8000-000000000003\"]"),
+    ("cluster_id", "\"web\""),
+    ("action_cluster_id", "[\"web\"]"),
+    ("oid", "[\"8f2b1c3d-0000-4000-8000-000000000003\"]"),
+    ("oname", "[\"web\"]"),
+    ("force", "true"),
+    ("show_details", "true"),
+    ("enabled", "true"),
+    ("policy_name", "[\"grow\"]"),
+    ("policy_type", "[\"senlin.policy.scaling-1.0\"]"),
+    ("binding_sort", "\"enabled:desc\""),
+    ("key", "\"…\""),
+    ("action", "[\"CLUSTER_SCALE_OUT\"]"),
+    ("event_action", "[\"CLUSTER_SCALE_OUT\"]"),
+];
+
+/// Every parameter, with an example.
 pub(super) fn all() -> Value {
+    let mut all = described();
+    let Some(map) = all.as_object_mut() else { return all };
+    for (name, parameter) in map.iter_mut() {
+        let Some(fields) = parameter.as_object_mut() else {
+            continue;
+        };
+        if fields.contains_key("example") {
+            continue;
+        }
+        let own = EXAMPLES.iter().find(|(n, _)| n == name);
+        let example = own.and_then(|(_, text)| serde_json::from_str(text).ok()).or_else(|| {
+            // The first of those that may be.
+            let first = fields.get("schema")?.pointer("/items/enum/0")?.clone();
+            Some(json!([first]))
+        });
+        if let Some(example) = example {
+            fields.insert("example".to_owned(), example);
+        }
+    }
+    all
+}
+
+fn described() -> Value {
     let text = json!({"type": "string"});
     let truth = json!({"type": "boolean"});
     let words = |list: Vec<&str>| json!({"type": "string", "enum": list});

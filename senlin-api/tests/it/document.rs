@@ -104,6 +104,9 @@ fn is_whole() {
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{place}");
         }
     }
+    for (name, parameter) in document["components"]["parameters"].as_object().unwrap() {
+        assert!(parameter.get("example").is_some(), "no example of parameter {name}");
+    }
     let text = document.to_string();
     for part in text.split("\"$ref\":\"").skip(1) {
         let reference = part.split('"').next().unwrap();
