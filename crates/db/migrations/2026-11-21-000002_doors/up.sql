@@ -10,7 +10,7 @@ CREATE TABLE idempotency_keys (
     key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     -- Of method, path, version and body: another request with the same key is a conflict.
     fingerprint text NOT NULL,
-    status integer,
+    status integer CHECK (status BETWEEN 100 AND 599),
     location text,
     body jsonb,
     created_at timestamptz NOT NULL DEFAULT now(),
