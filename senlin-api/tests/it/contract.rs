@@ -373,3 +373,21 @@ async fn a_project_has_so_many_nodes_and_no_more() {
     );
     server.close().await;
 }
+
+/// The greatest number comes back from the database, and breaks no list.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_greatest_number_can_be_read_again() {
+    let server = Server::start().await;
+    server.with_hosts().await;
+    let body = json!({"cluster": {"name": "c", "profile_id": "hp", "config": {"n": 1.7976931348623157e308}}});
+    let made = server.member("POST", "/v1/clusters", Some(body)).await;
+    assert_eq!(made.status, 202, "{}", made.body);
+    let listed = server.member("GET", "/v1/clusters?name=c", None).await;
+    assert_eq!(
+        listed.body["clusters"][0]["config"]["n"],
+        json!(1.7976931348623157e308),
+        "{}",
+        listed.body
+    );
+    server.close().await;
+}
