@@ -128,10 +128,8 @@ pub fn boolean(key: &str, value: &str) -> Result<bool> {
 }
 
 fn global_project(call: &Call, value: &str) -> Result<bool> {
-    match value.to_lowercase().as_str() {
-        "1" | "t" | "true" | "on" | "y" | "yes" if call.caller.is_admin => Ok(true),
-        "1" | "t" | "true" | "on" | "y" | "yes" => Err(ApiError::Forbidden),
-        "0" | "f" | "false" | "off" | "n" | "no" => Ok(false),
-        _ => refuse(format!("Invalid value '{value}' specified for 'global_project'")),
+    match boolean("global_project", value)? {
+        true if !call.caller.is_admin => Err(ApiError::Forbidden),
+        asked => Ok(asked),
     }
 }

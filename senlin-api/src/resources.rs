@@ -12,6 +12,7 @@ pub mod profile_types;
 pub mod profiles;
 pub mod receivers;
 pub mod services;
+pub(crate) mod specs;
 pub mod versions;
 pub mod webhooks;
 

@@ -6,6 +6,7 @@ use senlin_db::policies::{self as db, NewPolicy};
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
+use super::specs;
 use crate::{
     error::{ApiError, Result},
     fields::{change, envelope},
@@ -52,27 +53,7 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
 
 /// A spec that its type accepts.
 fn check(call: &Call, spec: &Value) -> Result<Spec> {
-    let Value::Object(map) = spec else {
-        return Err(ApiError::BadRequest("The 'spec' must be a map.".to_owned()));
-    };
-    for key in ["type", "version"] {
-        if !map.contains_key(key) {
-            return Err(ApiError::InvalidSpec(format!(
-                "The '{key}' key is missing from the provided spec map."
-            )));
-        }
-    }
-    let known = ["type", "version", "description", "properties"];
-    if let Some(key) = map.keys().find(|k| !known.contains(&k.as_str())) {
-        return Err(ApiError::InvalidSpec(format!("Unrecognizable spec item '{key}'")));
-    }
-    let mut map = map.clone();
-    map.entry("properties").or_insert_with(|| json!({}));
-    let spec: Spec = serde_json::from_value(Value::Object(map)).map_err(|_source| {
-        ApiError::InvalidSpec(
-            "The spec is {type, version, description, properties}, and properties is a map.".to_owned(),
-        )
-    })?;
+    let spec = specs::read(spec, &["type", "version", "description", "properties"])?;
     let full = spec.full_type();
     let kind = call.api.policies.find(&full).ok_or(ApiError::NotFound {
         kind: "policy_type",

@@ -14,6 +14,7 @@ use senlin_db::{
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
+use super::specs;
 use crate::{
     error::{ApiError, Result},
     fields::{change, envelope},
@@ -66,27 +67,7 @@ struct Checked<'a> {
 }
 
 fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
-    let Value::Object(map) = spec else {
-        return Err(ApiError::BadRequest("The 'spec' must be a map.".to_owned()));
-    };
-    for key in ["type", "version"] {
-        if !map.contains_key(key) {
-            return Err(ApiError::InvalidSpec(format!(
-                "The '{key}' key is missing from the provided spec map."
-            )));
-        }
-    }
-    if let Some(key) = map
-        .keys()
-        .find(|k| !matches!(k.as_str(), "type" | "version" | "properties"))
-    {
-        return Err(ApiError::InvalidSpec(format!("Unrecognizable spec item '{key}'")));
-    }
-    let mut map = map.clone();
-    map.entry("properties").or_insert_with(|| json!({}));
-    let spec: Spec = serde_json::from_value(Value::Object(map)).map_err(|_source| {
-        ApiError::InvalidSpec("The spec is {type, version, properties}, and properties is a map.".to_owned())
-    })?;
+    let spec = specs::read(spec, &["type", "version", "properties"])?;
     let full = spec.full_type();
     let kind = call
         .api
