@@ -1,22 +1,23 @@
 //! A machine that runs Docker Engine, through bollard.
 
-use std::{future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use bollard::{
     Docker,
     auth::DockerCredentials,
     models::{ContainerUpdateBody, RestartPolicy as DockerRestart},
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
-        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-        RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
+        KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder,
+        StopContainerOptionsBuilder,
     },
 };
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use senlin_core::{
     driver::{
-        ContainerConfig, ContainerDriver, ContainerState, ContainerSummary, DriverError, RegistryAuth, Resources,
-        RestartPolicy,
+        ContainerConfig, ContainerDriver, ContainerEvent, ContainerState, ContainerSummary, DriverError, RegistryAuth,
+        Resources, RestartPolicy, Usage,
     },
     host::{Endpoint, HostInfo},
 };
@@ -33,6 +34,9 @@ const LOOK: u64 = 15;
 const CHANGE: u64 = 120;
 /// Seconds that a pull may take.
 const PULL: u64 = 600;
+
+/// Containers whose usage is asked for at once.
+const AT_ONCE: usize = 16;
 
 /// A connected engine.
 pub struct DockerHost {
@@ -125,7 +129,7 @@ impl ContainerDriver for DockerHost {
 
     async fn find(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>, DriverError> {
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let filters = std::collections::HashMap::from([("label".to_owned(), wanted)]);
+        let filters = HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let list = self
             .call("list containers", LOOK, self.docker.list_containers(Some(options)))
@@ -279,6 +283,54 @@ impl ContainerDriver for DockerHost {
         already(removed, |e| {
             e.is_not_found() || matches!(e, DriverError::Conflict(t) if t.contains("already in progress"))
         })
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, DriverError> {
+        let filters = HashMap::from([("status".to_owned(), vec!["running".to_owned()])]);
+        let options = ListContainersOptionsBuilder::new().filters(&filters).build();
+        let list = self
+            .call("list containers", LOOK, self.docker.list_containers(Some(options)))
+            .await?;
+        let each = list
+            .into_iter()
+            .filter_map(inspect::summary)
+            .map(|container| async move {
+                let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+                let mut stats = self.docker.stats(&container.id, Some(options));
+                let first = async { stats.next().await.transpose() };
+                match self.call("container stats", LOOK, first).await {
+                    Ok(stats) => Ok(stats.map(|s| inspect::usage(&container, &s))),
+                    // It has ended since it was listed.
+                    Err(DriverError::NotFound(_) | DriverError::Conflict(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            });
+        let found = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
+        found.try_filter_map(|u| async { Ok(u) }).try_collect().await
+    }
+
+    async fn watch(
+        &self,
+        (key, value): (&str, &str),
+        since: Option<i64>,
+        tell: &(dyn Fn(ContainerEvent) + Send + Sync),
+    ) -> Result<(), DriverError> {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), vec![format!("{key}={value}")]),
+        ]);
+        let mut options = EventsOptionsBuilder::new().filters(&filters);
+        if let Some(since) = since {
+            options = options.since(&since.to_string());
+        }
+        let mut events = self.docker.events(Some(options.build()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(message) => inspect::event(message).into_iter().for_each(tell),
+                Err(error) => return Err(error::translate(&self.endpoint, "watch events", LOOK, &error)),
+            }
+        }
+        Ok(())
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerState, DriverError> {

@@ -13,6 +13,7 @@ use senlin_core::driver::{ContainerConfig, ContainerSummary, DriverError, LABEL_
 
 mod driver;
 mod knobs;
+mod measure;
 
 pub use knobs::Knobs;
 
@@ -47,6 +48,7 @@ struct World {
     hang: bool,
     count: u64,
     most_alive: HashMap<String, usize>,
+    meters: measure::Meters,
 }
 
 /// A simulated machine. Tests get hold of it by name, with [`Sim::host`].
@@ -78,10 +80,7 @@ impl Sim {
 
     /// The container's process dies.
     pub fn kill_container(&self, id: &str) {
-        if let Some(container) = self.world().containers.get_mut(id) {
-            container.status = "exited";
-            container.exit_code = 137;
-        }
+        self.world().end(id, 137);
     }
 
     /// The container vanishes without a trace.
@@ -89,6 +88,7 @@ impl Sim {
         let mut world = self.world();
         if let Some(container) = world.containers.remove(id) {
             world.by_name.remove(&container.config.name);
+            world.emit(&container, "destroy");
         }
     }
 
@@ -137,8 +137,16 @@ fn summary(container: &Simulated) -> ContainerSummary {
         id: container.id.clone(),
         name: container.config.name.clone(),
         state: container.status.to_owned(),
+        health: health(container).map(str::to_owned),
         labels: container.config.labels.clone(),
     }
+}
+
+/// A health check that says `false` fails.
+fn health(container: &Simulated) -> Option<&'static str> {
+    let check = container.config.health.as_ref()?;
+    let fails = check.test.iter().any(|t| t.contains("false"));
+    Some(if fails { "unhealthy" } else { "healthy" })
 }
 
 /// A connection to a simulated machine.
@@ -210,6 +218,18 @@ impl World {
     fn get(&mut self, id: &str) -> Result<&mut Simulated, DriverError> {
         let key = self.by_name.get(id).cloned().unwrap_or_else(|| id.to_owned());
         self.containers.get_mut(&key).ok_or_else(|| missing(id))
+    }
+
+    /// The process of a container ends.
+    fn end(&mut self, id: &str, code: i64) {
+        let Ok(container) = self.get(id) else { return };
+        if !matches!(container.status, "running" | "paused") {
+            return;
+        }
+        container.status = "exited";
+        container.exit_code = code;
+        let ended = container.clone();
+        self.emit(&ended, "die");
     }
 
     /// Counts who lives at once, for the checker.

@@ -7,12 +7,11 @@ use senlin_core::{
     spec::{SpecError, SpecSchema},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View},
-    victims::{self, Criteria},
+    engine::{Bound, Decision, Hook, PolicyType, Request, Sink, View, read},
+    victims::Criteria,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -51,12 +50,10 @@ struct Hooks {
     #[schema(inline)]
     kind: Option<HookKind>,
     /// Number of seconds before actual deletion happens.
-    #[serde(rename = "timeout")]
     #[schema(default = 0, minimum = 0)]
-    _timeout: Option<i64>,
+    timeout: Option<i64>,
     /// Specific parameters for the hook type
-    #[serde(rename = "params")]
-    _params: Option<HookParams>,
+    params: Option<HookParams>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -70,13 +67,45 @@ enum HookKind {
 #[serde(deny_unknown_fields)]
 struct HookParams {
     /// Zaqar queue to receive lifecycle hook message
-    #[serde(rename = "queue")]
     #[schema(default = "")]
-    _queue: Option<String>,
+    queue: Option<String>,
     /// Url sink to which to send lifecycle hook message
-    #[serde(rename = "url")]
     #[schema(default = "")]
-    _url: Option<String>,
+    url: Option<String>,
+}
+
+/// Longest that a hook is waited for: a day.
+const LONGEST: i64 = 86_400;
+
+/// The hook that a spec describes; none when it has no type.
+fn hook(spec: Option<Hooks>) -> Result<Option<Hook>, SpecError> {
+    let refuse = |text: &str| Err(SpecError(text.to_owned()));
+    let Some(spec) = spec else { return Ok(None) };
+    let (queue, url) = spec.params.map_or((None, None), |p| (p.queue, p.url));
+    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+    let (queue, url) = (given(queue), given(url));
+    if spec.kind.is_none() && spec.timeout.is_none() && queue.is_none() && url.is_none() {
+        return Ok(None);
+    }
+    let sink = match spec.kind.unwrap_or(HookKind::Zaqar) {
+        HookKind::Zaqar => match queue {
+            Some(queue) if queue.len() > 200 || queue.starts_with("amq.") => {
+                return refuse("'hooks.params.queue' must have at most 200 bytes and not begin with 'amq.'");
+            }
+            Some(queue) => Sink::Zaqar { queue },
+            None => return refuse("'hooks.params.queue' is required when 'hooks.type' is 'zaqar'"),
+        },
+        HookKind::Webhook => match url {
+            Some(url) if url.starts_with("http://") || url.starts_with("https://") => Sink::Webhook { url },
+            Some(_) => return refuse("'hooks.params.url' must begin with http:// or https://"),
+            None => return refuse("'hooks.params.url' is required when 'hooks.type' is 'webhook'"),
+        },
+    };
+    let timeout = spec.timeout.unwrap_or(0);
+    if timeout > LONGEST {
+        return refuse("'hooks.timeout' must be at most 86400 seconds");
+    }
+    Ok(Some(Hook { sink, timeout }))
 }
 
 /// The type; 1.1 brought hooks.
@@ -111,8 +140,7 @@ impl Deletion {
 }
 
 fn parse(properties: &Map) -> Result<Spec, SpecError> {
-    serde_json::from_value(Value::Object(properties.clone()))
-        .map_err(|e| SpecError(format!("The properties cannot be understood: {e}")))
+    read(properties)
 }
 
 impl PolicyType for Deletion {
@@ -137,32 +165,24 @@ impl PolicyType for Deletion {
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        if parse(properties)?.hooks.is_some_and(|h| h.kind.is_some()) {
-            // Better refused than taken and not honoured.
-            return Err(SpecError(
-                "Lifecycle 'hooks' are not supported by this release".to_owned(),
-            ));
-        }
-        Ok(())
+        hook(parse(properties)?.hooks).map(|_| ())
     }
 
     fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
         let shrinks = matches!(
             request.kind,
-            ActionKind::ClusterScaleIn | ActionKind::ClusterDelNodes | ActionKind::ClusterResize
+            ActionKind::ClusterScaleIn
+                | ActionKind::ClusterDelNodes
+                | ActionKind::ClusterResize
+                | ActionKind::NodeDelete
         );
-        if !shrinks {
+        if !shrinks || !request.shrinks {
             return Ok(so_far);
         }
         let spec = parse(&bound.properties).map_err(|e| e.0)?;
         if so_far.victims.is_empty() {
             let count = so_far.count.unwrap_or(1).clamp(0, view.size);
-            so_far.victims = victims::choose(
-                &view.members,
-                usize::try_from(count).unwrap_or(0),
-                spec.criteria,
-                request.seed,
-            );
+            so_far.choose(view, count, spec.criteria, request.seed);
             so_far
                 .because
                 .push(format!("'{}' chooses by {:?}.", bound.name, spec.criteria));
@@ -170,6 +190,18 @@ impl PolicyType for Deletion {
         so_far.destroy = Some(spec.destroy_after_deletion);
         so_far.grace = spec.grace_period;
         so_far.reduce = spec.reduce_desired_capacity;
+        so_far.hook = hook(spec.hooks).map_err(|e| e.0)?;
+        if let Some(hook) = &so_far.hook {
+            so_far.because.push(format!(
+                "'{}' asks {} first, for up to {} s.",
+                bound.name,
+                match &hook.sink {
+                    Sink::Zaqar { queue } => format!("queue '{queue}'"),
+                    Sink::Webhook { .. } => "a webhook".to_owned(),
+                },
+                hook.timeout
+            ));
+        }
         if !spec.destroy_after_deletion {
             so_far
                 .because

@@ -5,13 +5,22 @@ use std::sync::Arc;
 use senlin_core::{
     Map, Time,
     action::ActionKind,
-    ids::NodeId,
+    ids::{BindingId, NodeId},
+    placement::HostSnapshot,
     profile_type::Support,
     spec::{SpecError, SpecSchema},
 };
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::{size::Bounds, victims::Candidate};
+use crate::{
+    size::Bounds,
+    victims::{self, Candidate, Criteria},
+};
+
+mod decision;
+
+pub use decision::{Batches, Decision, Hook, Sink};
 
 /// A cluster as a decision sees it.
 #[derive(Debug, Clone)]
@@ -22,6 +31,8 @@ pub struct View {
     pub bounds: Bounds,
     /// Its members.
     pub members: Vec<Candidate>,
+    /// Hosts that its containers may go to; empty when nothing asks for them.
+    pub hosts: Vec<HostSnapshot>,
     /// When the decision is made.
     pub now: Time,
 }
@@ -31,77 +42,14 @@ pub struct View {
 pub struct Request {
     /// The action.
     pub kind: ActionKind,
+    /// Members go rather than come.
+    pub shrinks: bool,
     /// Members more or fewer, if it says so itself.
     pub count: Option<i32>,
     /// Members that must be the ones to go, if it says so itself.
     pub candidates: Vec<NodeId>,
     /// Chance, so that the decision can be told again.
     pub seed: u64,
-}
-
-/// What will be done. Begins as the request; each policy in turn refines it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// Members more or fewer.
-    pub count: Option<i32>,
-    /// Who goes.
-    pub victims: Vec<NodeId>,
-    /// Whether they are destroyed, or let go as orphans.
-    pub destroy: Option<bool>,
-    /// Seconds to wait before they go.
-    pub grace: i64,
-    /// Whether the desired capacity falls with them.
-    pub reduce: bool,
-    /// Why, in words, policy by policy.
-    pub because: Vec<String>,
-}
-
-impl Default for Decision {
-    fn default() -> Self {
-        Self {
-            count: None,
-            victims: Vec::new(),
-            destroy: None,
-            grace: 0,
-            reduce: true,
-            because: Vec::new(),
-        }
-    }
-}
-
-impl Decision {
-    /// What the request alone says.
-    #[must_use]
-    pub fn of(request: &Request) -> Self {
-        Self {
-            count: request.count,
-            victims: request.candidates.clone(),
-            ..Self::default()
-        }
-    }
-
-    /// As an action's `data` shows it (contract/policies, "action.data keys").
-    #[must_use]
-    pub fn to_data(&self, shrinks: bool) -> Map {
-        let mut data = Map::from_iter([("status".to_owned(), "OK".into())]);
-        if shrinks {
-            let deletion = json!({"count": self.count, "candidates": self.victims,
-                "destroy_after_deletion": self.destroy, "grace_period": self.grace,
-                "reduce_desired_capacity": self.reduce});
-            data.insert("deletion".to_owned(), deletion);
-        } else {
-            data.insert("creation".to_owned(), json!({"count": self.count}));
-        }
-        data.insert(
-            "reason".to_owned(),
-            Value::String(if self.because.is_empty() {
-                "No policy had a say.".to_owned()
-            } else {
-                self.because.join(" ")
-            }),
-        );
-        data
-    }
 }
 
 /// A policy attached to a cluster.
@@ -115,6 +63,8 @@ pub struct Bound {
     pub properties: Map,
     /// When it last let something be done.
     pub last_op: Option<Time>,
+    /// The binding that attaches it.
+    pub binding: BindingId,
 }
 
 /// A policy type.
@@ -129,6 +79,10 @@ pub trait PolicyType: Send + Sync {
     fn schema(&self) -> &SpecSchema;
     /// Less goes first.
     fn priority(&self) -> i32;
+    /// The microversion from which it is listed.
+    fn since(&self) -> (u32, u32) {
+        (1, 0)
+    }
     /// Whether a cluster may have only one of this name.
     fn singleton(&self) -> bool {
         true
@@ -142,6 +96,21 @@ pub trait PolicyType: Send + Sync {
     fn cooldown(&self, bound: &Bound, kind: ActionKind, now: Time) -> Option<i64> {
         let _ = (bound, kind, now);
         None
+    }
+    /// Whether it must know the hosts to decide.
+    fn needs_hosts(&self) -> bool {
+        false
+    }
+    /// What is kept with the binding while the policy is attached (contract/policies, "Binding rules").
+    fn binding_data(&self, properties: &Map) -> Option<Map> {
+        let _ = properties;
+        None
+    }
+    /// AFTER: whether the end of such an action, good or bad, is the time its
+    /// next cooldown counts from.
+    fn after(&self, kind: ActionKind) -> bool {
+        let _ = kind;
+        false
     }
     /// Refines the decision, or says why not.
     ///
@@ -171,10 +140,8 @@ pub struct Refusal {
 /// # Errors
 /// The first policy that says no.
 pub fn decide(policies: &[Bound], view: &View, request: &Request) -> Result<Decision, Refusal> {
-    let mut ordered: Vec<&Bound> = policies.iter().collect();
-    ordered.sort_by_key(|b| (b.kind.priority(), b.name.clone()));
     let mut decision = Decision::of(request);
-    for bound in ordered {
+    for bound in in_order(policies) {
         decision = bound
             .kind
             .before(bound, view, request, decision)
@@ -183,7 +150,60 @@ pub fn decide(policies: &[Bound], view: &View, request: &Request) -> Result<Deci
                 reason: reason.trim_end_matches('.').to_owned(),
             })?;
     }
+    if request.shrinks && decision.victims.is_empty() {
+        let count = decision.count.unwrap_or(1).clamp(0, view.size);
+        decision.choose(view, count, Criteria::Random, request.seed);
+    }
+    protect(view, request, &mut decision)?;
     Ok(decision)
+}
+
+/// Members that protect themselves do not go when a cluster scales in by itself.
+fn protect(view: &View, request: &Request, decision: &mut Decision) -> Result<(), Refusal> {
+    if request.kind != ActionKind::ClusterScaleIn {
+        return Ok(());
+    }
+    let before = decision.victims.len();
+    let shielded = victims::protected(&view.members);
+    decision.victims.retain(|id| !shielded.contains(id));
+    let left = decision.victims.len();
+    if left == before {
+        return Ok(());
+    }
+    if left == 0 {
+        return Err(Refusal {
+            policy: "scale-in protection".to_owned(),
+            reason: format!("each of the {before} members that could go protects itself for now"),
+        });
+    }
+    decision
+        .because
+        .push(format!("{} members protect themselves: {left} go.", before - left));
+    decision.count = i32::try_from(left).ok();
+    Ok(())
+}
+
+/// AFTER: the bindings whose cooldown counts from the end of such an action.
+#[must_use]
+pub fn after(policies: &[Bound], kind: ActionKind) -> Vec<BindingId> {
+    let marked = in_order(policies).into_iter().filter(|b| b.kind.after(kind));
+    marked.map(|b| b.binding).collect()
+}
+
+/// The order of priorities; among equals by name.
+fn in_order(policies: &[Bound]) -> Vec<&Bound> {
+    let mut ordered: Vec<&Bound> = policies.iter().collect();
+    ordered.sort_by(|a, b| (a.kind.priority(), &a.name).cmp(&(b.kind.priority(), &b.name)));
+    ordered
+}
+
+/// Properties as a type's own struct.
+///
+/// # Errors
+/// Names what does not fit.
+pub(crate) fn read<T: DeserializeOwned>(properties: &Map) -> Result<T, SpecError> {
+    serde_json::from_value(Value::Object(properties.clone()))
+        .map_err(|e| SpecError(format!("The properties cannot be understood: {e}")))
 }
 
 /// Every type, found by `name-version`.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use senlin_core::{
     ids::NodeId,
-    placement::{HostSnapshot, Requirements, Strategy},
+    placement::{HostSnapshot, Requirements, Rules},
 };
 
 pub mod filter;
@@ -51,14 +51,18 @@ impl Refusal {
 ///
 /// # Errors
 /// The refusal, with the count of hosts that failed each test.
-pub fn place(hosts: &[HostSnapshot], needs: &Requirements, strategy: Strategy, seed: u64) -> Result<NodeId, Refusal> {
+pub fn place(hosts: &[HostSnapshot], needs: &Requirements, rules: &Rules, seed: u64) -> Result<NodeId, Refusal> {
+    let rules = &Rules {
+        begun: rules.begun || hosts.iter().any(|h| h.siblings > 0),
+        ..rules.clone()
+    };
     let mut counts = BTreeMap::new();
     let mut best: Option<(score::Score, NodeId)> = None;
     for host in hosts {
-        match filter::turn_away(host, needs) {
+        match filter::turn_away(host, needs, rules) {
             Some(reason) => *counts.entry(reason).or_insert(0) += 1,
             None => {
-                let score = score::of(host, strategy, seed);
+                let score = score::of(host, rules, seed);
                 if best.as_ref().is_none_or(|(least, _)| score < *least) {
                     best = Some((score, host.id));
                 }
@@ -69,145 +73,4 @@ pub fn place(hosts: &[HostSnapshot], needs: &Requirements, strategy: Strategy, s
 }
 
 #[cfg(test)]
-mod tests {
-    use senlin_core::host::HostState;
-
-    use super::*;
-    use crate::chance::Chance;
-
-    pub(super) fn host(n: u128) -> HostSnapshot {
-        HostSnapshot {
-            id: NodeId(uuid_from(n)),
-            name: format!("host-{n}"),
-            cluster_id: None,
-            state: HostState::Up,
-            closed: false,
-            cpu_millis: 4000,
-            memory: 1 << 30,
-            cpu_used: 0,
-            memory_used: 0,
-            containers: 0,
-            siblings: 0,
-            ports: Vec::new(),
-            labels: BTreeMap::new(),
-            cpu_load: None,
-        }
-    }
-
-    fn uuid_from(n: u128) -> uuid::Uuid {
-        uuid::Uuid::from_u128(n)
-    }
-
-    #[test]
-    fn each_test_turns_away_and_says_so() {
-        let needs = Requirements {
-            memory: 1 << 20,
-            cpu_millis: 500,
-            ports: vec![(80, "tcp".to_owned())],
-            labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
-            ..Requirements::default()
-        };
-        let fit = || {
-            let mut h = host(1);
-            h.labels.insert("disk".to_owned(), "ssd".to_owned());
-            h
-        };
-        let cases: Vec<(Box<dyn Fn(&mut HostSnapshot)>, &str)> = vec![
-            (Box::new(|h| h.state = HostState::Unknown), "1 host: unreachable"),
-            (Box::new(|h| h.closed = true), "1 host: not accepting containers"),
-            (Box::new(|h| h.memory_used = h.memory), "1 host: not enough memory"),
-            (Box::new(|h| h.cpu_used = 3600), "1 host: not enough CPU"),
-            (Box::new(|h| h.ports.push((80, "tcp".to_owned()))), "1 host: port taken"),
-            (Box::new(|h| h.labels.clear()), "1 host: labels do not match"),
-        ];
-        assert!(place(&[fit()], &needs, Strategy::Spread, 1).is_ok());
-        for (spoil, text) in cases {
-            let mut h = fit();
-            spoil(&mut h);
-            assert_eq!(place(&[h], &needs, Strategy::Spread, 1).unwrap_err().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn the_refusal_counts_most_first() {
-        let mut hosts: Vec<_> = (0..4).map(host).collect();
-        hosts.iter_mut().take(3).for_each(|h| h.memory_used = h.memory);
-        hosts[3].state = HostState::Unknown;
-        let needs = Requirements {
-            memory: 1,
-            ..Requirements::default()
-        };
-        let refusal = place(&hosts, &needs, Strategy::Spread, 0).unwrap_err();
-        assert_eq!(refusal.to_string(), "3 hosts: not enough memory; 1 host: unreachable");
-        assert_eq!(
-            place(&[], &needs, Strategy::Spread, 0).unwrap_err().to_string(),
-            "there are no hosts to choose from"
-        );
-    }
-
-    #[test]
-    fn spread_evens_out_and_random_reaches_everyone() {
-        let hosts: Vec<_> = (0..7).map(host).collect();
-        let needs = Requirements::default();
-        let mut planner = Planner::new(hosts.clone(), Strategy::Spread, 3);
-        let mut counts = BTreeMap::new();
-        for _ in 0..70 {
-            *counts.entry(planner.place(&needs).unwrap()).or_insert(0) += 1;
-        }
-        assert!(counts.values().all(|n| *n == 10), "{counts:?}");
-
-        let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..200 {
-            seen.insert(place(&hosts, &needs, Strategy::Random, seed).unwrap());
-        }
-        assert_eq!(seen.len(), 7);
-    }
-
-    /// The planner is `place` again and again, only faster.
-    #[test]
-    fn the_planner_decides_as_place_does() {
-        let mut chance = Chance::new(11);
-        for round in 0..40 {
-            let mut hosts: Vec<_> = (0..20).map(host).collect();
-            for h in &mut hosts {
-                h.containers = i64::try_from(chance.next() % 5).unwrap();
-                h.siblings = i64::try_from(chance.next() % 3).unwrap();
-                h.memory = 1000 + i64::try_from(chance.next() % 3000).unwrap();
-                if chance.next().is_multiple_of(7) {
-                    h.state = HostState::Unknown;
-                }
-            }
-            let strategy = if round % 2 == 0 {
-                Strategy::Spread
-            } else {
-                Strategy::Random
-            };
-            let mut planner = Planner::new(hosts.clone(), strategy, round);
-            let ports = if round % 3 == 0 {
-                vec![(8080, "tcp".to_owned())]
-            } else {
-                Vec::new()
-            };
-            for turn in 0..60 {
-                let memory = i64::try_from(chance.next() % 400).unwrap();
-                let needs = Requirements {
-                    memory,
-                    ports: ports.clone(),
-                    ..Requirements::default()
-                };
-                let expected = place(&hosts, &needs, strategy, planner.seed());
-                let got = planner.place(&needs);
-                assert_eq!(got, expected, "round {round} turn {turn}");
-                if let Ok(id) = got {
-                    let h = hosts.iter_mut().find(|h| h.id == id).unwrap();
-                    assert!(h.memory_used + memory <= h.memory, "never over");
-                    assert!(!ports.iter().any(|p| h.ports.contains(p)), "no port twice");
-                    h.memory_used += memory;
-                    h.containers += 1;
-                    h.siblings += 1;
-                    h.ports.extend(ports.iter().cloned());
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -7,11 +7,10 @@ use senlin_core::{
     spec::{SpecError, SpecSchema},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View},
+    engine::{Bound, Decision, PolicyType, Request, View, read},
     size::{self, Adjustment},
 };
 
@@ -106,8 +105,7 @@ impl Scaling {
 }
 
 fn parse(properties: &Map) -> Result<Spec, SpecError> {
-    serde_json::from_value(Value::Object(properties.clone()))
-        .map_err(|e| SpecError(format!("The properties cannot be understood: {e}")))
+    read(properties)
 }
 
 fn is_mine(event: Event, kind: ActionKind) -> bool {
@@ -170,6 +168,10 @@ impl PolicyType for Scaling {
         let spec = parse(&bound.properties).ok().filter(|s| is_mine(s.event, kind))?;
         let passed = (now - bound.last_op?).num_seconds();
         Some(spec.adjustment.cooldown - passed).filter(|left| *left > 0)
+    }
+
+    fn after(&self, kind: ActionKind) -> bool {
+        matches!(kind, ActionKind::ClusterScaleIn | ActionKind::ClusterScaleOut)
     }
 
     fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {

@@ -19,6 +19,12 @@ pub struct Candidate {
     pub profile_created_at: Option<Time>,
     /// A host with containers: it cannot go without them.
     pub occupied: bool,
+    /// Protects itself from going for now.
+    pub protected: bool,
+    /// The zone of its host, or its own.
+    pub zone: Option<String>,
+    /// The region of its host, or its own.
+    pub region: Option<String>,
 }
 
 /// Which of the good ones goes first.
@@ -46,8 +52,15 @@ impl Criteria {
     }
 }
 
-/// Chooses `count` members: unoccupied before occupied, bad before good, never
-/// made before made, then by the criteria, then by chance.
+/// The members that protect themselves.
+#[must_use]
+pub fn protected(candidates: &[Candidate]) -> Vec<NodeId> {
+    candidates.iter().filter(|c| c.protected).map(|c| c.id).collect()
+}
+
+/// Chooses `count` members: unoccupied before occupied, unprotected before
+/// protected, bad before good, never made before made, then by the criteria,
+/// then by chance.
 #[must_use]
 pub fn choose(candidates: &[Candidate], count: usize, criteria: Criteria, seed: u64) -> Vec<NodeId> {
     let mut chance = Chance::new(seed);
@@ -55,7 +68,15 @@ pub fn choose(candidates: &[Candidate], count: usize, criteria: Criteria, seed: 
         .iter()
         .map(|c| {
             let made = c.created_at.is_some();
-            (c.occupied, !c.bad, made, criteria.rank(c), chance.next(), c.id)
+            (
+                c.occupied,
+                c.protected,
+                !c.bad,
+                made,
+                criteria.rank(c),
+                chance.next(),
+                c.id,
+            )
         })
         .collect();
     ranked.sort_unstable();
@@ -74,6 +95,9 @@ mod tests {
             created_at,
             profile_created_at: created_at,
             occupied,
+            protected: false,
+            zone: None,
+            region: None,
         }
     }
 

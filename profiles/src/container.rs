@@ -99,6 +99,7 @@ async fn ours(job: &Job<'_>) -> Result<Vec<ContainerSummary>, ProfileError> {
             id: state.id,
             name: state.name,
             state: state.status,
+            health: state.health,
             labels: state.labels,
         }]),
         Ok(_) | Err(DriverError::NotFound(_)) => Ok(Vec::new()),

@@ -55,6 +55,9 @@ pub struct V1_0 {
     pub zone: Option<String>,
     /// Labels of the hosts, beside their engines' own.
     pub labels: Option<BTreeMap<String, String>>,
+    /// URL of the hosts' prometheus-node-exporter, such as http://{host}:9100/metrics, where {host} stands for the
+    /// address of the endpoint. Their load is then what it measures, not the sum of their containers.
+    pub node_exporter: Option<String>,
 }
 
 /// The type.
@@ -133,6 +136,14 @@ impl ProfileType for Engine {
 
     fn validate(&self, properties: &Map, rules: &SpecRules) -> Result<(), SpecError> {
         let spec = parse(properties)?;
+        if let Some(url) = &spec.node_exporter
+            && !url.starts_with("http://")
+            && !url.starts_with("https://")
+        {
+            return Err(SpecError(format!(
+                "'node_exporter' must begin with http:// or https://, not '{url}'"
+            )));
+        }
         let mut seen = std::collections::BTreeSet::new();
         for endpoint in &spec.endpoints {
             check_endpoint(endpoint, rules)?;

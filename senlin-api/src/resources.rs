@@ -76,6 +76,7 @@ pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs:
         user: call.caller.user.clone(),
         project: target.project.to_owned(),
         request_id: call.caller.request_id.clone(),
+        hook: None,
     }
 }
 

@@ -33,6 +33,7 @@ impl Answer for Look {
     async fn answer(&self, request: Request) -> Reply {
         let outcome = match request.verb.as_str() {
             "nodes.details" => details(&self.0, &request.body).await,
+            "clusters.plan" => crate::plan::plan(&self.0, &request.body).await,
             "adopt.look" => adopt(&self.0, &request.body).await,
             other => Err(Failure::Refused(format!(
                 "This engine does not know the request '{other}'."

@@ -12,7 +12,7 @@ use senlin_core::{
     ids::NodeId,
     profile_type::ProfileError,
 };
-use senlin_db::hosts;
+use senlin_db::{health, hosts};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, context::Failure, worker};
@@ -53,7 +53,13 @@ pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
         engine.fleet.forget(host);
         let reason = failure.to_string();
         tracing::debug!(%host, reason, "a host did not answer");
-        let recorded = async { hosts::silent(&mut *engine.db.get().await?, host, &reason).await };
+        let recorded = async {
+            let mut conn = engine.db.get().await?;
+            if hosts::silent(&mut conn, host, &reason).await? {
+                health::unknown(&mut conn, host).await?;
+            }
+            Ok::<(), senlin_db::DbError>(())
+        };
         if let Err(error) = recorded.await {
             tracing::warn!(error = %worker::chain(&error), "a missed heartbeat could not be recorded");
         }
@@ -75,6 +81,21 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
     if collect || returned {
         strangers(engine, driver.as_ref(), host).await?;
     }
+    if returned {
+        known_again(engine, driver.as_ref(), host).await?;
+    }
+    Ok(())
+}
+
+/// The host was silent: what runs on it is known again.
+async fn known_again(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
+    let seen = driver
+        .find(&[(LABEL_OWNER, engine.installation.as_str())])
+        .await
+        .map_err(ProfileError::from)?;
+    let running = seen.into_iter().filter(|c| c.state == "running").map(|c| c.id);
+    let running: Vec<String> = running.collect();
+    health::known_again(&mut *engine.db.get().await?, host, &running).await?;
     Ok(())
 }
 

@@ -1,44 +1,73 @@
-//! Asking the policies of a cluster before an action does anything.
+//! What an action will do, decided before it does anything: the request, the
+//! cluster's policies, and the rules of size. The same decision is made for a
+//! plan that is only asked for.
 
-use senlin_core::{Map, cluster::Cluster, ids::*};
-use senlin_db::{
-    bindings, fence,
-    members::{self, Member},
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    cluster::Cluster,
+    ids::*,
+    placement::{HostSnapshot, Requirements},
+    profile_type::Demand,
 };
+use senlin_db::{Conn, bindings, fence, members, placement, spawn::SizeChange};
 use senlin_policies::{
-    engine::{Bound, Decision, Request, View, decide},
-    size::Bounds,
+    engine::{Bound, Decision, Request, View, after, decide},
+    size::{self, Adjustment, Bounds},
 };
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
+    Engine,
     actions::cluster::candidates,
     context::{Ctx, Failure},
 };
 
-/// What the cluster's policies say to `count` members more or fewer, or to
-/// `chosen` going. The decision and its reasons are stored in the action.
-pub(crate) async fn ask(
-    ctx: &Ctx,
-    cluster: &Cluster,
-    count: Option<i32>,
-    chosen: Vec<NodeId>,
-    shrinks: bool,
-) -> Result<Decision, Failure> {
-    let mut conn = ctx.conn().await?;
-    let request = Request {
-        kind: ctx.action.kind,
-        count,
-        candidates: chosen,
-        seed: ctx.action.id.0.as_u64_pair().0,
+/// What an action on a cluster's size will do.
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    /// What was decided, and why.
+    pub(crate) decision: Decision,
+    /// What becomes of the cluster's sizes.
+    pub(crate) size: SizeChange,
+    /// Members that come.
+    pub(crate) more: i32,
+    /// Members that go; the decision names them.
+    pub(crate) fewer: i32,
+}
+
+/// Those who have a say, and what they see.
+pub(crate) struct Council {
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) view: View,
+}
+
+/// The chance of a decision: the same for the same cluster, so that a plan
+/// and the action that follows it decide alike.
+pub(crate) fn seed(cluster: &Cluster) -> u64 {
+    let half = |id: uuid::Uuid| id.as_u64_pair().0 ^ id.as_u64_pair().1.rotate_left(17);
+    let index = u64::try_from(cluster.next_index).unwrap_or(0);
+    let members = cluster
+        .nodes
+        .iter()
+        .fold(0, |sum: u64, id| sum.wrapping_add(half(id.0)));
+    half(cluster.id.0) ^ members ^ index.rotate_left(32)
+}
+
+/// The enabled policies of a cluster, ready to be asked.
+pub(crate) async fn policies(
+    engine: &Engine,
+    conn: &mut Conn,
+    cluster: ClusterId,
+) -> Result<Option<(senlin_core::Time, Vec<Bound>)>, Failure> {
+    let Some((now, active)) = bindings::active(conn, cluster).await? else {
+        return Ok(None);
     };
-    let Some((now, active)) = bindings::active(&mut conn, cluster.id).await? else {
-        return Ok(Decision::of(&request));
-    };
-    let all: Vec<Member> = members::list(&mut conn, cluster.id).await?;
     let mut bound = Vec::new();
     for one in active {
         let full = &one.binding.policy_type;
-        let kind = ctx.engine.policies.find(full).cloned().ok_or_else(|| {
+        let kind = engine.policies.find(full).cloned().ok_or_else(|| {
             Failure::Refused(format!(
                 "Policy '{}' is of type {full}, which this engine does not know.",
                 one.binding.policy_name
@@ -53,24 +82,315 @@ pub(crate) async fn ask(
             kind,
             properties,
             last_op: one.binding.last_op,
+            binding: one.binding.id,
         });
     }
-    let view = View {
-        size: i32::try_from(all.len()).unwrap_or(i32::MAX),
-        bounds: Bounds::of(cluster),
-        members: candidates(&all),
-        now,
+    Ok(Some((now, bound)))
+}
+
+/// The policies and what they see; a cluster without any sees its members only
+/// when some are to go.
+async fn council(engine: &Engine, conn: &mut Conn, cluster: &Cluster, shrinks: bool) -> Result<Council, Failure> {
+    let (now, bound) = match policies(engine, conn, cluster.id).await? {
+        Some((now, bound)) => (now, bound),
+        None => (chrono::DateTime::UNIX_EPOCH, Vec::new()),
     };
-    let decided = decide(&bound, &view, &request);
+    let seen = if bound.is_empty() && !shrinks {
+        Vec::new()
+    } else {
+        candidates(&members::list(conn, cluster.id).await?)
+    };
+    let hosts = if bound.iter().any(|b| b.kind.needs_hosts()) {
+        hosts(engine, conn, cluster).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Council {
+        view: View {
+            size: size_of(cluster),
+            bounds: Bounds::of(cluster),
+            members: seen,
+            hosts,
+            now,
+        },
+        bound,
+    })
+}
+
+/// The hosts that a cluster's members may go to.
+pub(crate) async fn hosts(engine: &Engine, conn: &mut Conn, cluster: &Cluster) -> Result<Vec<HostSnapshot>, Failure> {
+    let loaded = engine.specs.load(conn, cluster.profile_id).await?;
+    match loaded.demand()? {
+        Demand::Host(needs) => Ok(placement::look(conn, &needs, Some(cluster.id)).await?),
+        Demand::Endpoint(_) => Ok(Vec::new()),
+    }
+}
+
+pub(crate) fn size_of(cluster: &Cluster) -> i32 {
+    i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX)
+}
+
+fn input<T: DeserializeOwned>(inputs: &Map, name: &str) -> Result<Option<T>, Failure> {
+    match inputs.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|e| Failure::Refused(format!("Input '{name}' is not usable: {e}"))),
+    }
+}
+
+/// The input `count`, as a positive whole number, if there is one.
+fn count(inputs: &Map) -> Result<Option<i32>, Failure> {
+    let value = match inputs.get("count") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.parse::<i32>().ok(),
+        Some(other) => other.as_i64().and_then(|n| i32::try_from(n).ok()),
+    };
+    value
+        .filter(|n| *n > 0)
+        .map(Some)
+        .ok_or_else(|| Failure::Refused("Invalid count for scaling: it must be a positive integer.".to_owned()))
+}
+
+fn refused(error: size::SizeError) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+/// What is asked for, before any policy: the request, and the size that a
+/// resize ends at.
+fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request, SizeChange), Failure> {
+    let current = size_of(cluster);
+    let bounds = Bounds::of(cluster);
+    let mut asked = Request {
+        kind,
+        shrinks: false,
+        count: None,
+        candidates: Vec::new(),
+        seed: seed(cluster),
+    };
+    let mut change = SizeChange::default();
+    match kind {
+        ActionKind::ClusterScaleOut => asked.count = count(inputs)?,
+        ActionKind::ClusterScaleIn => {
+            asked.shrinks = true;
+            asked.count = count(inputs)?.map(|n| n.min(current));
+        }
+        ActionKind::ClusterDelNodes => {
+            let wanted: Vec<NodeId> = input(inputs, "candidates")?.unwrap_or_default();
+            // One that has gone meanwhile needs no removal.
+            asked.candidates = wanted.into_iter().filter(|id| cluster.nodes.contains(id)).collect();
+            asked.count = i32::try_from(asked.candidates.len()).ok();
+            asked.shrinks = true;
+        }
+        ActionKind::ClusterResize => {
+            change.min = input(inputs, "min_size")?;
+            change.max = input(inputs, "max_size")?;
+            let strict = input::<bool>(inputs, "strict")?.unwrap_or(true);
+            let number: Option<f64> = input(inputs, "number")?;
+            let mut wanted = match (input::<String>(inputs, "adjustment_type")?, number) {
+                (Some(name), Some(number)) => {
+                    let adjustment = Adjustment::parse(&name)
+                        .ok_or_else(|| Failure::Refused(format!("Unknown adjustment_type '{name}'.")))?;
+                    Some(size::desired(current, adjustment, number, input(inputs, "min_step")?))
+                }
+                _ => None,
+            };
+            if !strict {
+                wanted = wanted.map(|d| size::truncate(d, change.min, change.max, bounds));
+            }
+            size::check(wanted, change.min, change.max, strict, bounds).map_err(refused)?;
+            // New bounds may move the size even when none was asked for.
+            let desired =
+                wanted.unwrap_or_else(|| size::truncate(cluster.desired_capacity, change.min, change.max, bounds));
+            change.desired = Some(desired);
+            asked.count = Some((desired - current).saturating_abs());
+            asked.shrinks = desired < current;
+        }
+        _ => {}
+    }
+    Ok((asked, change))
+}
+
+/// Decides; writes nothing.
+pub(crate) async fn intend(
+    engine: &Engine,
+    conn: &mut Conn,
+    cluster: &Cluster,
+    kind: ActionKind,
+    inputs: &Map,
+) -> Result<(Intent, bool), (Failure, bool)> {
+    let (asked, change) = request(kind, inputs, cluster).map_err(|f| (f, false))?;
+    let council = council(engine, conn, cluster, asked.shrinks)
+        .await
+        .map_err(|f| (f, false))?;
+    let told = !council.bound.is_empty();
+    let intent = weigh(cluster, &council, &asked, change, inputs).map_err(|f| (f, told))?;
+    Ok((intent, told))
+}
+
+fn weigh(
+    cluster: &Cluster,
+    council: &Council,
+    asked: &Request,
+    mut change: SizeChange,
+    inputs: &Map,
+) -> Result<Intent, Failure> {
+    let mut decision =
+        decide(&council.bound, &council.view, asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
+    let current = size_of(cluster);
+    let (mut more, mut fewer) = (0, 0);
+    match asked.kind {
+        ActionKind::ClusterScaleOut => {
+            more = decision.count.unwrap_or(1);
+            change.desired = Some(current.saturating_add(more));
+        }
+        ActionKind::ClusterScaleIn => {
+            fewer = decision.count.unwrap_or(1).min(current);
+            change.desired = Some(current - fewer);
+        }
+        ActionKind::ClusterDelNodes => {
+            fewer = i32::try_from(decision.victims.len()).unwrap_or(i32::MAX);
+            // A deletion policy goes before what the request says.
+            let destroy = input::<bool>(inputs, "destroy_after_deletion")?.unwrap_or(false);
+            decision.destroy = Some(decision.destroy.unwrap_or(destroy));
+            change.desired = Some(current - fewer);
+        }
+        ActionKind::ClusterResize if asked.shrinks => fewer = decision.count.unwrap_or(0),
+        ActionKind::ClusterResize => more = decision.count.unwrap_or(0),
+        _ => {}
+    }
+    if asked.kind != ActionKind::ClusterResize && (more > 0 || fewer > 0) {
+        size::check(change.desired, None, None, true, Bounds::of(cluster)).map_err(refused)?;
+    }
+    if asked.kind == ActionKind::ClusterDelNodes {
+        change.desired = change.desired.filter(|_| decision.reduce && fewer > 0);
+    }
+    Ok(Intent {
+        decision,
+        size: change,
+        more,
+        fewer,
+    })
+}
+
+/// Decides for the action, and stores the decision and its reasons in it.
+pub(crate) async fn of_action(ctx: &Ctx, cluster: &Cluster) -> Result<Intent, Failure> {
+    let mut conn = ctx.conn().await?;
+    let decided = intend(&ctx.engine, &mut conn, cluster, ctx.action.kind, &ctx.action.inputs).await;
+    let (data, outcome) = match decided {
+        Ok((intent, told)) => {
+            let shrinks = intent.fewer > 0 || ctx.action.kind == ActionKind::ClusterScaleIn;
+            (told.then(|| intent.decision.to_data(shrinks)), Ok(intent))
+        }
+        Err((Failure::Refused(reason), true)) => (Some(no(&reason)), Err(Failure::Refused(reason))),
+        Err((failure, _)) => (None, Err(failure)),
+    };
+    if let Some(data) = data {
+        let none = Map::new();
+        let write = fence::remember(&mut conn, ctx.fence, &data, &none);
+        ctx.record("record the decision", write).await?;
+    }
+    if let Ok(intent) = &outcome {
+        ctx.engine.metrics.decided(ctx.action.kind, "yes");
+        demand_plan(&ctx.action.inputs, cluster, ctx.action.kind, intent)?;
+    } else {
+        ctx.engine.metrics.decided(ctx.action.kind, "no");
+    }
+    outcome
+}
+
+fn no(reason: &str) -> Map {
+    Map::from_iter([
+        ("status".to_owned(), "ERROR".into()),
+        ("reason".to_owned(), reason.into()),
+    ])
+}
+
+/// Where the action demands a plan that does not place anybody, it must be as planned.
+fn demand_plan(inputs: &Map, cluster: &Cluster, kind: ActionKind, intent: &Intent) -> Result<(), Failure> {
+    match inputs.get("plan_token").and_then(Value::as_str) {
+        Some(token) if intent.more == 0 && token != crate::plan::token(cluster, kind, intent, &[]) => {
+            Err(Failure::Refused(crate::plan::STALE.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the policies say of one node's action: where it may go, or how it goes.
+pub(crate) async fn of_node(ctx: &Ctx, cluster: &Cluster, node: NodeId, kind: ActionKind) -> Result<Decision, Failure> {
+    let mut conn = ctx.conn().await?;
+    let shrinks = kind == ActionKind::NodeDelete;
+    let request = Request {
+        kind,
+        shrinks,
+        count: Some(1),
+        candidates: if shrinks { vec![node] } else { Vec::new() },
+        seed: ctx.action.id.0.as_u64_pair().0 ^ u64::try_from(ctx.action.attempt).unwrap_or(0),
+    };
+    let mut council = council(&ctx.engine, &mut conn, cluster, false).await?;
+    if council.bound.is_empty() {
+        return Ok(Decision::of(&request));
+    }
+    if !shrinks {
+        // It is not there yet, or not any more.
+        council.view.members.retain(|m| m.id != node);
+    }
+    let decided = decide(&council.bound, &council.view, &request);
     let data = match &decided {
         Ok(decision) => decision.to_data(shrinks),
-        Err(refusal) => Map::from_iter([
-            ("status".to_owned(), "ERROR".into()),
-            ("reason".to_owned(), refusal.to_string().into()),
-        ]),
+        Err(refusal) => no(&refusal.to_string()),
     };
     let none = Map::new();
     let write = fence::remember(&mut conn, ctx.fence, &data, &none);
     ctx.record("record the decision", write).await?;
     decided.map_err(|refusal| Failure::Refused(refusal.to_string()))
+}
+
+/// What the policies say of an action that changes no size, such as an update.
+pub(crate) async fn of_whole(ctx: &Ctx, cluster: &Cluster) -> Result<Decision, Failure> {
+    Ok(of_action(ctx, cluster).await?.decision)
+}
+
+/// How `missing` members more (or fewer, when negative) come to be, without
+/// the size that is asked for changing.
+pub(crate) async fn make_up(ctx: &Ctx, cluster: &Cluster, missing: i32) -> Result<Intent, Failure> {
+    let mut conn = ctx.conn().await?;
+    let shrinks = missing < 0;
+    let council = council(&ctx.engine, &mut conn, cluster, shrinks).await?;
+    let asked = Request {
+        kind: ctx.action.kind,
+        shrinks,
+        count: Some(missing.saturating_abs()),
+        candidates: Vec::new(),
+        seed: seed(cluster),
+    };
+    let decision =
+        decide(&council.bound, &council.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
+    Ok(Intent {
+        decision,
+        size: SizeChange::default(),
+        more: missing.max(0),
+        fewer: missing.saturating_neg().max(0),
+    })
+}
+
+/// AFTER: the bindings whose cooldowns begin with the end of the action.
+pub(crate) async fn marked(ctx: &Ctx, conn: &mut Conn) -> Result<Vec<BindingId>, Failure> {
+    let kind = ctx.action.kind;
+    if !matches!(
+        kind,
+        ActionKind::ClusterScaleIn | ActionKind::ClusterScaleOut | ActionKind::ClusterResize
+    ) {
+        return Ok(Vec::new());
+    }
+    let found = policies(&ctx.engine, conn, ctx.cluster_id()?).await?;
+    Ok(found.map(|(_, bound)| after(&bound, kind)).unwrap_or_default())
+}
+
+/// Requirements that let in no host at all: hosts need none.
+pub(crate) fn nowhere(cluster: &Cluster) -> Requirements {
+    Requirements {
+        host_node: Some(NodeId(cluster.id.0)),
+        ..Requirements::default()
+    }
 }

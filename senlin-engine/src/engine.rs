@@ -12,10 +12,13 @@ use crate::{
     Settings, answer, beat, dispatcher,
     faults::{Faults, NoFaults},
     fleet::Fleet,
+    health, hooks,
     lease::{self, Held},
+    load,
     metrics::Metrics,
     specs::Specs,
-    sweeper,
+    sweeper, tracking,
+    web::Web,
 };
 
 /// What an engine is made of.
@@ -56,6 +59,10 @@ pub struct Engine {
     /// Parents to look at, once for many children.
     pub(crate) parents: mpsc::UnboundedSender<ActionId>,
     pub(crate) parents_in: tokio::sync::Mutex<mpsc::UnboundedReceiver<ActionId>>,
+    /// Asks addresses that tenants name.
+    pub(crate) web: Web,
+    /// What the health manager keeps in memory.
+    pub(crate) health: health::Memory,
     /// What it counts.
     pub metrics: Metrics,
 }
@@ -75,6 +82,8 @@ impl Engine {
     /// As [`Self::new`].
     pub async fn with_faults(parts: Parts, faults: Arc<dyn Faults>) -> Result<Arc<Self>, DbError> {
         let installation = hosts::installation(&mut *parts.db.get().await?).await?.to_string();
+        let web = Web::new(&parts.settings.allow_addresses, &parts.settings.barred)
+            .map_err(|reason| DbError::Unavailable(format!("the settings cannot be used: {reason}").into()))?;
         let (parents, parents_in) = mpsc::unbounded_channel();
         Ok(Arc::new(Self {
             id: ServiceId::random(),
@@ -93,6 +102,8 @@ impl Engine {
             work: Notify::new(),
             parents,
             parents_in: tokio::sync::Mutex::new(parents_in),
+            web,
+            health: health::Memory::default(),
             metrics: parts.metrics,
         }))
     }
@@ -163,6 +174,11 @@ impl Engine {
         loops.spawn(dispatcher::promote(self.clone(), shutdown.clone()));
         loops.spawn(sweeper::run(self.clone(), shutdown.clone()));
         loops.spawn(beat::run(self.clone(), shutdown.clone()));
+        loops.spawn(load::run(self.clone(), shutdown.clone()));
+        loops.spawn(health::run(self.clone(), shutdown.clone()));
+        loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
+        loops.spawn(hooks::run(self.clone(), shutdown.clone()));
+        loops.spawn(tracking::run(self.clone(), shutdown.clone()));
         loops.spawn(answer::serve(self.clone(), shutdown.clone()));
         // Leases are kept until the last action is handed back.
         let last = CancellationToken::new();

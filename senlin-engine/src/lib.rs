@@ -17,12 +17,18 @@ pub mod fleet;
 pub mod specs;
 
 mod decisions;
+mod plan;
+mod web;
 
 pub mod actions;
 
 pub mod answer;
 pub mod beat;
+pub mod health;
+pub mod hooks;
+pub mod load;
 pub mod metrics;
+pub mod tracking;
 
 mod engine;
 

@@ -22,6 +22,19 @@ pub struct Metrics {
     collected: Counter,
     beats_missed: Counter,
     ran: Family<Kind, Histogram, fn() -> Histogram>,
+    decided: Family<Decided, Counter>,
+    recoveries: Family<Why, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Decided {
+    action: String,
+    answer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    outcome: String,
 }
 
 fn seconds() -> Histogram {
@@ -36,6 +49,8 @@ impl Default for Metrics {
             collected: Counter::default(),
             beats_missed: Counter::default(),
             ran: Family::new_with_constructor(seconds as fn() -> Histogram),
+            decided: Family::default(),
+            recoveries: Family::default(),
         }
     }
 }
@@ -70,7 +85,32 @@ impl Metrics {
             "How long one run of an action took",
             metrics.ran.clone(),
         );
+        registry.register(
+            "senlin_engine_decisions",
+            "Decisions made, by action and answer",
+            metrics.decided.clone(),
+        );
+        registry.register(
+            "senlin_engine_recoveries",
+            "Recoveries that health asked for, by what became of the wish",
+            metrics.recoveries.clone(),
+        );
         metrics
+    }
+
+    pub(crate) fn decided(&self, kind: ActionKind, answer: &str) {
+        let labels = Decided {
+            action: kind.as_str().to_owned(),
+            answer: answer.to_owned(),
+        };
+        self.decided.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn recovery(&self, outcome: &str) {
+        let labels = Why {
+            outcome: outcome.to_owned(),
+        };
+        self.recoveries.get_or_create(&labels).inc();
     }
 
     pub(crate) fn claimed(&self, n: usize) {

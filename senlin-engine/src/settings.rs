@@ -25,6 +25,19 @@ pub struct Settings {
     pub heartbeat: f64,
     /// How often each host is searched for containers without a node.
     pub collect: u64,
+    /// How often each host's load is measured; 0 is never.
+    pub measure: u64,
+    /// How often members whose policy is due are looked for.
+    pub watch: f64,
+    /// Addresses (`10.0.0.1`, `10.0.0.0/24`) that URLs of tenants may reach
+    /// although they are this machine's, loopback or link-local.
+    pub allow_addresses: Vec<String>,
+    /// Where containers reach the API, such as `http://10.0.0.1:8777`; without
+    /// it no profile can ask for the in-container interface.
+    pub container_url: Option<String>,
+    /// Addresses of the control plane's own parts; set from their URLs.
+    #[serde(skip)]
+    pub barred: Vec<std::net::IpAddr>,
     /// Seconds that running actions get to end when the engine stops.
     pub grace: u64,
     /// What specs may ask for beyond the defaults; set from the section `rules`.
@@ -44,6 +57,11 @@ impl Default for Settings {
             max_retries: 5,
             heartbeat: 5.0,
             collect: 60,
+            measure: 10,
+            watch: 0.5,
+            allow_addresses: Vec::new(),
+            container_url: None,
+            barred: Vec::new(),
             grace: 10,
             rules: SpecRules::default(),
         }
@@ -64,6 +82,7 @@ impl Settings {
             ("engine.sweep", self.sweep > 0),
             ("engine.heartbeat", self.heartbeat > 0.0),
             ("engine.collect", self.collect > 0),
+            ("engine.watch", self.watch > 0.0),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, ok)| !ok) {
             return Err(format!("{key} must be greater than 0"));
@@ -71,6 +90,6 @@ impl Settings {
         if i64::from(self.lease) < 3 * i64::try_from(self.renew).unwrap_or(i64::MAX) {
             return Err("engine.lease must be at least three times engine.renew".to_owned());
         }
-        Ok(())
+        crate::web::Web::new(&self.allow_addresses, &[]).map(|_| ())
     }
 }

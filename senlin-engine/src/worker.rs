@@ -185,7 +185,7 @@ async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
         let id = ctx.cluster_id()?;
         ctx.end(
             "record the end",
-            fence::finish_cluster(&mut conn, ctx.fence, end, id, kind.as_str(), false),
+            fence::finish_cluster(&mut conn, ctx.fence, end, id, kind.as_str(), &[]),
         )
         .await?
     } else {

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::{Answer, Bus, BusError, CallError, Hint, Hints, Reply, Request};
 
 mod hear;
+mod put;
 mod send;
 mod serve;
 
@@ -196,6 +197,10 @@ impl Bus for AmqpBus {
     async fn serve(&self, answer: Arc<dyn Answer>, stop: CancellationToken) -> Result<(), BusError> {
         serve::run(&self.settings, answer, stop).await;
         Ok(())
+    }
+
+    async fn put(&self, queue: &str, text: String, seconds: u32) -> Result<(), CallError> {
+        put::put(&self.settings, queue, text, seconds).await
     }
 
     fn connected(&self) -> bool {

@@ -99,6 +99,10 @@ pub trait Bus: Send + Sync {
     async fn call(&self, request: Request, deadline: Duration) -> Result<Reply, CallError>;
     /// Answers requests until `stop`.
     async fn serve(&self, answer: Arc<dyn Answer>, stop: CancellationToken) -> Result<(), BusError>;
+    /// Puts a text into a named queue that others read, to live there for so
+    /// many seconds; the queue is made when it is not there. Answers when the
+    /// bus has it for sure.
+    async fn put(&self, queue: &str, text: String, seconds: u32) -> Result<(), CallError>;
     /// Whether messages can pass just now.
     fn connected(&self) -> bool;
     /// Ends it.

@@ -23,7 +23,16 @@ pub struct LocalBus {
     requests_in: mpsc::Sender<Asked>,
     requests_out: Arc<AsyncMutex<mpsc::Receiver<Asked>>>,
     engines: Arc<std::sync::atomic::AtomicUsize>,
+    queues: Mutex<std::collections::HashMap<String, Vec<String>>>,
     closed: CancellationToken,
+}
+
+impl LocalBus {
+    /// Everything that was put into a queue, which is empty afterwards.
+    pub fn drain(&self, queue: &str) -> Vec<String> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.remove(queue).unwrap_or_default()
+    }
 }
 
 impl Default for LocalBus {
@@ -36,6 +45,7 @@ impl Default for LocalBus {
             requests_in,
             requests_out: Arc::new(AsyncMutex::new(requests_out)),
             engines: Arc::default(),
+            queues: Mutex::default(),
             closed: CancellationToken::new(),
         }
     }
@@ -115,6 +125,15 @@ impl Bus for LocalBus {
         self.engines.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
         running.close();
         running.wait().await;
+        Ok(())
+    }
+
+    async fn put(&self, queue: &str, text: String, _: u32) -> Result<(), CallError> {
+        if self.closed.is_cancelled() {
+            return Err(CallError::Unavailable);
+        }
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.entry(queue.to_owned()).or_default().push(text);
         Ok(())
     }
 

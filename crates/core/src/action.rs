@@ -152,6 +152,12 @@ pub enum Cause {
     Rpc,
     /// A child of another action.
     Derived,
+    /// A child that asks its node first.
+    Hooked,
+    /// The health manager found something amiss.
+    Health,
+    /// A policy's own decision.
+    Policy,
 }
 
 impl Cause {
@@ -161,6 +167,9 @@ impl Cause {
         match self {
             Self::Rpc => "RPC Request",
             Self::Derived => "Derived Action",
+            Self::Hooked => "Derived Action with Lifecycle Hook",
+            Self::Health => "Health Manager",
+            Self::Policy => "Policy",
         }
     }
 }
@@ -262,6 +271,8 @@ pub struct NewAction {
     pub project: String,
     /// The request that led to it.
     pub request_id: String,
+    /// Who is asked before it begins, and for how many seconds (`timeout`).
+    pub hook: Option<Map>,
 }
 
 #[cfg(test)]

@@ -141,7 +141,35 @@ pub struct ContainerSummary {
     pub id: String,
     pub name: String,
     pub state: String,
+    /// `starting`, `healthy`, `unhealthy`; none without a health check.
+    pub health: Option<String>,
     pub labels: BTreeMap<String, String>,
+}
+
+/// What a running container has used so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// All 64 characters.
+    pub id: String,
+    /// Ours and the user's.
+    pub labels: BTreeMap<String, String>,
+    /// Processor time since its start, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory in use, in bytes, without what can be given back at once.
+    pub memory: u64,
+}
+
+/// Something happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEvent {
+    /// All 64 characters.
+    pub id: String,
+    /// Docker's word: `die`, `oom`, `destroy`, `health_status: unhealthy`, `start` …
+    pub action: String,
+    /// Ours and the user's.
+    pub labels: BTreeMap<String, String>,
+    /// When, in seconds since 1970, by the host's clock.
+    pub at: i64,
 }
 
 /// A container's state as its engine tells it.
@@ -289,6 +317,17 @@ pub trait ContainerDriver: Send + Sync {
     -> Result<(), DriverError>;
     /// Remove by force, with its anonymous volumes; already gone is success.
     async fn remove(&self, id: &str) -> Result<(), DriverError>;
+    /// What every running container of the host has used, ours or not.
+    async fn usage(&self) -> Result<Vec<Usage>, DriverError>;
+    /// Tells what happens to containers with this label, from `since` (seconds
+    /// since 1970, by the host's clock) on, until the connection ends. Events
+    /// are hints: some may be missing, some may come twice.
+    async fn watch(
+        &self,
+        label: (&str, &str),
+        since: Option<i64>,
+        tell: &(dyn Fn(ContainerEvent) + Send + Sync),
+    ) -> Result<(), DriverError>;
     /// State and document; `NotFound` when gone.
     async fn inspect(&self, id: &str) -> Result<ContainerState, DriverError>;
 }

@@ -52,8 +52,67 @@ pub struct HostSnapshot {
     pub ports: Vec<(u16, String)>,
     /// The engine's labels, over them the host profile's, and its zone as `zone`.
     pub labels: BTreeMap<String, String>,
-    /// Measured load in percent of its processors, when it is measured.
+    /// Measured load in percent of its processors; none when it is not known
+    /// or was measured too long ago.
     pub cpu_load: Option<f64>,
+    /// Measured use of its memory in percent; none as above.
+    pub memory_load: Option<f64>,
+    /// Thousandths of a processor of containers that came since the measure.
+    pub cpu_since: i64,
+    /// Bytes of containers that came since the measure.
+    pub memory_since: i64,
+    /// Containers that could not be made there lately.
+    pub failures: i64,
+}
+
+impl HostSnapshot {
+    /// A container that promised nothing still takes something: a tenth of a
+    /// processor, until a measure says what it takes.
+    pub const LEAST_CPU: i64 = 100;
+    /// As above, of memory: 64 MiB.
+    pub const LEAST_MEMORY: i64 = 64 << 20;
+
+    /// Where it is, as its label `zone` says.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get("zone").map(String::as_str)
+    }
+
+    /// Where it is, as its label `region` says.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.labels.get("region").map(String::as_str)
+    }
+
+    /// CPU load to reckon with, in percent: what was measured and what came
+    /// since, or what is promised if that is more. None when nothing is measured.
+    #[must_use]
+    pub fn cpu_expected(&self) -> Option<f64> {
+        expected(self.cpu_load, self.cpu_since, self.cpu_used, self.cpu_millis)
+    }
+
+    /// Memory in use to reckon with, in percent, as [`Self::cpu_expected`].
+    #[must_use]
+    pub fn memory_expected(&self) -> Option<f64> {
+        expected(self.memory_load, self.memory_since, self.memory_used, self.memory)
+    }
+
+    /// Counts a container there.
+    pub fn take(&mut self, needs: &Requirements) {
+        self.cpu_used = self.cpu_used.saturating_add(needs.cpu_millis);
+        self.memory_used = self.memory_used.saturating_add(needs.memory);
+        self.cpu_since = self.cpu_since.saturating_add(needs.cpu_millis.max(Self::LEAST_CPU));
+        self.memory_since = self.memory_since.saturating_add(needs.memory.max(Self::LEAST_MEMORY));
+        self.containers += 1;
+        self.siblings += 1;
+        self.ports.extend(needs.ports.iter().cloned());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of a whole needs no last digit")]
+fn expected(measured: Option<f64>, since: i64, promised: i64, whole: i64) -> Option<f64> {
+    let share = |part: i64| 100.0 * part as f64 / whole.max(1) as f64;
+    measured.map(|load| (load + share(since)).max(share(promised)))
 }
 
 /// How to choose among the hosts that fit.
@@ -64,4 +123,76 @@ pub enum Strategy {
     Spread,
     /// Any of them, by seed.
     Random,
+    /// Least CPU load, measured and promised.
+    LowCpu,
+    /// Least memory in use, measured and promised.
+    LowMemory,
+    /// The fullest that still has room.
+    Binpack,
+}
+
+/// Whether the members of a cluster go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the contract's own words")]
+pub enum Affinity {
+    Affinity,
+    SoftAffinity,
+    AntiAffinity,
+    SoftAntiAffinity,
+}
+
+/// A limit of CPU load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// Of the host's processors.
+    pub percent: f64,
+    /// Over it never; else only when no other is left.
+    pub never: bool,
+}
+
+/// What a cluster's policies say of hosts, beside what the container needs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// How to choose among those that fit; none leaves it to the profile.
+    pub strategy: Option<Strategy>,
+    /// Hosts over it come last or never.
+    pub threshold: Option<Threshold>,
+    /// Members of the cluster per host.
+    pub most: Option<i64>,
+    /// Labels the host must carry.
+    pub labels: BTreeMap<String, String>,
+    /// Zones the host may be in; empty is every one.
+    pub zones: Vec<String>,
+    /// Members that still go to each zone; none leaves it open.
+    pub zone_shares: Option<BTreeMap<String, i64>>,
+    /// Members that still go to each region; none leaves it open.
+    pub region_shares: Option<BTreeMap<String, i64>>,
+    /// Together or apart.
+    pub affinity: Option<Affinity>,
+    /// A host has a member of the cluster already.
+    pub begun: bool,
+}
+
+impl Rules {
+    /// Only a strategy.
+    #[must_use]
+    pub fn of(strategy: Strategy) -> Self {
+        Self {
+            strategy: Some(strategy),
+            ..Self::default()
+        }
+    }
+
+    /// Counts a member on `host`.
+    pub fn take(&mut self, host: &HostSnapshot) {
+        for (shares, place) in [
+            (&mut self.zone_shares, host.zone()),
+            (&mut self.region_shares, host.region()),
+        ] {
+            if let Some(left) = shares.as_mut().zip(place).and_then(|(s, p)| s.get_mut(p)) {
+                *left -= 1;
+            }
+        }
+        self.begun = true;
+    }
 }

@@ -101,6 +101,28 @@ pub enum Health {
     Unknown(String),
 }
 
+impl Health {
+    /// What a container's state means, in Docker's words.
+    #[must_use]
+    pub fn of(status: &str, health: Option<&str>, exit_code: Option<i64>, error: Option<&str>) -> Self {
+        match (status, health) {
+            ("running", Some("unhealthy")) => Self::Unhealthy("The container's health check fails.".to_owned()),
+            ("running", _) => Self::Healthy,
+            ("paused", _) => Self::Suspended("The container is paused.".to_owned()),
+            ("restarting", _) => Self::Unhealthy("The container keeps restarting.".to_owned()),
+            ("exited" | "dead", _) => {
+                let code = exit_code.map(|c| format!(" with code {c}")).unwrap_or_default();
+                let why = error
+                    .filter(|e| !e.is_empty())
+                    .map(|e| format!(": {e}"))
+                    .unwrap_or_default();
+                Self::Unhealthy(format!("The container has exited{code}{why}."))
+            }
+            (other, _) => Self::Unhealthy(format!("The container is {other}.")),
+        }
+    }
+}
+
 /// What an update came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Updated {

@@ -129,6 +129,8 @@ pub struct Attach {
     pub priority: i32,
     /// Types of the same name, if a cluster may have only one of them.
     pub rivals: Vec<String>,
+    /// What is kept with the binding.
+    pub data: Option<Map>,
 }
 
 /// What became of an attachment.
@@ -167,13 +169,14 @@ pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Att
             None => {}
         }
         Sql::new(
-            "INSERT INTO cluster_policies (id, cluster_id, policy_id, enabled, priority)
-            VALUES (gen_random_uuid(), ?, ?, ?, ?)",
+            "INSERT INTO cluster_policies (id, cluster_id, policy_id, enabled, priority, data)
+            VALUES (gen_random_uuid(), ?, ?, ?, ?, ?)",
         )
         .bind(cluster)
         .bind(new.policy)
         .bind(new.enabled)
         .bind(new.priority)
+        .bind(new.data.clone().map(Value::Object))
         .execute(conn)
         .await?;
         touch(conn, cluster).await?;
@@ -246,17 +249,112 @@ async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
     Ok(())
 }
 
-/// Something was scaled: cooldowns of these policies begin.
+/// Something was done that these policies count their cooldowns from.
 ///
 /// # Errors
 /// When the database does not answer.
-pub(crate) async fn scaled(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
-    Sql::new(
-        "UPDATE cluster_policies b SET last_op = now() FROM policies p
-        WHERE p.id = b.policy_id AND b.cluster_id = ? AND b.enabled AND p.type LIKE 'senlin.policy.scaling-%'",
-    )
-    .bind(cluster)
-    .execute(conn)
-    .await?;
+pub(crate) async fn mark(conn: &mut Conn, bindings: &[BindingId]) -> Result<()> {
+    Sql::new("UPDATE cluster_policies SET last_op = now() WHERE id = ANY (?)")
+        .bind(bindings)
+        .execute(conn)
+        .await?;
     Ok(())
+}
+
+row! { DueRow {
+    id: Uuid = SqlUuid,
+    cluster_id: Uuid = SqlUuid,
+    policy_name: String = Text,
+    policy_type: String = Text,
+    last_op: Option<Time> = Nullable<Timestamptz>,
+    properties: Value = Jsonb,
+    state: Value = Jsonb,
+    now: Time = Timestamptz,
+}}
+
+/// A binding whose policy acts by itself, and is due.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "columns of the same names")]
+pub struct Due {
+    pub id: BindingId,
+    pub cluster_id: ClusterId,
+    pub policy_name: String,
+    pub policy_type: String,
+    pub last_op: Option<Time>,
+    /// As the policy's spec has them.
+    pub properties: Map,
+    /// What was remembered the last time.
+    pub state: Map,
+    /// By the database's clock.
+    pub now: Time,
+}
+
+/// Takes on bindings of a policy type (its name, any version) that are due:
+/// each is taken by one engine. Should that engine not say [`again`] within
+/// `hold` seconds, another takes it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Result<Vec<Due>> {
+    let rows: Vec<DueRow> = Sql::new(
+        "WITH due AS (
+            SELECT b.id FROM cluster_policies b JOIN policies p ON p.id = b.policy_id
+            WHERE b.enabled AND b.due_at <= now() AND p.type LIKE ? || '-%'
+            ORDER BY b.due_at LIMIT ? FOR UPDATE OF b SKIP LOCKED)
+        UPDATE cluster_policies b SET due_at = now() + make_interval(secs => ?) FROM due, policies p
+        WHERE b.id = due.id AND p.id = b.policy_id
+        RETURNING b.id, b.cluster_id, p.name AS policy_name, p.type AS policy_type, b.last_op,
+            p.spec->'properties' AS properties, b.memory AS state, now() AS now",
+    )
+    .bind(type_name)
+    .bind(most)
+    .bind(hold)
+    .load(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| Due {
+            id: r.id.into(),
+            cluster_id: r.cluster_id.into(),
+            policy_name: r.policy_name,
+            policy_type: r.policy_type,
+            last_op: r.last_op,
+            properties: crate::object(r.properties),
+            state: crate::object(r.state),
+            now: r.now,
+        })
+        .collect())
+}
+
+/// A binding was seen to: it is due again `seconds` after `since`, and
+/// remembers `state`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn again(conn: &mut Conn, binding: BindingId, since: Time, seconds: f64, state: &Map) -> Result<()> {
+    Sql::new("UPDATE cluster_policies SET due_at = ?::timestamptz + make_interval(secs => ?), memory = ? WHERE id = ?")
+        .bind(since)
+        .bind(seconds)
+        .bind(state)
+        .bind(binding)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The enabled binding of a cluster whose policy is of that type name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_type(conn: &mut Conn, cluster: ClusterId, type_name: &str) -> Result<Option<Active>> {
+    let row: Option<BindingRow> = Sql::new(SELECT)
+        .push(" WHERE b.cluster_id = ? AND b.enabled AND p.type LIKE ? || '-%'")
+        .bind(cluster)
+        .bind(type_name)
+        .first(conn)
+        .await?;
+    Ok(row.map(|mut row| Active {
+        properties: crate::object(std::mem::take(&mut row.properties)),
+        binding: row.into(),
+    }))
 }

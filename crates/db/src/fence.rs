@@ -359,7 +359,7 @@ pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) ->
 }
 
 /// Ends a cluster action and sets the cluster's status to what is true now.
-/// `scaled`: cooldowns begin.
+/// `marked`: the bindings whose cooldowns begin.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
@@ -369,13 +369,13 @@ pub async fn finish_cluster(
     end: &End,
     cluster: ClusterId,
     operation: &str,
-    scaled: bool,
+    marked: &[BindingId],
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         hold(conn, fence).await?;
         reevaluate(conn, cluster, operation).await?;
-        if scaled {
-            bindings::scaled(conn, cluster).await?;
+        if !marked.is_empty() {
+            bindings::mark(conn, marked).await?;
         }
         finish(conn, fence, end, None).await
     })

@@ -153,23 +153,26 @@ pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<
 row! { UpRow { up: bool = Bool } }
 
 /// A host has not answered. Once it has been silent for 30 s it is unknown,
-/// and so says its node; nothing on it is taken to have failed.
+/// and so says its node; nothing on it is taken to have failed. True when that
+/// is news.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()> {
-    Sql::new(
+pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<bool> {
+    let rows: Vec<DueRow> = Sql::new(
         "WITH host AS (
             UPDATE hosts SET state = 'UNKNOWN' WHERE node_id = ? AND state = 'UP'
-                AND last_seen < now() - interval '30 seconds' RETURNING node_id)
-        UPDATE nodes n SET status = 'WARNING', status_reason = ? FROM host
-        WHERE n.id = host.node_id AND n.status = 'ACTIVE'",
+                AND last_seen < now() - interval '30 seconds' RETURNING node_id),
+        node AS (
+            UPDATE nodes n SET status = 'WARNING', status_reason = ? FROM host
+            WHERE n.id = host.node_id AND n.status = 'ACTIVE')
+        SELECT node_id FROM host",
     )
     .bind(node)
     .bind(format!("Host unknown: {reason}"))
-    .execute(conn)
+    .load(conn)
     .await?;
-    Ok(())
+    Ok(!rows.is_empty())
 }
 
 row! { LeftoverRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_types::Integer } }

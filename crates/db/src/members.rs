@@ -17,10 +17,14 @@ row! { MemberRow {
     name: String = Text,
     status: String = Text,
     host_id: Option<Uuid> = Nullable<SqlUuid>,
+    profile_id: Uuid = SqlUuid,
     tainted: bool = diesel::sql_types::Bool,
     created_at: Option<senlin_core::Time> = Nullable<diesel::sql_types::Timestamptz>,
     profile_created_at: senlin_core::Time = diesel::sql_types::Timestamptz,
     containers: i32 = Integer,
+    protected: bool = diesel::sql_types::Bool,
+    zone: Option<String> = Nullable<Text>,
+    region: Option<String> = Nullable<Text>,
 }}
 
 /// A member, as choosing among members needs it.
@@ -31,11 +35,18 @@ pub struct Member {
     pub name: String,
     pub status: NodeStatus,
     pub host_id: Option<NodeId>,
+    pub profile_id: ProfileId,
     pub tainted: bool,
     pub created_at: Option<senlin_core::Time>,
     pub profile_created_at: senlin_core::Time,
     /// Containers on it, when it is a host.
     pub containers: i32,
+    /// It protects itself from going for now.
+    pub protected: bool,
+    /// Of its host, or its own when it is one.
+    pub zone: Option<String>,
+    /// Of its host, or its own when it is one.
+    pub region: Option<String>,
 }
 
 /// A cluster's members by index.
@@ -44,9 +55,15 @@ pub struct Member {
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
     let rows: Vec<MemberRow> = Sql::new(
-        "SELECT n.id, n.name, n.status, n.host_id, n.tainted, n.created_at, p.created_at AS profile_created_at,
-            (SELECT count(*)::int FROM nodes c WHERE c.host_id = n.id) AS containers
-        FROM nodes n JOIN profiles p ON p.id = n.profile_id WHERE n.cluster_id = ? ORDER BY n.index, n.id",
+        "SELECT n.id, n.name, n.status, n.host_id, n.profile_id, n.tainted, n.created_at, p.created_at AS profile_created_at,
+            (SELECT count(*)::int FROM nodes c WHERE c.host_id = n.id) AS containers,
+            coalesce(n.protected_until > now(), false) AS protected,
+            coalesce(hp.spec #>> '{properties,zone}', h.info #>> '{labels,zone}') AS zone,
+            coalesce(hp.spec #>> '{properties,labels,region}', h.info #>> '{labels,region}') AS region
+        FROM nodes n JOIN profiles p ON p.id = n.profile_id
+        LEFT JOIN hosts h ON h.node_id = coalesce(n.host_id, n.id)
+        LEFT JOIN nodes hn ON hn.id = h.node_id LEFT JOIN profiles hp ON hp.id = hn.profile_id
+        WHERE n.cluster_id = ? ORDER BY n.index, n.id",
     )
     .bind(cluster)
     .load(conn)
@@ -61,10 +78,14 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
                     value: r.status,
                 })?,
                 host_id: r.host_id.map(Into::into),
+                profile_id: r.profile_id.into(),
                 tainted: r.tainted,
                 created_at: r.created_at,
                 profile_created_at: r.profile_created_at,
                 containers: r.containers,
+                protected: r.protected,
+                zone: r.zone,
+                region: r.region,
             })
         })
         .collect()

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::AsyncConnection;
 use senlin_core::{
     host::{HostInfo, HostState},
@@ -62,7 +62,15 @@ row! { SnapshotRow {
     siblings: i64 = BigInt,
     ports: Vec<i64> = Array<BigInt>,
     protocols: Vec<String> = Array<Text>,
+    cpu_load: Option<f64> = Nullable<Double>,
+    memory_load: Option<f64> = Nullable<Double>,
+    cpu_since: i64 = BigInt,
+    memory_since: i64 = BigInt,
+    failures: i64 = BigInt,
 }}
+
+/// Seconds after which a measure says nothing any more.
+pub const MEASURE_AGE: f64 = 60.0;
 
 /// The hosts that the requirements let in by identity (`host_node`,
 /// `host_cluster`), as they are now. Holds the planning lock until the
@@ -76,15 +84,35 @@ pub async fn snapshot(
     sibling_cluster: Option<ClusterId>,
 ) -> Result<Vec<HostSnapshot>> {
     Sql::new("SELECT pg_advisory_xact_lock(7305)").execute(conn).await?;
+    look(conn, needs, sibling_cluster).await
+}
+
+/// As [`snapshot`], for one who only wants to know: takes no lock.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn look(
+    conn: &mut Conn,
+    needs: &Requirements,
+    sibling_cluster: Option<ClusterId>,
+) -> Result<Vec<HostSnapshot>> {
     let rows: Vec<SnapshotRow> = Sql::new(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
-            u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols
+            u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols,
+            l.cpu AS cpu_load, l.memory AS memory_load, u.cpu_since, u.memory_since,
+            (SELECT count(*) FROM actions f WHERE f.host_id = n.id AND f.status = 'FAILED' AND f.action = 'NODE_CREATE'
+                AND f.ended_at > now() - interval '10 minutes') AS failures
         FROM hosts h JOIN nodes n ON n.id = h.node_id JOIN profiles hp ON hp.id = n.profile_id
+        LEFT JOIN host_loads l ON l.host_id = n.id AND l.measured_at > now() - make_interval(secs => ?)
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(c.cpu_millis), 0)::bigint AS cpu_used, coalesce(sum(c.memory), 0)::bigint AS memory_used,
-                count(*) AS containers, count(*) FILTER (WHERE c.cluster_id = ?) AS siblings
+                count(*) AS containers, count(*) FILTER (WHERE c.cluster_id = ?) AS siblings,
+                coalesce(sum(greatest(c.cpu_millis, ?)) FILTER (WHERE c.placed_at > l.measured_at), 0)::bigint
+                    AS cpu_since,
+                coalesce(sum(greatest(c.memory, ?)) FILTER (WHERE c.placed_at > l.measured_at), 0)::bigint
+                    AS memory_since
             FROM nodes c WHERE c.host_id = n.id) u
         CROSS JOIN LATERAL (
             SELECT coalesce(array_agg(t.port::bigint ORDER BY t.port, t.protocol), '{}') AS ports,
@@ -93,7 +121,10 @@ pub async fn snapshot(
         WHERE (?::uuid IS NULL OR n.id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)
         ORDER BY n.id",
     )
+    .bind(MEASURE_AGE)
     .bind(sibling_cluster)
+    .bind(HostSnapshot::LEAST_CPU)
+    .bind(HostSnapshot::LEAST_MEMORY)
     .bind(needs.host_node)
     .bind(needs.host_node)
     .bind(needs.host_cluster)
@@ -132,7 +163,11 @@ impl From<SnapshotRow> for HostSnapshot {
                 .zip(row.protocols)
                 .collect(),
             labels,
-            cpu_load: None,
+            cpu_load: row.cpu_load,
+            memory_load: row.memory_load,
+            cpu_since: row.cpu_since,
+            memory_since: row.memory_since,
+            failures: row.failures,
         }
     }
 }
@@ -150,7 +185,8 @@ pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
         .map(|(node, p)| json!({"id": node, "host_id": p.host, "cpu_millis": p.cpu_millis, "memory": p.memory}))
         .collect();
     Sql::new(
-        "UPDATE nodes n SET host_id = r.host_id, cpu_millis = r.cpu_millis, memory = r.memory
+        "UPDATE nodes n SET host_id = r.host_id, cpu_millis = r.cpu_millis, memory = r.memory,
+            placed_at = CASE WHEN n.host_id IS DISTINCT FROM r.host_id THEN clock_timestamp() ELSE n.placed_at END
         FROM jsonb_to_recordset(?) AS r(id uuid, host_id uuid, cpu_millis bigint, memory bigint)
         WHERE n.id = r.id",
     )

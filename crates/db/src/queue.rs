@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result, hooks, object,
     sql::{Sql, row},
 };
 
@@ -351,6 +351,7 @@ pub async fn sweep(conn: &mut Conn) -> Result<Swept> {
     )
     .load(conn)
     .await?;
+    hooks::time_out(conn).await?;
     let mut promoted = end_targetless(conn).await?;
     promote(conn, &promoted).await?;
     // A deadline wakes the parent; it then ends its children.

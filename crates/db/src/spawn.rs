@@ -76,19 +76,22 @@ pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str)
                 "cluster_id": a.cluster_id, "parent_id": a.parent_id, "cause": a.cause.as_str(),
                 "lock_scope": a.lock_scope.as_str(), "host_id": a.host_id, "status": a.status.as_str(),
                 "inputs": a.inputs, "timeout": a.timeout, "user_id": a.user, "project": a.project,
-                "request_id": a.request_id,
+                "request_id": a.request_id, "hook": a.hook,
+                "patience": a.hook.as_ref().and_then(|h| h.get("timeout")),
             })
         })
         .collect();
     Sql::new(
         "INSERT INTO actions (id, name, action, target, target_name, cluster_id, parent_id, cause, lock_scope,
-            host_id, status, inputs, timeout, user_id, project, request_id, data)
+            host_id, status, inputs, timeout, user_id, project, request_id, data, run_after)
         SELECT r.id, r.name, action, target, coalesce(n.name, c.name, ''), r.cluster_id, parent_id, cause, lock_scope,
             coalesce(r.host_id, n.host_id), r.status, inputs, r.timeout, r.user_id, r.project, request_id,
             CASE WHEN ?::text = '' THEN '{}'::jsonb ELSE jsonb_build_object('phase', ?::text) END
+                || CASE WHEN r.hook IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('hook', r.hook) END,
+            now() + make_interval(secs => coalesce(r.patience, 0))
         FROM jsonb_to_recordset(?) AS r(id uuid, name text, action text, target uuid, cluster_id uuid,
             parent_id uuid, cause text, lock_scope text, host_id uuid, status text, inputs jsonb, timeout integer,
-            user_id text, project text, request_id text)
+            user_id text, project text, request_id text, hook jsonb, patience double precision)
         LEFT JOIN nodes n ON n.id = r.target LEFT JOIN clusters c ON c.id = r.target
         ORDER BY n.index",
     )
@@ -223,12 +226,14 @@ pub struct Birth {
 /// Grows a cluster by `count`: sizes, indexes, places, rows and actions in one
 /// fenced transaction, after which the parent waits in `phase`.
 ///
-/// `plan` gets the hosts as they are and the first index; it must be pure.
+/// `plan` gets the hosts as they are and the first index, and answers the
+/// members and what the action tells of them; it must be pure, and its refusal
+/// leaves everything as it was.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
 #[expect(clippy::too_many_arguments, reason = "one transaction's worth of facts")]
-pub async fn grow(
+pub async fn grow<E: Send>(
     conn: &mut Conn,
     fence: Fence,
     cluster: ClusterId,
@@ -236,38 +241,53 @@ pub async fn grow(
     count: i32,
     whence: &Requirements,
     phase: &str,
-    plan: impl FnOnce(Vec<HostSnapshot>, i32) -> Vec<Birth> + Send,
-) -> Result<()> {
-    conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
-        set_sizes(conn, cluster, size).await?;
-        let first: Option<IndexRow> =
-            Sql::new("UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first")
-                .bind(count)
-                .bind(cluster)
-                .bind(count)
-                .first(conn)
-                .await?;
-        let first = first.ok_or(DbError::LeaseLost)?.first;
-        let hosts = placement::snapshot(conn, whence, Some(cluster)).await?;
-        let births = plan(hosts, first);
-        let (mut nodes, mut actions) = (Vec::new(), Vec::new());
-        for birth in &births {
-            nodes.push(birth.node.clone());
-            actions.push(NewAction {
-                host_id: birth.place.as_ref().map(|p| p.host),
-                ..birth.action.clone()
-            });
-        }
-        insert_nodes(conn, &nodes).await?;
-        let places: Vec<_> = births
-            .into_iter()
-            .filter_map(|b| b.place.map(|place| (b.node.id, place)))
-            .collect();
-        placement::record(conn, &places).await?;
-        wait_for(conn, fence, phase, &actions).await
-    })
-    .await
+    plan: impl FnOnce(Vec<HostSnapshot>, i32) -> std::result::Result<(Vec<Birth>, Map), E> + Send,
+) -> Result<std::result::Result<(), E>> {
+    let mut refusal = None;
+    let done = conn
+        .transaction(async |conn| {
+            fence::hold(conn, fence).await?;
+            set_sizes(conn, cluster, size).await?;
+            let first: Option<IndexRow> = Sql::new(
+                "UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first",
+            )
+            .bind(count)
+            .bind(cluster)
+            .bind(count)
+            .first(conn)
+            .await?;
+            let first = first.ok_or(DbError::LeaseLost)?.first;
+            let hosts = placement::snapshot(conn, whence, Some(cluster)).await?;
+            let (births, told) = match plan(hosts, first) {
+                Ok(births) => births,
+                Err(why) => {
+                    refusal = Some(why);
+                    // Rolls back; the refusal is what is answered.
+                    return Err(DbError::LeaseLost);
+                }
+            };
+            let (mut nodes, mut actions) = (Vec::new(), Vec::new());
+            for birth in &births {
+                nodes.push(birth.node.clone());
+                actions.push(NewAction {
+                    host_id: birth.place.as_ref().map(|p| p.host),
+                    ..birth.action.clone()
+                });
+            }
+            insert_nodes(conn, &nodes).await?;
+            let places: Vec<_> = births
+                .into_iter()
+                .filter_map(|b| b.place.map(|place| (b.node.id, place)))
+                .collect();
+            placement::record(conn, &places).await?;
+            fence::remember(conn, fence, &told, &Map::new()).await?;
+            wait_for(conn, fence, phase, &actions).await
+        })
+        .await;
+    match (refusal, done) {
+        (Some(why), _) => Ok(Err(why)),
+        (None, done) => done.map(Ok),
+    }
 }
 
 row! { IndexRow { first: i32 = diesel::sql_types::Integer } }

@@ -1,7 +1,9 @@
 //! From the engine's words to ours; nothing secret comes through.
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary as DockerSummary};
-use senlin_core::driver::{ContainerState, ContainerSummary};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStatsResponse, ContainerSummary as DockerSummary, EventMessage,
+};
+use senlin_core::driver::{ContainerEvent, ContainerState, ContainerSummary, Usage};
 use serde_json::Value;
 
 pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
@@ -14,7 +16,47 @@ pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
             .map(|n| bare(n))
             .unwrap_or_default(),
         state: container.state.map(|s| s.to_string()).unwrap_or_default(),
+        // The list has it only in words, such as "Up 5 minutes (unhealthy)".
+        health: container.status.as_deref().and_then(health).map(str::to_owned),
         labels: container.labels.unwrap_or_default().into_iter().collect(),
+    })
+}
+
+fn health(words: &str) -> Option<&'static str> {
+    [
+        ("(unhealthy)", "unhealthy"),
+        ("(healthy)", "healthy"),
+        ("(health: starting)", "starting"),
+    ]
+    .into_iter()
+    .find(|(part, _)| words.ends_with(part))
+    .map(|(_, health)| health)
+}
+
+/// What a container has used; the page cache that can be given back is not counted.
+pub(super) fn usage(container: &ContainerSummary, stats: &ContainerStatsResponse) -> Usage {
+    let memory = stats.memory_stats.as_ref();
+    let reclaimable = memory
+        .and_then(|m| m.stats.as_ref())
+        .and_then(|s| s.get("total_inactive_file").or_else(|| s.get("inactive_file")))
+        .copied()
+        .unwrap_or(0);
+    let cpu = stats.cpu_stats.as_ref().and_then(|c| c.cpu_usage.as_ref());
+    Usage {
+        id: container.id.clone(),
+        labels: container.labels.clone(),
+        cpu_ns: cpu.and_then(|c| c.total_usage).unwrap_or(0),
+        memory: memory.and_then(|m| m.usage).unwrap_or(0).saturating_sub(reclaimable),
+    }
+}
+
+pub(super) fn event(message: EventMessage) -> Option<ContainerEvent> {
+    let actor = message.actor?;
+    Some(ContainerEvent {
+        id: actor.id?,
+        action: message.action?,
+        labels: actor.attributes.unwrap_or_default().into_iter().collect(),
+        at: message.time.unwrap_or(0),
     })
 }
 

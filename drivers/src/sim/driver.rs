@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use senlin_core::{
     driver::{
-        ContainerConfig, ContainerDriver, ContainerState, ContainerSummary, DriverError, RegistryAuth, Resources,
-        RestartPolicy,
+        ContainerConfig, ContainerDriver, ContainerEvent, ContainerState, ContainerSummary, DriverError, RegistryAuth,
+        Resources, RestartPolicy, Usage,
     },
     host::HostInfo,
 };
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 
-use super::{SimHost, Simulated, summary};
+use super::{SimHost, Simulated, health, summary};
 
 #[async_trait::async_trait]
 impl ContainerDriver for SimHost {
@@ -143,11 +144,8 @@ impl ContainerDriver for SimHost {
     async fn stop(&self, id: &str, _: Option<i64>) -> Result<(), DriverError> {
         self.enter("stop", id).await?;
         let mut world = self.sim.world();
-        let container = world.get(id)?;
-        if matches!(container.status, "running" | "paused") {
-            container.status = "exited";
-            container.exit_code = 143;
-        }
+        world.get(id)?;
+        world.end(id, 143);
         Ok(())
     }
 
@@ -166,8 +164,7 @@ impl ContainerDriver for SimHost {
                 "kill container: Container {id} is not running"
             )));
         }
-        container.status = "exited";
-        container.exit_code = 137;
+        world.end(id, 137);
         Ok(())
     }
 
@@ -236,8 +233,33 @@ impl ContainerDriver for SimHost {
         let key = world.by_name.get(id).cloned().unwrap_or_else(|| id.to_owned());
         if let Some(container) = world.containers.remove(&key) {
             world.by_name.remove(&container.config.name);
+            world.emit(&container, "destroy");
         }
         Ok(())
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, DriverError> {
+        self.enter("usage", "").await?;
+        Ok(self.sim.world().usage())
+    }
+
+    async fn watch(
+        &self,
+        (key, value): (&str, &str),
+        _: Option<i64>,
+        tell: &(dyn Fn(ContainerEvent) + Send + Sync),
+    ) -> Result<(), DriverError> {
+        self.enter("watch", "").await?;
+        let mut events = self.sim.listen();
+        loop {
+            match tokio::time::timeout(Duration::from_millis(200), events.recv()).await {
+                Ok(Ok(event)) if event.labels.get(key).is_some_and(|v| v == value) => tell(event),
+                Ok(Ok(_)) | Ok(Err(RecvError::Lagged(_))) => {}
+                Ok(Err(RecvError::Closed)) => return Ok(()),
+                // A host that goes down cuts its listeners off.
+                Err(_) => self.enter("watch", "").await?,
+            }
+        }
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerState, DriverError> {
@@ -250,14 +272,7 @@ impl ContainerDriver for SimHost {
             name: c.config.name.clone(),
             status: c.status.to_owned(),
             exit_code: matches!(c.status, "exited").then_some(c.exit_code),
-            health: c.config.health.as_ref().map(|h| {
-                if h.test.iter().any(|t| t.contains("false")) {
-                    "unhealthy"
-                } else {
-                    "healthy"
-                }
-                .to_owned()
-            }),
+            health: health(c).map(str::to_owned),
             error: None,
             labels: c.config.labels.clone(),
             document: json!({

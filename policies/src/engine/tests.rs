@@ -16,6 +16,9 @@ fn view(size: i32, min: i32, max: i32) -> View {
         created_at: Some(at(u32::try_from(i).unwrap())),
         profile_created_at: Some(at(0)),
         occupied: false,
+        protected: false,
+        zone: None,
+        region: None,
     };
     View {
         size,
@@ -26,6 +29,7 @@ fn view(size: i32, min: i32, max: i32) -> View {
             limit: 1000,
         },
         members: (0..size).map(member).collect(),
+        hosts: Vec::new(),
         now: at(600),
     }
 }
@@ -39,6 +43,7 @@ fn bound(full: &str, properties: Value, last_op: Option<Time>) -> Bound {
         kind,
         properties,
         last_op,
+        binding: BindingId::random(),
     }
 }
 
@@ -53,6 +58,7 @@ fn scaling(event: &str, adjustment: Value) -> Bound {
 fn request(kind: ActionKind, count: Option<i32>) -> Request {
     Request {
         kind,
+        shrinks: matches!(kind, ActionKind::ClusterScaleIn | ActionKind::ClusterDelNodes),
         count,
         candidates: Vec::new(),
         seed: 7,
@@ -276,7 +282,7 @@ fn bad_specs_are_named() {
         (
             "senlin.policy.deletion-1.1",
             json!({"hooks": {"type": "zaqar"}}),
-            "not supported",
+            "hooks.params.queue",
         ),
         (
             "senlin.policy.deletion-1.1",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use senlin_core::{
     ids::NodeId,
-    placement::{HostSnapshot, Requirements, Strategy},
+    placement::{HostSnapshot, Requirements, Rules, Strategy},
 };
 
 use super::{
@@ -18,19 +18,20 @@ pub struct Planner {
     hosts: Vec<HostSnapshot>,
     by_score: BTreeSet<(Score, usize)>,
     by_id: HashMap<NodeId, usize>,
-    strategy: Strategy,
+    rules: Rules,
     seed: u64,
 }
 
 impl Planner {
     /// A planner over these hosts.
     #[must_use]
-    pub fn new(hosts: Vec<HostSnapshot>, strategy: Strategy, seed: u64) -> Self {
+    pub fn new(hosts: Vec<HostSnapshot>, mut rules: Rules, seed: u64) -> Self {
+        rules.begun |= hosts.iter().any(|h| h.siblings > 0);
         let mut planner = Self {
             by_score: BTreeSet::new(),
             by_id: HashMap::new(),
             hosts,
-            strategy,
+            rules,
             seed,
         };
         planner.by_id = planner.hosts.iter().enumerate().map(|(at, h)| (h.id, at)).collect();
@@ -44,13 +45,19 @@ impl Planner {
         self.seed
     }
 
+    /// A host by its id, as it is after the choices so far.
+    #[must_use]
+    pub fn host(&self, id: NodeId) -> Option<&HostSnapshot> {
+        self.by_id.get(&id).and_then(|at| self.hosts.get(*at))
+    }
+
     fn rank(&mut self) {
-        let (strategy, seed) = (self.strategy, self.seed);
+        let (rules, seed) = (&self.rules, self.seed);
         self.by_score = self
             .hosts
             .iter()
             .enumerate()
-            .map(|(at, h)| (score::of(h, strategy, seed), at))
+            .map(|(at, h)| (score::of(h, rules, seed), at))
             .collect();
     }
 
@@ -69,15 +76,12 @@ impl Planner {
         let Some(host) = self.hosts.get_mut(at) else {
             return Err(self.refuse(needs));
         };
-        self.by_score.remove(&(score::of(host, self.strategy, self.seed), at));
-        host.cpu_used += needs.cpu_millis;
-        host.memory_used += needs.memory;
-        host.containers += 1;
-        host.siblings += 1;
-        host.ports.extend(needs.ports.iter().cloned());
+        self.by_score.remove(&(score::of(host, &self.rules, self.seed), at));
+        host.take(needs);
+        self.rules.take(host);
         let id = host.id;
-        self.by_score.insert((score::of(host, self.strategy, self.seed), at));
-        if self.strategy == Strategy::Random {
+        self.by_score.insert((score::of(host, &self.rules, self.seed), at));
+        if self.rules.strategy == Some(Strategy::Random) {
             // Every choice by chance of its own: another order for the next.
             self.seed = self.seed.wrapping_add(1);
             self.rank();
@@ -88,12 +92,16 @@ impl Planner {
     fn fits(&self, at: usize, needs: &Requirements) -> bool {
         self.hosts
             .get(at)
-            .is_some_and(|h| filter::turn_away(h, needs).is_none())
+            .is_some_and(|h| filter::turn_away(h, needs, &self.rules).is_none())
     }
 
     fn refuse(&self, needs: &Requirements) -> Refusal {
         let mut counts = BTreeMap::new();
-        for reason in self.hosts.iter().filter_map(|h| filter::turn_away(h, needs)) {
+        for reason in self
+            .hosts
+            .iter()
+            .filter_map(|h| filter::turn_away(h, needs, &self.rules))
+        {
             *counts.entry(reason).or_insert(0) += 1;
         }
         Refusal::of(&counts)

@@ -26,21 +26,6 @@ pub(super) async fn check(job: &Job<'_>) -> Result<Health, ProfileError> {
 
 /// What a container's state means for its node.
 pub(super) fn health_of(state: &ContainerState) -> Health {
-    match (state.status.as_str(), state.health.as_deref()) {
-        ("running", Some("unhealthy")) => Health::Unhealthy("The container's health check fails.".to_owned()),
-        ("running", _) => Health::Healthy,
-        ("paused", _) => Health::Suspended("The container is paused.".to_owned()),
-        ("restarting", _) => Health::Unhealthy("The container keeps restarting.".to_owned()),
-        ("exited" | "dead", _) => {
-            let code = state.exit_code.unwrap_or(0);
-            let why = state
-                .error
-                .as_deref()
-                .filter(|e| !e.is_empty())
-                .map(|e| format!(": {e}"))
-                .unwrap_or_default();
-            Health::Unhealthy(format!("The container has exited with code {code}{why}."))
-        }
-        (other, _) => Health::Unhealthy(format!("The container is {other}.")),
-    }
+    let code = Some(state.exit_code.unwrap_or(0));
+    Health::of(&state.status, state.health.as_deref(), code, state.error.as_deref())
 }

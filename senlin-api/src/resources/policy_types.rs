@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use senlin_openapi::Microversion;
-use senlin_policies::engine::full_name;
+use senlin_policies::engine::{PolicyType, full_name};
 use serde_json::{Value, json};
 
 use super::profile_types::support;
@@ -10,6 +10,12 @@ use crate::{
     error::{ApiError, Result},
     request::Call,
 };
+
+/// The version that brought a type.
+fn since(kind: &dyn PolicyType) -> Microversion {
+    let (major, minor) = kind.since();
+    Microversion(major, minor)
+}
 
 /// `GET /v1/policy-types`
 pub async fn list(call: Call) -> Result<HttpResponse> {
@@ -19,6 +25,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         .api
         .policies
         .iter()
+        .filter(|t| since(t.as_ref()) <= call.version)
         .map(|t| {
             if detailed {
                 json!({"name": t.name(), "version": t.version(), "support_status": support(t.version(), t.support())})
@@ -37,6 +44,7 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
         .api
         .policies
         .find(&call.identity)
+        .filter(|t| since(t.as_ref()) <= call.version)
         .ok_or_else(|| ApiError::NotFound {
             kind: "policy_type",
             identity: call.identity.clone(),

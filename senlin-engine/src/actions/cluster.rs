@@ -8,7 +8,7 @@ use senlin_core::{
     ids::*,
     naming,
     node::NodeStatus,
-    placement::Requirements,
+    placement::Rules,
     profile_type::Demand,
 };
 use senlin_db::{
@@ -19,9 +19,14 @@ use senlin_db::{
     placement::Place,
     spawn::{self, Birth, NewNode, SizeChange},
 };
-use senlin_policies::{placement::Planner, victims::Candidate};
+use senlin_policies::{engine::Decision, placement::Planner, victims::Candidate};
+use serde_json::json;
 
-use crate::context::{Ctx, Failure, Outcome};
+use crate::{
+    context::{Ctx, Failure, Outcome},
+    decisions::{self, Intent},
+    specs::Loaded,
+};
 
 pub mod add_nodes;
 pub mod attach_policy;
@@ -88,6 +93,7 @@ pub(crate) fn child(ctx: &Ctx, kind: ActionKind, node: NodeId, inputs: Map) -> N
         user: user.clone(),
         project: project.clone(),
         request_id: request_id.clone(),
+        hook: None,
     }
 }
 
@@ -95,7 +101,7 @@ pub(crate) fn child(ctx: &Ctx, kind: ActionKind, node: NodeId, inputs: Map) -> N
 pub(crate) async fn launch(
     ctx: &Ctx,
     size: SizeChange,
-    phase: &'static str,
+    phase: &str,
     children: &[NewAction],
 ) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn().await?;
@@ -108,55 +114,84 @@ pub(crate) async fn launch(
     }
 }
 
-/// Makes `count` more members and waits for them in `phase`.
+/// Does what was decided of a cluster's size.
+pub(crate) async fn carry_out(ctx: &Ctx, cluster: &Cluster, intent: Intent) -> Result<Outcome, Failure> {
+    if intent.more > 0 {
+        grow(ctx, cluster, &intent, FINISH).await
+    } else {
+        remove::remove(ctx, intent.size, intent.decision).await
+    }
+}
+
+/// The rules that new members are placed by: the policies', or the profile's own strategy.
+pub(crate) fn rules(decision: &Decision, loaded: &Loaded) -> Rules {
+    let mut rules = decision.rules.clone();
+    rules.strategy = rules.strategy.or(Some(loaded.strategy()));
+    rules
+}
+
+/// Placements that an action tells of.
+const TOLD: usize = 100;
+
+/// Makes more members and waits for them in `phase`.
 pub(crate) async fn grow(
     ctx: &Ctx,
     cluster: &Cluster,
-    size: SizeChange,
-    count: i32,
+    intent: &Intent,
     phase: &'static str,
 ) -> Result<Outcome, Failure> {
-    if count <= 0 {
-        return launch(ctx, size, phase, &[]).await;
-    }
+    let count = intent.more;
     let mut conn = ctx.conn().await?;
     let loaded = ctx.engine.specs.load(&mut conn, cluster.profile_id).await?;
     let needs = match loaded.demand()? {
         Demand::Host(needs) => Some(needs),
         Demand::Endpoint(_) => None,
     };
-    // Hosts need no host: let in none.
-    let whence = needs.clone().unwrap_or_else(|| Requirements {
-        host_node: Some(NodeId(cluster.id.0)),
-        ..Requirements::default()
-    });
-    let strategy = loaded.strategy();
+    let whence = needs.clone().unwrap_or_else(|| decisions::nowhere(cluster));
+    let rules = rules(&intent.decision, &loaded);
     let format = cluster
         .config
         .get("node.name.format")
         .and_then(serde_json::Value::as_str)
         .unwrap_or("")
         .to_owned();
+    let wanted = ctx.input::<String>("plan_token")?;
     let plan = |hosts, first: i32| {
-        let seed = ctx.action.id.0.as_u64_pair().0;
-        let mut planner = Planner::new(hosts, strategy, seed);
-        (first..first.saturating_add(count))
-            .map(|index| {
-                let node = new_node(ctx, cluster, &format, index);
-                let place = needs.as_ref().and_then(|needs| {
-                    // One that fits nowhere says why when its own turn comes.
-                    planner.place(needs).ok().map(|host| Place::on(host, needs))
-                });
-                Birth {
-                    action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()),
-                    node,
-                    place,
-                }
-            })
-            .collect()
+        let mut planner = Planner::new(hosts, rules, decisions::seed(cluster));
+        let (mut births, mut told) = (Vec::new(), Vec::new());
+        for index in first..first.saturating_add(count) {
+            let node = new_node(ctx, cluster, &format, index);
+            let place = needs.as_ref().and_then(|needs| {
+                // One that fits nowhere says why when its own turn comes.
+                planner.place(needs).ok().map(|host| Place::on(host, needs))
+            });
+            if let Some(place) = place.as_ref().filter(|_| told.len() < TOLD) {
+                told.push(json!({"node": node.id, "name": node.name, "host": crate::plan::on(&planner, place.host)}));
+            }
+            births.push(Birth {
+                action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()),
+                node,
+                place,
+            });
+        }
+        let hosts: Vec<_> = births.iter().map(|b| b.place.as_ref().map(|p| p.host)).collect();
+        if wanted.is_some_and(|t| t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts)) {
+            return Err(Failure::Refused(crate::plan::STALE.to_owned()));
+        }
+        let told = Map::from_iter([("placement".to_owned(), json!({"count": count, "placements": told}))]);
+        Ok((births, told))
     };
-    let write = spawn::grow(&mut conn, ctx.fence, cluster.id, size, count, &whence, phase, plan);
-    ctx.record("record the new members", write).await?;
+    let write = spawn::grow(
+        &mut conn,
+        ctx.fence,
+        cluster.id,
+        intent.size,
+        count,
+        &whence,
+        phase,
+        plan,
+    );
+    ctx.record("record the new members", write).await??;
     Ok(Outcome::waiting())
 }
 
@@ -211,8 +246,8 @@ pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> R
     };
     let mut conn = ctx.conn().await?;
     let kind = ctx.action.kind;
-    let scaled = matches!(kind, ActionKind::ClusterScaleOut | ActionKind::ClusterScaleIn);
-    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind.as_str(), scaled);
+    let marked = decisions::marked(ctx, &mut conn).await?;
+    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind.as_str(), &marked);
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
 }
 
@@ -244,16 +279,9 @@ pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
             created_at: m.created_at,
             profile_created_at: Some(m.profile_created_at),
             occupied: m.containers > 0,
+            protected: m.protected,
+            zone: m.zone.clone(),
+            region: m.region.clone(),
         })
         .collect()
-}
-
-/// Children that take members out: deleted, or let go as orphans.
-pub(crate) fn removals(ctx: &Ctx, victims: &[NodeId], destroy: bool) -> Vec<NewAction> {
-    let kind = if destroy {
-        ActionKind::NodeDelete
-    } else {
-        ActionKind::NodeLeave
-    };
-    victims.iter().map(|id| child(ctx, kind, *id, Map::new())).collect()
 }

@@ -266,6 +266,7 @@ impl World {
             user: "u".to_owned(),
             project: PROJECT.to_owned(),
             request_id: "req-test".to_owned(),
+            hook: None,
         }
     }
 

@@ -51,6 +51,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         enabled: ctx.input("enabled")?.unwrap_or(true),
         priority: kind.priority(),
         rivals,
+        data: kind.binding_data(&policy.spec.properties),
     };
     let attached = ctx
         .record("attach", bindings::attach(&mut conn, ctx.fence, cluster, &new))

@@ -2,17 +2,26 @@
 
 use senlin_core::cluster::ClusterStatus;
 use senlin_db::spawn::SizeChange;
+use senlin_policies::engine::Decision;
 
-use super::{FINISH, conclude, grow, load, mark};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{carry_out, conclude, load, mark};
+use crate::{
+    context::{Ctx, Failure, Outcome},
+    decisions::Intent,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    match ctx.action.phase.as_str() {
-        "" => {
-            let cluster = load(ctx).await?;
-            mark(ctx, ClusterStatus::Creating, "Creation in progress").await?;
-            grow(ctx, &cluster, SizeChange::default(), cluster.desired_capacity, FINISH).await
-        }
-        _ => conclude(ctx, "Cluster creation succeeded.").await,
+    if !ctx.action.phase.is_empty() {
+        return conclude(ctx, "Cluster creation succeeded.").await;
     }
+    let cluster = load(ctx).await?;
+    mark(ctx, ClusterStatus::Creating, "Creation in progress").await?;
+    // No policy can be attached to what is not there yet.
+    let intent = Intent {
+        decision: Decision::default(),
+        size: SizeChange::default(),
+        more: cluster.desired_capacity,
+        fewer: 0,
+    };
+    carry_out(ctx, &cluster, intent).await
 }

@@ -3,7 +3,7 @@
 use senlin_core::{Map, action::ActionStatus, cluster::ClusterStatus};
 use senlin_db::{fence::End, members, spawn::SizeChange};
 
-use super::{FINISH, children, conclude_with, launch, load, mark, removals};
+use super::{FINISH, children, conclude_with, launch, load, mark, remove::removals};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {

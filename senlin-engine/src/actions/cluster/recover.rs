@@ -1,13 +1,20 @@
 //! CLUSTER_RECOVER: looks if asked to, recovers what is not ACTIVE, and makes
 //! up the size if asked to.
 
-use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, node::NodeStatus};
-use senlin_db::{members, spawn::SizeChange};
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    cluster::{Cluster, ClusterStatus},
+    node::NodeStatus,
+};
+use senlin_db::{fence, members, spawn::SizeChange};
+use serde_json::{Value, json};
 
-use senlin_policies::engine::Decision;
-
-use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, remove::remove};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{FINISH, carry_out, child, children, conclude_with, launch, load, mark};
+use crate::{
+    context::{Ctx, Failure, Outcome},
+    decisions,
+};
 
 const CHECKED: &str = "checked";
 const RECOVERED: &str = "recovered";
@@ -16,6 +23,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     match ctx.action.phase.as_str() {
         "" => {
             let cluster = load(ctx).await?;
+            by_policy(ctx, &cluster).await?;
             mark(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
             let nodes = if ctx.input::<bool>("check")?.unwrap_or(false) {
                 cluster.nodes
@@ -34,6 +42,11 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             drop(conn);
             let mut inputs = ctx.action.inputs.clone();
             inputs.retain(|key, _| matches!(key.as_str(), "operation" | "operation_params"));
+            if !inputs.contains_key("operation")
+                && let Some(operations) = ctx.action.data.get("recover_by").cloned()
+            {
+                inputs.insert("operations".to_owned(), operations);
+            }
             let recoveries: Vec<_> = members
                 .iter()
                 .filter(|m| m.status != NodeStatus::Active)
@@ -48,12 +61,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             if !ctx.input::<bool>("check_capacity")?.unwrap_or(false) || missing == 0 {
                 return launch(ctx, SizeChange::default(), FINISH, &[]).await;
             }
-            if missing > 0 {
-                grow(ctx, &cluster, SizeChange::default(), missing, FINISH).await
-            } else {
-                let count = missing.saturating_neg();
-                remove(ctx, &cluster, SizeChange::default(), count, Decision::default()).await
-            }
+            carry_out(ctx, &cluster, decisions::make_up(ctx, &cluster, missing).await?).await
         }
         // What a check found is no failure of the recovery that mended it.
         _ => {
@@ -62,4 +70,24 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             conclude_with(ctx, "Cluster recovery succeeded.", &ends).await
         }
     }
+}
+
+/// What the health policy says of recovery is kept for the phase that recovers.
+async fn by_policy(ctx: &Ctx, cluster: &Cluster) -> Result<(), Failure> {
+    let decision = decisions::of_whole(ctx, cluster).await?;
+    let actions = decision.health.as_ref().and_then(|h| h.get("recover_action"));
+    let names: Vec<&str> = actions
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|a| a.get("name").and_then(Value::as_str))
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let data = Map::from_iter([("recover_by".to_owned(), json!(names))]);
+    let mut conn = ctx.conn().await?;
+    let none = Map::new();
+    let write = fence::remember(&mut conn, ctx.fence, &data, &none);
+    ctx.record("record how to recover", write).await
 }

@@ -1,50 +1,56 @@
-//! Members go: chosen, after their grace, destroyed or let go.
+//! Members go: chosen, after their grace, asked first if a hook says so,
+//! destroyed or let go.
 
-use senlin_core::{Map, cluster::Cluster, ids::NodeId};
-use senlin_db::{fence, members, spawn::SizeChange};
-use senlin_policies::{
-    engine::Decision,
-    victims::{self, Criteria},
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus, Cause, NewAction},
+    cluster::Cluster,
+    ids::NodeId,
+    node::NodeStatus,
 };
-use serde_json::json;
+use senlin_db::{fence, members, spawn::SizeChange};
+use senlin_policies::engine::{Decision, Hook};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{FINISH, candidates, launch, removals};
+use super::{FINISH, child, launch};
 use crate::context::{Ctx, Failure, Outcome};
 
 /// The phase in which the grace has passed.
 pub(super) const GRACE: &str = "grace";
 
-/// Takes out whom the decision names, or chooses `count` of the members.
-pub(super) async fn remove(
-    ctx: &Ctx,
-    cluster: &Cluster,
-    size: SizeChange,
-    count: i32,
-    decision: Decision,
-) -> Result<Outcome, Failure> {
-    let victims = if decision.victims.is_empty() {
-        let mut conn = ctx.conn().await?;
-        let members = members::list(&mut conn, cluster.id).await?;
-        let seed = ctx.action.id.0.as_u64_pair().0;
-        let count = usize::try_from(count).unwrap_or(0);
-        victims::choose(&candidates(&members), count, Criteria::Random, seed)
-    } else {
-        decision.victims
+/// Who goes and how, kept while the grace passes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Going {
+    victims: Vec<NodeId>,
+    destroy: bool,
+    hook: Option<Hook>,
+    desired: Option<i32>,
+    min: Option<i32>,
+    max: Option<i32>,
+}
+
+/// Takes out whom the decision names.
+pub(super) async fn remove(ctx: &Ctx, size: SizeChange, decision: Decision) -> Result<Outcome, Failure> {
+    let going = Going {
+        victims: decision.victims,
+        destroy: decision.destroy.unwrap_or(true),
+        hook: decision.hook,
+        desired: size.desired,
+        min: size.min,
+        max: size.max,
     };
-    let destroy = decision.destroy.unwrap_or(true);
-    if decision.grace <= 0 || victims.is_empty() {
-        return launch(ctx, size, FINISH, &removals(ctx, &victims, destroy)).await;
+    if decision.grace <= 0 || going.victims.is_empty() {
+        return go(ctx, &going).await;
     }
-    let going = json!({"victims": victims, "destroy": destroy, "desired": size.desired, "min": size.min,
-        "max": size.max});
-    let data = Map::from_iter([("going".to_owned(), going)]);
+    let data = Map::from_iter([("going".to_owned(), json!(going))]);
     let mut conn = ctx.conn().await?;
     ctx.record(
         "record who goes",
         fence::remember(&mut conn, ctx.fence, &data, &Map::new()),
     )
     .await?;
-    let reason = format!("{} members go in {} seconds.", victims.len(), decision.grace);
+    let reason = format!("{} members go in {} seconds.", going.victims.len(), decision.grace);
     #[expect(clippy::cast_precision_loss, reason = "seconds of a grace period fit a double")]
     let delay = decision.grace as f64;
     ctx.record(
@@ -57,27 +63,46 @@ pub(super) async fn remove(
 
 /// The grace has passed: those that are still members go.
 pub(super) async fn after_grace(ctx: &Ctx, cluster: &Cluster) -> Result<Outcome, Failure> {
-    let going = ctx.action.data.get("going").cloned().unwrap_or_default();
-    let number = |key: &str| {
-        going
-            .get(key)
-            .and_then(serde_json::Value::as_i64)
-            .and_then(|n| i32::try_from(n).ok())
-    };
-    let victims: Vec<NodeId> = going
-        .get("victims")
-        .cloned()
-        .and_then(|list| serde_json::from_value(list).ok())
-        .unwrap_or_default();
-    let victims: Vec<NodeId> = victims.into_iter().filter(|id| cluster.nodes.contains(id)).collect();
+    let kept = ctx.action.data.get("going").cloned().unwrap_or(Value::Null);
+    let mut going: Going =
+        serde_json::from_value(kept).map_err(|e| Failure::Refused(format!("Who was to go is not known: {e}")))?;
+    going.victims.retain(|id| cluster.nodes.contains(id));
+    go(ctx, &going).await
+}
+
+async fn go(ctx: &Ctx, going: &Going) -> Result<Outcome, Failure> {
     let size = SizeChange {
-        desired: number("desired"),
-        min: number("min"),
-        max: number("max"),
+        desired: going.desired,
+        min: going.min,
+        max: going.max,
     };
-    let destroy = going
-        .get("destroy")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(true);
-    launch(ctx, size, FINISH, &removals(ctx, &victims, destroy)).await
+    let mut children = removals(ctx, &going.victims, going.destroy);
+    if let Some(hook) = going.hook.as_ref().filter(|_| going.destroy && !children.is_empty()) {
+        let mut conn = ctx.conn().await?;
+        let members = members::list(&mut conn, ctx.cluster_id()?).await?;
+        for child in &mut children {
+            // One that does not work has nothing to say.
+            let works = |m: &members::Member| m.id.0 == child.target && m.status == NodeStatus::Active;
+            if members.iter().any(works) {
+                ask(child, hook);
+            }
+        }
+    }
+    launch(ctx, size, FINISH, &children).await
+}
+
+fn ask(child: &mut NewAction, hook: &Hook) {
+    child.status = ActionStatus::WaitingLifecycleCompletion;
+    child.cause = Cause::Hooked;
+    child.hook = json!(hook).as_object().cloned();
+}
+
+/// Children that take members out: deleted, or let go as orphans.
+pub(crate) fn removals(ctx: &Ctx, victims: &[NodeId], destroy: bool) -> Vec<NewAction> {
+    let kind = if destroy {
+        ActionKind::NodeDelete
+    } else {
+        ActionKind::NodeLeave
+    };
+    victims.iter().map(|id| child(ctx, kind, *id, Map::new())).collect()
 }

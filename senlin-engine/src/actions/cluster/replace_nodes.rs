@@ -10,7 +10,7 @@ use senlin_core::{
 };
 use senlin_db::spawn::SizeChange;
 
-use super::{FINISH, child, children, conclude_with, launch, removals};
+use super::{FINISH, child, children, conclude_with, launch, remove::removals};
 use crate::context::{Ctx, Failure, Outcome};
 
 const JOINED: &str = "joined";

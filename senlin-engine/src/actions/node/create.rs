@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use senlin_core::{
+    action::ActionKind,
     driver::{ContainerDriver, DriverError},
     node::{Node, NodeStatus},
-    placement::Requirements,
+    placement::{Requirements, Rules},
     profile_type::{Demand, ProfileError},
 };
 use senlin_db::{
@@ -18,6 +19,7 @@ use senlin_policies::placement::place;
 use super::{done, driver, id, load};
 use crate::{
     context::{CleanUp, Ctx, Failure, Outcome},
+    decisions,
     specs::Loaded,
 };
 
@@ -94,17 +96,31 @@ pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(
     }
 }
 
+/// What the cluster's policies and the profile say of where it may go.
+async fn rules(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Rules, Failure> {
+    let Some(id) = node.cluster_id else {
+        return Ok(Rules::of(loaded.strategy()));
+    };
+    let mut conn = ctx.conn().await?;
+    let cluster = clusters::get(&mut conn, id)
+        .await?
+        .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
+    drop(conn);
+    let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeCreate).await?;
+    Ok(super::super::cluster::rules(&decision, loaded))
+}
+
 async fn find_place(
     ctx: &Ctx,
     node: &Node,
     loaded: &Loaded,
     needs: &Requirements,
 ) -> Result<senlin_core::ids::NodeId, Failure> {
+    let rules = rules(ctx, node, loaded).await?;
     let seed = node.id.0.as_u64_pair().0 ^ u64::try_from(ctx.action.attempt).unwrap_or(0);
     let mut conn = ctx.conn().await?;
-    let strategy = loaded.strategy();
     let write = placement::place(&mut conn, ctx.fence, node.id, node.cluster_id, needs, |hosts| {
-        place(&hosts, needs, strategy, seed)
+        place(&hosts, needs, &rules, seed)
     });
     ctx.record("place", write)
         .await?

@@ -2,21 +2,29 @@
 
 use senlin_core::{
     Map,
-    action::ActionStatus,
+    action::{ActionKind, ActionStatus},
+    cluster::Cluster,
     node::{Node, NodeStatus},
 };
 use senlin_db::{
     Conn, clusters,
     fence::{self, End},
-    members,
+    hooks, members,
 };
+use serde_json::json;
 
 use super::{driver, id, load};
 use crate::{
     context::{Ctx, Failure, Outcome},
+    decisions,
     specs::Loaded,
     worker,
 };
+
+/// The phase in which the grace has passed.
+const GRACE: &str = "grace";
+/// The phase in which it was asked, and answered or did not.
+const ASKED: &str = "asked";
 
 /// Tries at a silent host before its container is left for its return.
 const TRIES: i32 = 2;
@@ -31,8 +39,12 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             node.dependent_nodes.len()
         )));
     }
-    if ctx.is_members_own() && ctx.action.phase.is_empty() {
-        shrink(ctx, &mut conn).await?;
+    if ctx.is_members_own() && !matches!(ctx.action.phase.as_str(), ASKED) {
+        drop(conn);
+        if let Some(waits) = by_policy(ctx, &node).await? {
+            return Ok(waits);
+        }
+        conn = ctx.conn().await?;
     }
     let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
     ctx.record("mark as deleting", write).await?;
@@ -71,12 +83,39 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     Ok(Outcome::ended(parents))
 }
 
-/// A member that a user deletes is not asked for any more.
-async fn shrink(ctx: &Ctx, conn: &mut Conn) -> Result<(), Failure> {
-    let id = ctx.cluster_id()?;
-    let Some(cluster) = clusters::get(conn, id).await? else {
-        return Ok(());
+/// A member that a user deletes goes as the cluster's deletion policy says:
+/// after a grace, and asked first. Some outcome: it waits.
+async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
+    let mut conn = ctx.conn().await?;
+    let Some(cluster) = clusters::get(&mut conn, ctx.cluster_id()?).await? else {
+        return Ok(None);
     };
+    drop(conn);
+    let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeDelete).await?;
+    let mut conn = ctx.conn().await?;
+    if ctx.action.phase.is_empty() {
+        shrink(ctx, &mut conn, &cluster, decision.reduce).await?;
+        if decision.grace > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "seconds of a grace period fit a double")]
+            let delay = decision.grace as f64;
+            let reason = format!("The node goes in {} seconds.", decision.grace);
+            let write = fence::postpone(&mut conn, ctx.fence, GRACE, delay, &reason);
+            ctx.record("let the grace pass", write).await?;
+            return Ok(Some(Outcome::ended(Vec::new())));
+        }
+    }
+    let hook = decision.hook.filter(|_| node.status == NodeStatus::Active);
+    let Some(hook) = hook.and_then(|h| json!(h).as_object().cloned()) else {
+        return Ok(None);
+    };
+    ctx.record("ask it first", hooks::wait(&mut conn, ctx.fence, ASKED, &hook))
+        .await?;
+    Ok(Some(Outcome::ended(Vec::new())))
+}
+
+/// It is not asked for any more, unless the policy keeps the size.
+async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: &Cluster, reduce: bool) -> Result<(), Failure> {
+    let id = cluster.id;
     let left = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX) - 1;
     let force = ctx.input::<bool>("force")?.unwrap_or(false);
     if left < cluster.min_size && !force {
@@ -85,7 +124,7 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn) -> Result<(), Failure> {
             cluster.min_size
         )));
     }
-    if left < cluster.desired_capacity {
+    if reduce && left < cluster.desired_capacity {
         ctx.record("count it out", members::set_desired(conn, ctx.fence, id, left.max(0)))
             .await?;
     }

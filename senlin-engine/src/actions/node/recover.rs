@@ -32,8 +32,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if ctx.action.phase == CLEARED {
         return anew(ctx, node, &loaded).await;
     }
-    let wanted = wish(ctx)?;
-    let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_none();
+    let wanted = wishes(ctx)?;
+    let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
     let health = look(ctx, &node, &loaded).await?;
     if check && health == Health::Healthy {
         let change = NodeChange {
@@ -49,14 +49,42 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             super::status_of(&health).1
         )));
     }
-    let wish = wanted.unwrap_or(match health {
-        Health::Unhealthy(_) | Health::Suspended(_) | Health::Healthy => Wish::Restart,
-        Health::Gone(_) | Health::Unknown(_) => Wish::Recreate,
-    });
-    match wish {
-        Wish::Restart => restart(ctx, &node, &loaded).await,
-        Wish::Recreate => clear(ctx, &node, &loaded).await,
+    let unasked = ctx.action.inputs.contains_key("because");
+    if let (Health::Unknown(_), true) = (&health, unasked && !ctx.input::<bool>("host_lost")?.unwrap_or(false)) {
+        // Unknown is not failed: nobody asked for another one.
+        let (status, reason) = super::status_of(&health);
+        let change = NodeChange {
+            status: Some(status),
+            reason,
+            ..NodeChange::default()
+        };
+        return done(
+            ctx,
+            "Its host does not answer: nothing is done until it is known.",
+            change,
+        )
+        .await;
     }
+    let gone = matches!(health, Health::Gone(_) | Health::Unknown(_));
+    let tries = match wanted.as_slice() {
+        [] if gone => vec![Wish::Recreate],
+        [] => vec![Wish::Restart],
+        // What is not there cannot be restarted, if something else is to be tried too.
+        [Wish::Restart, rest @ ..] if gone && !rest.is_empty() => rest.to_vec(),
+        all => all.to_vec(),
+    };
+    let mut failed = None;
+    for wish in tries {
+        let tried = match wish {
+            Wish::Restart => restart(ctx, &node, &loaded).await,
+            Wish::Recreate => return clear(ctx, &node, &loaded).await,
+        };
+        match tried {
+            Err(failure) if failure.interrupt().is_none() && !failure.is_transient() => failed = Some(failure),
+            other => return other,
+        }
+    }
+    Err(failed.unwrap_or_else(|| Failure::Refused("There is nothing to try.".to_owned())))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,18 +93,20 @@ enum Wish {
     Recreate,
 }
 
-/// The operation asked for. REBOOT and REBUILD are Senlin's words for servers.
-fn wish(ctx: &Ctx) -> Result<Option<Wish>, Failure> {
-    let Some(operation) = ctx.input::<String>("operation")? else {
-        return Ok(None);
-    };
-    match operation.to_uppercase().as_str() {
-        "RESTART" | "REBOOT" => Ok(Some(Wish::Restart)),
-        "RECREATE" | "REBUILD" => Ok(Some(Wish::Recreate)),
-        _ => Err(Failure::Refused(format!(
-            "Recovery operation '{operation}' is unknown: RESTART or RECREATE."
-        ))),
-    }
+/// The operations asked for, in order. REBOOT and REBUILD are Senlin's words for servers.
+fn wishes(ctx: &Ctx) -> Result<Vec<Wish>, Failure> {
+    let mut names: Vec<String> = ctx.input("operations")?.unwrap_or_default();
+    names.extend(ctx.input::<String>("operation")?);
+    names
+        .iter()
+        .map(|name| match name.to_uppercase().as_str() {
+            "RESTART" | "REBOOT" => Ok(Wish::Restart),
+            "RECREATE" | "REBUILD" => Ok(Wish::Recreate),
+            _ => Err(Failure::Refused(format!(
+                "Recovery operation '{name}' is unknown: RESTART or RECREATE."
+            ))),
+        })
+        .collect()
 }
 
 async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failure> {

@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use senlin_core::{
     host::HostState,
     ids::NodeId,
-    placement::{HostSnapshot, Requirements, Strategy},
+    placement::{HostSnapshot, Requirements, Rules, Strategy},
 };
 use senlin_policies::placement::Planner;
 use senlin_tests::{
@@ -103,6 +103,10 @@ fn placement(table: &mut Table) {
                 ports: Vec::new(),
                 labels: std::collections::BTreeMap::new(),
                 cpu_load: None,
+                memory_load: None,
+                cpu_since: 0,
+                memory_since: 0,
+                failures: 0,
             })
             .collect();
         for strategy in [Strategy::Spread, Strategy::Random] {
@@ -112,7 +116,7 @@ fn placement(table: &mut Table) {
                 ..Requirements::default()
             };
             let begun = Instant::now();
-            let mut planner = Planner::new(snapshot.clone(), strategy, 1);
+            let mut planner = Planner::new(snapshot.clone(), Rules::of(strategy), 1);
             let placed = (0..10_000).filter(|_| planner.place(&needs).is_ok()).count();
             let rate = 10_000.0 / begun.elapsed().as_secs_f64();
             table.add(

@@ -54,6 +54,7 @@ async fn cool(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
             kind: policy.clone(),
             properties: one.properties,
             last_op: one.binding.last_op,
+            binding: one.binding.id,
         };
         if let Some(left) = policy.cooldown(&bound, kind, now) {
             return Err(ApiError::Cooldown {

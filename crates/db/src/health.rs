@@ -1,0 +1,410 @@
+//! What the health manager sees of members, and the recoveries it begins.
+
+use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
+use senlin_core::{ids::*, node::NodeStatus};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    Conn, DbError, Result, fence,
+    sql::{Sql, row},
+};
+
+row! { MemberRow {
+    id: Uuid = SqlUuid,
+    name: String = Text,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    status: String = Text,
+    status_reason: String = Text,
+    host_id: Option<Uuid> = Nullable<SqlUuid>,
+    physical_id: Option<String> = Nullable<Text>,
+    profile_id: Uuid = SqlUuid,
+    generation: i32 = Integer,
+    busy: bool = Bool,
+    age: f64 = Double,
+    silence: Option<f64> = Nullable<Double>,
+    pinned: bool = Bool,
+}}
+
+/// A member as its health is judged.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The node.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its cluster.
+    pub cluster_id: Option<ClusterId>,
+    /// What it is said to be.
+    pub status: NodeStatus,
+    /// Why.
+    pub status_reason: String,
+    /// Its host.
+    pub host_id: Option<NodeId>,
+    /// Its container.
+    pub physical_id: Option<String>,
+    /// Its profile.
+    pub profile_id: ProfileId,
+    /// Its generation.
+    pub generation: i32,
+    /// Something is being done to it, or to its cluster.
+    pub busy: bool,
+    /// Seconds since it was made or last changed.
+    pub age: f64,
+    /// Seconds since its host last answered.
+    pub silence: Option<f64>,
+    /// Its profile allows only this host.
+    pub pinned: bool,
+}
+
+const SELECT: &str = "SELECT n.id, n.name, n.cluster_id, n.status, n.status_reason, n.host_id, n.physical_id,
+        n.profile_id, n.generation,
+        EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+            OR EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id AND a.status IN ('INIT', 'WAITING', 'READY',
+                'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION'))
+            OR EXISTS (SELECT 1 FROM actions a WHERE a.target = n.cluster_id AND a.status IN ('INIT', 'WAITING',
+                'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION')) AS busy,
+        extract(epoch FROM now() - coalesce(n.updated_at, n.created_at, n.init_at))::float8 AS age,
+        extract(epoch FROM now() - h.last_seen)::float8 AS silence, p.host_node_id IS NOT NULL AS pinned
+    FROM nodes n JOIN profiles p ON p.id = n.profile_id LEFT JOIN hosts h ON h.node_id = n.host_id";
+
+fn member(row: MemberRow) -> Result<Member> {
+    Ok(Member {
+        id: row.id.into(),
+        name: row.name,
+        cluster_id: row.cluster_id.map(Into::into),
+        status: NodeStatus::parse(&row.status).ok_or(DbError::Corrupt {
+            column: "nodes.status",
+            value: row.status,
+        })?,
+        status_reason: row.status_reason,
+        host_id: row.host_id.map(Into::into),
+        physical_id: row.physical_id,
+        profile_id: row.profile_id.into(),
+        generation: row.generation,
+        busy: row.busy,
+        age: row.age,
+        silence: row.silence,
+        pinned: row.pinned,
+    })
+}
+
+/// A cluster's members.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
+    let rows: Vec<MemberRow> = Sql::new(SELECT)
+        .push(" WHERE n.cluster_id = ? ORDER BY n.index, n.id")
+        .bind(cluster)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(member).collect()
+}
+
+/// One node.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn node(conn: &mut Conn, node: NodeId) -> Result<Option<Member>> {
+    let row: Option<MemberRow> = Sql::new(SELECT).push(" WHERE n.id = ?").bind(node).first(conn).await?;
+    row.map(member).transpose()
+}
+
+/// What was seen of a member becomes its status, unless something is being
+/// done to it or it has another container by now. True when that is news; then
+/// the cluster's status follows.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason: &str) -> Result<bool> {
+    conn.transaction(async |conn| {
+        let touched = Sql::new(
+            "WITH seen AS (
+                UPDATE nodes n SET status = ?, status_reason = ? WHERE n.id = ? AND n.status <> ?
+                    AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
+                    AND n.physical_id IS NOT DISTINCT FROM ?
+                    AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+                RETURNING n.*)
+            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+            SELECT id, name, 'NODE', cluster_id, CASE status WHEN 'ACTIVE' THEN 'INFO' ELSE 'WARN' END, user_id,
+                project, 'NODE_HEALTH', CASE status WHEN 'ACTIVE' THEN 'end' ELSE 'error' END, status_reason FROM seen",
+        )
+        .bind(status.as_str())
+        .bind(reason)
+        .bind(seen.id)
+        .bind(status.as_str())
+        .bind(seen.generation)
+        .bind(seen.physical_id.as_deref())
+        .execute(conn)
+        .await?;
+        if touched > 0
+            && let Some(cluster) = seen.cluster_id
+        {
+            settle(conn, cluster).await?;
+        }
+        Ok(touched > 0)
+    })
+    .await
+}
+
+/// A cluster that nothing is being done to gets the status that is true now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
+    let row: Option<FreeRow> = Sql::new(
+        "SELECT c.status IN ('ACTIVE', 'WARNING', 'ERROR') AND NOT EXISTS (SELECT 1 FROM cluster_locks l
+            WHERE l.cluster_id = c.id AND l.exclusive) AS free FROM clusters c WHERE c.id = ?",
+    )
+    .bind(cluster)
+    .first(conn)
+    .await?;
+    if row.is_some_and(|r| r.free) {
+        fence::reevaluate(conn, cluster, "HEALTH_CHECK").await?;
+    }
+    Ok(())
+}
+
+row! { FreeRow { free: bool = Bool } }
+
+/// A recovery that the health manager wants.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The member.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// The container that was found amiss: another one is another story.
+    pub physical_id: Option<String>,
+    /// What was found.
+    pub reason: String,
+    /// What the recovery is to try.
+    pub inputs: senlin_core::Map,
+    /// Most recoveries of the cluster in the window.
+    pub budget: i64,
+    /// The window, in seconds.
+    pub window: i64,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// The action.
+    Yes(ActionId),
+    /// Something is being done already, or the container is another by now.
+    Busy,
+    /// It was recovered so often lately that it waits so many seconds more.
+    BackOff(i64),
+    /// The cluster's budget is used up.
+    Spent,
+}
+
+row! { CountRow {
+    of_node: i64 = diesel::sql_types::BigInt,
+    of_cluster: i64 = diesel::sql_types::BigInt,
+    since: Option<i64> = Nullable<diesel::sql_types::BigInt>,
+}}
+row! { LockedRow { id: Uuid = SqlUuid } }
+
+/// Seconds until a node that was recovered `times` lately may be recovered
+/// again: none at first, then 10, 20, 40 … 300.
+fn pause(times: i64) -> i64 {
+    match u32::try_from(times) {
+        Ok(0 | 1) => 0,
+        Ok(n) => 10_i64.saturating_mul(2_i64.saturating_pow(n.min(12) - 2)).min(300),
+        Err(_) => 300,
+    }
+}
+
+/// Begins a recovery, if none is open, within bounds. Counted and recorded in
+/// one transaction that holds the node's row: two engines cannot both begin one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
+    conn.transaction(async |conn| {
+        let locked: Option<LockedRow> = Sql::new(
+            "SELECT id FROM nodes n WHERE id = ? AND cluster_id = ? AND physical_id IS NOT DISTINCT FROM ? FOR UPDATE",
+        )
+        .bind(wish.node)
+        .bind(wish.cluster)
+        .bind(wish.physical_id.as_deref())
+        .first(conn)
+        .await?;
+        if locked.is_none() || node(conn, wish.node).await?.is_none_or(|n| n.busy) {
+            return Ok(Begun::Busy);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a window fit a double")]
+        let window = wish.window as f64;
+        let counts: Option<CountRow> = Sql::new(
+            "SELECT count(*) FILTER (WHERE node_id = ? AND begun_at > now() - interval '10 minutes') AS of_node,
+                count(*) FILTER (WHERE begun_at > now() - make_interval(secs => ?)) AS of_cluster,
+                extract(epoch FROM now() - max(begun_at) FILTER (WHERE node_id = ?))::bigint AS since
+            FROM recoveries WHERE cluster_id = ?
+                AND begun_at > now() - greatest(make_interval(secs => ?), interval '10 minutes')",
+        )
+        .bind(wish.node)
+        .bind(window)
+        .bind(wish.node)
+        .bind(wish.cluster)
+        .bind(window)
+        .first(conn)
+        .await?;
+        let (times, spent, since) = counts.map_or((0, 0, None), |c| (c.of_node, c.of_cluster, c.since));
+        let left = pause(times).saturating_sub(since.unwrap_or(i64::MAX));
+        if left > 0 {
+            return Ok(Begun::BackOff(left));
+        }
+        if spent >= wish.budget {
+            return Ok(Begun::Spent);
+        }
+        let id = ActionId::random();
+        Sql::new(
+            "INSERT INTO actions (id, name, action, target, target_name, cluster_id, cause, lock_scope, host_id, status,
+                status_reason, inputs, timeout, user_id, project, request_id)
+            SELECT ?, 'node_recover_' || left(n.id::text, 8), 'NODE_RECOVER', n.id, n.name, n.cluster_id,
+                'Health Manager', 'MEMBER', n.host_id, 'READY', '', ?, c.timeout, c.user_id, c.project, ''
+            FROM nodes n JOIN clusters c ON c.id = n.cluster_id WHERE n.id = ?",
+        )
+        .bind(id)
+        .bind(&wish.inputs)
+        .bind(wish.node)
+        .execute(conn)
+        .await?;
+        Sql::new("INSERT INTO recoveries (cluster_id, node_id, action_id, reason) VALUES (?, ?, ?, ?)")
+            .bind(wish.cluster)
+            .bind(wish.node)
+            .bind(id)
+            .bind(wish.reason.as_str())
+            .execute(conn)
+            .await?;
+        Ok(Begun::Yes(id))
+    })
+    .await
+}
+
+/// The inputs of such a recovery.
+#[must_use]
+pub fn inputs(operations: &[&str], reason: &str, host_lost: bool) -> senlin_core::Map {
+    let all = json!({"operations": operations, "because": reason, "check": true, "host_lost": host_lost});
+    all.as_object().cloned().unwrap_or_default()
+}
+
+/// A recovery that does not happen is told once per change of why.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()> {
+    Sql::new(
+        "WITH told AS (
+            UPDATE nodes SET status_reason = ? WHERE id = ? AND status_reason IS DISTINCT FROM ? RETURNING *)
+        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+        SELECT id, name, 'NODE', cluster_id, 'WARN', user_id, project, 'NODE_RECOVER', 'held back', status_reason
+        FROM told",
+    )
+    .bind(reason)
+    .bind(node)
+    .bind(reason)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Watches over hosts: renews what `owner` watches and takes on more, so that
+/// every host has a watcher and each engine about its share. Answers what
+/// `owner` watches now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn watch(conn: &mut Conn, owner: ServiceId, lease: f64) -> Result<Vec<NodeId>> {
+    let rows: Vec<LockedRow> = Sql::new(
+        "WITH share AS (
+            SELECT ceil(count(*)::float8 / greatest(1, (SELECT count(*) FROM services
+                WHERE \"binary\" = 'senlin-engine' AND updated_at > now() - interval '45 seconds')))::bigint AS n
+            FROM hosts),
+        kept AS (
+            SELECT node_id FROM hosts WHERE watcher = ? AND watch_until > now() ORDER BY node_id
+            LIMIT (SELECT n FROM share)),
+        free AS (
+            SELECT node_id FROM hosts WHERE watch_until <= now() OR watcher IS NULL ORDER BY node_id
+            LIMIT (SELECT greatest(0, n - (SELECT count(*) FROM kept)) FROM share) FOR UPDATE SKIP LOCKED)
+        UPDATE hosts h SET watcher = ?, watch_until = now() + make_interval(secs => ?)
+        WHERE node_id IN (SELECT node_id FROM kept UNION SELECT node_id FROM free)
+        RETURNING node_id AS id",
+    )
+    .bind(owner)
+    .bind(owner)
+    .bind(lease)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+}
+
+/// A host was silent and answers again. Of the members said to be unknown,
+/// those whose container was seen running are ACTIVE, whatever the list missed
+/// is left to a check.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn known_again(conn: &mut Conn, host: NodeId, running: &[String]) -> Result<Vec<ClusterId>> {
+    let rows: Vec<LockedRow> = Sql::new(
+        "WITH seen AS (
+            UPDATE nodes n SET status = 'ACTIVE', status_reason = 'The host answers again, and the container runs.'
+            WHERE n.host_id = ? AND n.status = 'WARNING' AND n.status_reason LIKE 'Unknown:%'
+                AND n.physical_id = ANY (?) AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+            RETURNING cluster_id)
+        SELECT DISTINCT cluster_id AS id FROM seen WHERE cluster_id IS NOT NULL",
+    )
+    .bind(host)
+    .bind(running.to_vec())
+    .load(conn)
+    .await?;
+    let clusters: Vec<ClusterId> = rows.into_iter().map(|r| r.id.into()).collect();
+    for cluster in &clusters {
+        settle(conn, *cluster).await?;
+    }
+    Ok(clusters)
+}
+
+/// A host is silent: its containers are unknown, which is not failed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unknown(conn: &mut Conn, host: NodeId) -> Result<()> {
+    let rows: Vec<LockedRow> = Sql::new(
+        "WITH seen AS (
+            UPDATE nodes n SET status = 'WARNING', status_reason = 'Unknown: its host does not answer.'
+            WHERE n.host_id = ? AND n.status = 'ACTIVE'
+                AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+            RETURNING cluster_id)
+        SELECT DISTINCT cluster_id AS id FROM seen WHERE cluster_id IS NOT NULL",
+    )
+    .bind(host)
+    .load(conn)
+    .await?;
+    for row in rows {
+        settle(conn, row.id.into()).await?;
+    }
+    Ok(())
+}
+
+/// Forgets recoveries that count for no budget any more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn forget(conn: &mut Conn) -> Result<usize> {
+    Sql::new("DELETE FROM recoveries WHERE begun_at < now() - interval '1 day'")
+        .execute(conn)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_crash_loop_waits_longer_each_time() {
+        let pauses: Vec<i64> = (0..9).map(super::pause).collect();
+        assert_eq!(pauses, [0, 0, 10, 20, 40, 80, 160, 300, 300]);
+    }
+}

@@ -1,0 +1,117 @@
+//! `senlin.policy.affinity`: members together on hosts, or apart.
+
+use senlin_core::{
+    Map,
+    placement::Affinity as How,
+    profile_type::Support,
+    spec::{SpecError, SpecSchema},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    engine::{Bound, Decision, PolicyType, Request, View, read},
+    zone_placement::concerns,
+};
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    /// Properties of the VM server group
+    #[serde(default)]
+    #[schema(value_type = Option<ServerGroup>)]
+    servergroup: ServerGroup,
+    /// Name of the availability zone to place the nodes.
+    availability_zone: Option<String>,
+    /// Enable vSphere DRS extension.
+    #[serde(default, rename = "enable_drs_extension")]
+    #[schema(default = false)]
+    _drs: bool,
+}
+
+/// Senlin's word for members that belong together, kept so that specs stay valid.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ServerGroup {
+    /// The name of the server group
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    /// The server group policies.
+    #[serde(default)]
+    #[schema(inline, default = "anti-affinity")]
+    policies: Kind,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Affinity,
+    SoftAffinity,
+    #[default]
+    AntiAffinity,
+    SoftAntiAffinity,
+}
+
+/// The type.
+pub(crate) struct Affinity {
+    schema: SpecSchema,
+}
+
+impl Affinity {
+    pub(crate) fn new() -> Self {
+        Self {
+            schema: SpecSchema::of::<Spec>(),
+        }
+    }
+}
+
+impl PolicyType for Affinity {
+    fn name(&self) -> &'static str {
+        "senlin.policy.affinity"
+    }
+
+    fn version(&self) -> &'static str {
+        "1.0"
+    }
+
+    fn support(&self) -> &'static [Support] {
+        &[Support {
+            status: "SUPPORTED",
+            since: "2016.10",
+        }]
+    }
+
+    fn schema(&self) -> &SpecSchema {
+        &self.schema
+    }
+
+    fn priority(&self) -> i32 {
+        300
+    }
+
+    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
+        read::<Spec>(properties).map(|_| ())
+    }
+
+    fn before(&self, bound: &Bound, _: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+        if !concerns(request.kind) || request.shrinks {
+            return Ok(so_far);
+        }
+        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
+        let (how, words) = match spec.servergroup.policies {
+            Kind::Affinity => (How::Affinity, "keeps members on one host"),
+            Kind::SoftAffinity => (How::SoftAffinity, "prefers members on one host"),
+            Kind::AntiAffinity => (How::AntiAffinity, "keeps members on different hosts"),
+            Kind::SoftAntiAffinity => (How::SoftAntiAffinity, "prefers members on different hosts"),
+        };
+        so_far.rules.affinity = Some(how);
+        so_far.because.push(format!("'{}' {words}.", bound.name));
+        if let Some(zone) = spec.availability_zone.filter(|z| !z.is_empty()) {
+            so_far
+                .because
+                .push(format!("'{}' allows only zone '{zone}'.", bound.name));
+            so_far.rules.zones.push(zone);
+        }
+        Ok(so_far)
+    }
+}

@@ -1,0 +1,146 @@
+//! `senlin.policy.batch`: an update, some members at a time.
+
+use senlin_core::{
+    Map,
+    action::ActionKind,
+    profile_type::Support,
+    spec::{SpecError, SpecSchema},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::engine::{Batches, Bound, Decision, PolicyType, Request, View, read};
+
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    /// Minimum number of nodes in service when performing updates.
+    #[serde(default = "one")]
+    #[schema(default = 1, minimum = 0)]
+    min_in_service: i32,
+    /// Maximum number of nodes in each batch when performing updates.
+    #[serde(default = "unlimited")]
+    #[schema(default = -1, minimum = -1)]
+    max_batch_size: i32,
+    /// Number of seconds between update batches.
+    #[serde(default = "minute")]
+    #[schema(default = 60, minimum = 0, maximum = 86400)]
+    pause_time: i64,
+    /// What becomes of the members that were updated when one turns out bad: they stay as they are (STOP), or get
+    /// the old profile back (ROLLBACK). Those that were not updated yet are never touched.
+    #[serde(default)]
+    #[schema(inline, default = "STOP")]
+    on_failure: OnFailure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum OnFailure {
+    #[default]
+    Stop,
+    Rollback,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn unlimited() -> i32 {
+    -1
+}
+
+fn minute() -> i64 {
+    60
+}
+
+/// The type.
+pub(crate) struct Batch {
+    schema: SpecSchema,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            schema: SpecSchema::of::<Spec>(),
+        }
+    }
+}
+
+/// Members per batch (contract/policies, "batch-1.0").
+fn batch_size(spec: &Spec, total: i32) -> i32 {
+    let most = if total > spec.min_in_service {
+        total - spec.min_in_service
+    } else {
+        (total + 1) / 2
+    };
+    let limited = if spec.max_batch_size > 0 {
+        most.min(spec.max_batch_size)
+    } else {
+        most
+    };
+    limited.max(1)
+}
+
+impl PolicyType for Batch {
+    fn name(&self) -> &'static str {
+        "senlin.policy.batch"
+    }
+
+    fn version(&self) -> &'static str {
+        "1.0"
+    }
+
+    fn support(&self) -> &'static [Support] {
+        &[Support {
+            status: "EXPERIMENTAL",
+            since: "2017.02",
+        }]
+    }
+
+    fn schema(&self) -> &SpecSchema {
+        &self.schema
+    }
+
+    fn priority(&self) -> i32 {
+        200
+    }
+
+    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
+        let spec: Spec = read(properties)?;
+        if spec.max_batch_size == 0 {
+            return Err(SpecError(
+                "'max_batch_size' must be -1 for no limit, or at least 1".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+        if request.kind != ActionKind::ClusterUpdate {
+            return Ok(so_far);
+        }
+        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
+        let size = batch_size(&spec, view.size);
+        let mut members: Vec<_> = view.members.iter().collect();
+        // What does not work already is updated first: it has nothing to lose.
+        members.sort_by_key(|m| !m.bad);
+        let ids: Vec<_> = members.into_iter().map(|m| m.id).collect();
+        let plan: Vec<Vec<_>> = ids
+            .chunks(usize::try_from(size).unwrap_or(1))
+            .map(<[_]>::to_vec)
+            .collect();
+        so_far.because.push(format!(
+            "'{}' updates {} members in {} batches of up to {size}, {} s apart.",
+            bound.name,
+            view.size,
+            plan.len(),
+            spec.pause_time
+        ));
+        so_far.batches = Some(Batches {
+            pause_time: spec.pause_time,
+            plan,
+            rollback: spec.on_failure == OnFailure::Rollback,
+        });
+        Ok(so_far)
+    }
+}

@@ -1,0 +1,376 @@
+//! `senlin.policy.target_tracking`: holds a measure near a target, within
+//! bounds that may follow a schedule.
+
+use std::str::FromStr;
+
+use chrono_tz::Tz;
+use croner::Cron;
+use senlin_core::{
+    Map, Time,
+    action::ActionKind,
+    profile_type::Support,
+    spec::{SpecError, SpecSchema},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::engine::{Bound, Decision, PolicyType, Request, View, read};
+
+/// What the policy says.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TargetTrackingSpec)]
+pub struct TargetTracking {
+    /// What is held near the target: mean CPU use of the members in percent of what each may use, mean memory use
+    /// likewise, or a query of a Prometheus server.
+    #[serde(default)]
+    #[schema(inline, default = "cpu")]
+    pub metric: Metric,
+    /// Where and what to ask when metric is prometheus.
+    pub prometheus: Option<Prometheus>,
+    /// The value to hold. With none, only the schedules act.
+    #[schema(exclusive_minimum = 0)]
+    pub target: Option<f64>,
+    /// How far the measure may be from the target, in percent of it, before anything is done.
+    #[serde(default = "ten_f")]
+    #[schema(default = 10, minimum = 0)]
+    pub tolerance: f64,
+    /// Seconds between two looks.
+    #[serde(default = "thirty")]
+    #[schema(default = 30, minimum = 1, maximum = 3600)]
+    pub interval: i64,
+    /// Seconds after a growth before the next one.
+    #[serde(default = "minute")]
+    #[schema(default = 60, minimum = 0)]
+    pub cooldown_up: i64,
+    /// Seconds after any change before the cluster shrinks.
+    #[serde(default = "five_minutes")]
+    #[schema(default = 300, minimum = 0)]
+    pub cooldown_down: i64,
+    /// The cluster shrinks only to the greatest size that was wanted within so many seconds.
+    #[serde(default = "five_minutes")]
+    #[schema(default = 300, minimum = 0, maximum = 3600)]
+    pub stabilization_window: i64,
+    /// Least members more or fewer at once.
+    #[serde(default = "one")]
+    #[schema(default = 1, minimum = 1)]
+    pub min_step: i32,
+    /// Most members more or fewer at once.
+    #[serde(default = "ten")]
+    #[schema(default = 10, minimum = 1)]
+    pub max_step: i32,
+    /// Times at which the cluster's bounds change.
+    #[serde(default)]
+    pub schedules: Vec<Schedule>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the contract's own words")]
+pub enum Metric {
+    #[default]
+    Cpu,
+    Memory,
+    Prometheus,
+}
+
+/// A question to a Prometheus server.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prometheus {
+    /// Its address, such as http://metrics.example:9090.
+    #[schema(min_length = 1)]
+    pub url: String,
+    /// A query that answers one number; {cluster_id} stands for the cluster's id.
+    #[schema(min_length = 1, max_length = 4000)]
+    pub query: String,
+}
+
+/// From one time on.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// When, in five fields: minute, hour, day of month, month, day of week.
+    pub cron: String,
+    /// The time zone that is meant, such as Europe/Paris.
+    #[serde(default = "utc")]
+    #[schema(default = "UTC")]
+    pub timezone: String,
+    /// The cluster's least size from then on.
+    #[schema(minimum = 0)]
+    pub min_size: Option<i32>,
+    /// The cluster's greatest size from then on, -1 for none.
+    #[schema(minimum = -1)]
+    pub max_size: Option<i32>,
+}
+
+fn ten_f() -> f64 {
+    10.0
+}
+fn thirty() -> i64 {
+    30
+}
+fn minute() -> i64 {
+    60
+}
+fn five_minutes() -> i64 {
+    300
+}
+fn one() -> i32 {
+    1
+}
+fn ten() -> i32 {
+    10
+}
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl Schedule {
+    fn when(&self) -> Result<(Cron, Tz), SpecError> {
+        let cron =
+            Cron::from_str(&self.cron).map_err(|e| SpecError(format!("'{}' is no cron expression: {e}", self.cron)))?;
+        let zone = Tz::from_str(&self.timezone)
+            .map_err(|_unnamed| SpecError(format!("'{}' is no time zone", self.timezone)))?;
+        Ok((cron, zone))
+    }
+
+    /// When it last came to be in force.
+    fn last(&self, now: Time) -> Option<Time> {
+        let (cron, zone) = self.when().ok()?;
+        let local = now.with_timezone(&zone);
+        let last = cron.find_previous_occurrence(&local, true).ok()?;
+        Some(last.with_timezone(&chrono::Utc))
+    }
+}
+
+/// What is known when it is decided.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Members the cluster has.
+    pub size: i32,
+    /// Its least size.
+    pub min: i32,
+    /// Its greatest size, -1 for none.
+    pub max: i32,
+    /// Nodes that any cluster may have.
+    pub limit: i32,
+    /// The measure; none when it is unknown.
+    pub measure: Option<f64>,
+    /// When the cluster last grew by this policy.
+    pub grew: Option<Time>,
+    /// When it last grew or shrank by this policy.
+    pub changed: Option<Time>,
+    /// Sizes that were wanted lately, and when.
+    pub wanted: Vec<(Time, i32)>,
+    /// When it is decided.
+    pub now: Time,
+}
+
+/// What is to be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The size to go to; none leaves it.
+    pub size: Option<i32>,
+    /// The size that the measure asks for, bounds and cooldowns aside.
+    pub wanted: Option<i32>,
+    /// Why, in words.
+    pub because: String,
+}
+
+impl TargetTracking {
+    /// The policy with these properties.
+    ///
+    /// # Errors
+    /// Names what does not fit.
+    pub fn read(properties: &Map) -> Result<Self, SpecError> {
+        read(properties)
+    }
+
+    /// The bounds that the schedules ask for at `now`: the latest to have come
+    /// wins, each for what it names. None: no schedule has come yet, or there is none.
+    #[must_use]
+    pub fn bounds(&self, now: Time) -> (Option<i32>, Option<i32>) {
+        let mut come: Vec<(Time, &Schedule)> = self
+            .schedules
+            .iter()
+            .filter_map(|s| s.last(now).map(|at| (at, s)))
+            .collect();
+        come.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let min = come.iter().find_map(|(_, s)| s.min_size);
+        let max = come.iter().find_map(|(_, s)| s.max_size);
+        (min, max)
+    }
+
+    /// What the cluster's size should be.
+    #[must_use]
+    pub fn decide(&self, facts: &Facts) -> Verdict {
+        let stay = |wanted: Option<i32>, because: String| Verdict {
+            size: None,
+            wanted,
+            because,
+        };
+        let Some(target) = self.target else {
+            return stay(None, "No target: only the schedules act.".to_owned());
+        };
+        let Some(measure) = facts.measure else {
+            return stay(None, "The measure is unknown: nothing is done.".to_owned());
+        };
+        let size = facts.size;
+        let ratio = measure / target;
+        let wanted = if (ratio - 1.0).abs() * 100.0 <= self.tolerance {
+            size
+        } else {
+            ceil(f64::from(size.max(1)) * ratio)
+        };
+        let most = if facts.max < 0 { facts.limit } else { facts.max };
+        let text = format!("{} is {measure:.1}, the target {target:.1}", self.measured());
+        let step = |by: i32| by.clamp(self.min_step, self.max_step.max(self.min_step));
+        if wanted > size {
+            let to = size.saturating_add(step(wanted - size)).min(most);
+            if to <= size {
+                return stay(Some(wanted), format!("{text}: at max_size ({most})."));
+            }
+            if let Some(left) = left(facts.grew, self.cooldown_up, facts.now) {
+                return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
+            }
+            return Verdict {
+                size: Some(to),
+                wanted: Some(wanted),
+                because: format!("{text}: {to} members instead of {size}."),
+            };
+        }
+        if wanted == size {
+            return stay(Some(wanted), format!("{text}: near enough."));
+        }
+        let from = facts.now - chrono::Duration::seconds(self.stabilization_window);
+        let lately = facts.wanted.iter().filter(|(at, _)| *at >= from).map(|(_, n)| *n);
+        let settled = lately.max().unwrap_or(wanted).max(wanted);
+        if settled >= size {
+            return stay(
+                Some(wanted),
+                format!(
+                    "{text}: {settled} members were wanted within the last {} s.",
+                    self.stabilization_window
+                ),
+            );
+        }
+        let to = (size - step(size - settled)).max(facts.min).max(0);
+        if to >= size {
+            return stay(Some(wanted), format!("{text}: at min_size ({}).", facts.min));
+        }
+        if let Some(left) = left(facts.changed, self.cooldown_down, facts.now) {
+            return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
+        }
+        Verdict {
+            size: Some(to),
+            wanted: Some(wanted),
+            because: format!("{text}: {to} members instead of {size}."),
+        }
+    }
+
+    fn measured(&self) -> &'static str {
+        match self.metric {
+            Metric::Cpu => "Mean CPU use",
+            Metric::Memory => "Mean memory use",
+            Metric::Prometheus => "The query's answer",
+        }
+    }
+}
+
+/// Seconds that a cooldown still goes on.
+fn left(since: Option<Time>, cooldown: i64, now: Time) -> Option<i64> {
+    let passed = (now - since?).num_seconds();
+    Some(cooldown - passed).filter(|left| *left > 0)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "clamped")]
+fn ceil(number: f64) -> i32 {
+    number.ceil().clamp(0.0, 1e9) as i32
+}
+
+/// The type.
+pub(crate) struct TargetTrackingPolicy {
+    schema: SpecSchema,
+}
+
+impl TargetTrackingPolicy {
+    pub(crate) fn new() -> Self {
+        Self {
+            schema: SpecSchema::of::<TargetTracking>(),
+        }
+    }
+}
+
+impl PolicyType for TargetTrackingPolicy {
+    fn name(&self) -> &'static str {
+        "senlin.policy.target_tracking"
+    }
+
+    fn version(&self) -> &'static str {
+        "1.0"
+    }
+
+    fn support(&self) -> &'static [Support] {
+        &[Support {
+            status: "SUPPORTED",
+            since: "2026.11",
+        }]
+    }
+
+    fn schema(&self) -> &SpecSchema {
+        &self.schema
+    }
+
+    fn priority(&self) -> i32 {
+        700
+    }
+
+    fn since(&self) -> (u32, u32) {
+        (1, 15)
+    }
+
+    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
+        let spec = TargetTracking::read(properties)?;
+        let refuse = |text: &str| Err(SpecError(text.to_owned()));
+        if spec.target.is_none() && spec.schedules.is_empty() {
+            return refuse("'target' or 'schedules' is required");
+        }
+        if spec.min_step > spec.max_step {
+            return refuse("'min_step' must not be greater than 'max_step'");
+        }
+        match (&spec.prometheus, spec.metric) {
+            (None, Metric::Prometheus) => return refuse("'prometheus' is required when 'metric' is 'prometheus'"),
+            (Some(p), Metric::Prometheus) if !p.url.starts_with("http://") && !p.url.starts_with("https://") => {
+                return refuse("'prometheus.url' must begin with http:// or https://");
+            }
+            _ => {}
+        }
+        for schedule in &spec.schedules {
+            schedule.when()?;
+            if schedule.min_size.is_none() && schedule.max_size.is_none() {
+                return refuse("A schedule must name 'min_size', 'max_size' or both");
+            }
+            if let (Some(min), Some(max)) = (schedule.min_size, schedule.max_size)
+                && max >= 0
+                && min > max
+            {
+                return refuse("A schedule's 'min_size' must not be greater than its 'max_size'");
+            }
+        }
+        Ok(())
+    }
+
+    fn before(&self, _: &Bound, _: &View, _: &Request, so_far: Decision) -> Result<Decision, String> {
+        // It asks for actions; it has no say in those of others.
+        Ok(so_far)
+    }
+
+    fn after(&self, kind: ActionKind) -> bool {
+        kind == ActionKind::ClusterResize
+    }
+}
+
+#[cfg(test)]
+mod tests;

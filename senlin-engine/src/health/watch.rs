@@ -1,0 +1,178 @@
+//! Docker events: list, then listen from a little before, then list again.
+//!
+//! An event is a hint. What it says is looked up; what it did not say is found
+//! by the list that follows every so often, and by the sweeps.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use senlin_core::{
+    driver::{ContainerEvent, LABEL_NODE, LABEL_OWNER},
+    ids::NodeId,
+    profile_type::ProfileError,
+};
+use senlin_db::health as db;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Engine, context::Failure, worker};
+
+/// Seconds that a host's watch is held without being renewed.
+const LEASE: f64 = 15.0;
+/// Listening begins so many seconds before the list.
+const OVERLAP: i64 = 10;
+/// Listening ends after so long, and the host is listed again.
+const ROUND: Duration = Duration::from_secs(300);
+/// After a host could not be listened to.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What happens to a container that may be a loss.
+fn matters(action: &str) -> bool {
+    matches!(
+        action,
+        "die" | "oom" | "kill" | "stop" | "destroy" | "pause" | "unpause" | "start"
+    ) || action.starts_with("health_status")
+}
+
+pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut listening: HashMap<NodeId, CancellationToken> = HashMap::new();
+    let mut timer = tokio::time::interval(Duration::from_secs_f64(LEASE / 5.0));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = timer.tick() => {}
+        }
+        let ours = async { db::watch(&mut *engine.db.get().await?, engine.id, LEASE).await };
+        match ours.await {
+            Ok(ours) => {
+                listening.retain(|host, stop| {
+                    let keep = ours.contains(host);
+                    if !keep {
+                        stop.cancel();
+                    }
+                    keep
+                });
+                for host in ours {
+                    listening.entry(host).or_insert_with(|| {
+                        let stop = shutdown.child_token();
+                        tokio::spawn(listen(engine.clone(), host, stop.clone()));
+                        stop
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %worker::chain(&error), "watches could not be renewed");
+            }
+        }
+    }
+    for stop in listening.values() {
+        stop.cancel();
+    }
+}
+
+/// Listens to one host until told to stop.
+async fn listen(engine: Arc<Engine>, host: NodeId, stop: CancellationToken) {
+    let mut before = false;
+    while !stop.is_cancelled() {
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return,
+            outcome = tokio::time::timeout(ROUND, round(&engine, host, before)) => outcome,
+        };
+        match outcome {
+            Ok(Ok(())) | Err(_) => before = true,
+            Ok(Err(failure)) => {
+                tracing::debug!(%host, error = %worker::chain(&failure), "a host cannot be listened to");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Lists, then listens. `before`: this engine has seen the host before, so
+/// that what the list shows may be acted on.
+async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), Failure> {
+    let mut conn = engine.db.get().await?;
+    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    drop(conn);
+    let label = (LABEL_OWNER, engine.installation.as_str());
+    let since = now() - OVERLAP;
+    let (send, mut heard) = mpsc::unbounded_channel::<ContainerEvent>();
+    let listener = async {
+        let tell = |event: ContainerEvent| {
+            // Ends with the receiver, which ends with this round.
+            let _ = send.send(event);
+        };
+        driver
+            .watch(label, Some(since), &tell)
+            .await
+            .map_err(ProfileError::from)
+    };
+    let act = async {
+        // The list comes once the ears are open: nothing is missed in between.
+        for container in driver.find(&[label]).await.map_err(ProfileError::from)? {
+            let amiss = container.state != "running" || container.health.as_deref() == Some("unhealthy");
+            if let Some(node) = container.labels.get(LABEL_NODE).filter(|_| amiss) {
+                look(engine, node, !before).await;
+            }
+        }
+        let busy: Arc<Mutex<HashMap<NodeId, usize>>> = Arc::default();
+        while let Some(event) = heard.recv().await {
+            if !matters(&event.action) {
+                continue;
+            }
+            let Some(node) = event.labels.get(LABEL_NODE).and_then(|n| n.parse::<NodeId>().ok()) else {
+                continue;
+            };
+            let seen = {
+                let mut map = busy.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = map.entry(node).or_insert(0);
+                *waiting += 1;
+                *waiting
+            };
+            // One look at work and one waiting see all there is to see.
+            if seen > 2 {
+                release(&busy, node);
+                continue;
+            }
+            let (engine, busy, id) = (engine.clone(), busy.clone(), node.to_string());
+            engine.tasks.clone().spawn(async move {
+                look(&engine, &id, false).await;
+                release(&busy, node);
+            });
+        }
+        Ok::<(), Failure>(())
+    };
+    tokio::select! {
+        ended = listener => ended.map_err(Failure::from),
+        acted = act => acted,
+    }
+}
+
+fn release(busy: &Mutex<HashMap<NodeId, usize>>, node: NodeId) {
+    let mut map = busy.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(waiting) = map.get_mut(&node) {
+        *waiting -= 1;
+        if *waiting == 0 {
+            map.remove(&node);
+        }
+    }
+}
+
+async fn look(engine: &Arc<Engine>, node: &str, only_look: bool) {
+    let Ok(node) = node.parse::<NodeId>() else { return };
+    if let Err(failure) = super::examine(engine, node, only_look).await {
+        tracing::debug!(%node, error = %worker::chain(&failure), "a node could not be looked at");
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

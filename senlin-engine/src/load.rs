@@ -1,0 +1,277 @@
+//! Measures: how loaded each host is, by the Docker stats of its containers or
+//! by its node exporter, and what each container of ours uses.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use senlin_core::{
+    Map,
+    driver::{LABEL_NODE, LABEL_OWNER, Usage},
+    ids::NodeId,
+    profile_type::ProfileError,
+};
+use senlin_db::{
+    hosts,
+    loads::{self, HostLoad, Last, NodeLoad},
+    nodes,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Engine,
+    context::Failure,
+    web::{Ask, WebError},
+    worker,
+};
+
+/// Hosts measured at once by one engine.
+const AT_ONCE: i64 = 32;
+/// A measure counts for e^-1 after so many seconds.
+const MEMORY: f64 = 15.0;
+/// Counters older than so many seconds are not compared with.
+const STALE: f64 = 120.0;
+
+pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
+    if engine.settings.measure == 0 {
+        return;
+    }
+    let mut timer = tokio::time::interval(Duration::from_secs(1));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        match due(&engine).await {
+            Ok(due) => {
+                for host in due {
+                    engine.tasks.spawn(measure(engine.clone(), host));
+                }
+            }
+            Err(error) => tracing::warn!(error = %worker::chain(&error), "no measures: the database did not answer"),
+        }
+    }
+}
+
+async fn due(engine: &Engine) -> Result<Vec<NodeId>, senlin_db::DbError> {
+    #[expect(clippy::cast_precision_loss, reason = "seconds between measures fit a double")]
+    let every = engine.settings.measure as f64;
+    loads::due(&mut *engine.db.get().await?, every, AT_ONCE).await
+}
+
+/// One host. A host that does not answer is simply not measured: what is known
+/// of it grows old.
+pub(crate) async fn measure(engine: Arc<Engine>, host: NodeId) {
+    if let Err(failure) = try_measure(&engine, host).await {
+        tracing::debug!(%host, error = %worker::chain(&failure), "a host could not be measured");
+    }
+}
+
+async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
+    let mut conn = engine.db.get().await?;
+    let gone = || Failure::Refused(format!("The host '{id}' could not be found."));
+    let host = hosts::get(&mut conn, id).await?.ok_or_else(gone)?;
+    let profile = nodes::get(&mut conn, id).await?.ok_or_else(gone)?.profile_id;
+    let loaded = engine.specs.load(&mut conn, profile).await?;
+    let driver = engine.fleet.driver(&mut conn, &engine.specs, id).await?;
+    let last = loads::last(&mut conn, id).await?;
+    drop(conn);
+    let usage = driver.usage().await.map_err(ProfileError::from)?;
+    let seconds = last.as_ref().map(|l| seconds(l)).filter(|s| *s > 0.1 && *s < STALE);
+    let before = seconds.and(last.as_ref());
+    let counters = before.and_then(|l| l.sample.get("docker")).and_then(Value::as_object);
+    let used = containers(&usage, counters, seconds);
+    let cpus = f64::from(u32::try_from(host.info.cpus.max(1)).unwrap_or(1));
+    let memory_bytes = host.info.memory.max(1);
+    let docker: Map = usage.iter().map(|u| (u.id.clone(), u.cpu_ns.into())).collect();
+    let exporter = loaded.properties.get("node_exporter").and_then(Value::as_str);
+    let (cpu, memory, source, sample) = match exporter {
+        None => {
+            let millis = used.as_ref().map(|all| all.values().sum::<f64>());
+            let bytes: u64 = usage.iter().map(|u| u.memory).sum();
+            #[expect(clippy::cast_precision_loss, reason = "a share of a whole needs no last digit")]
+            let memory = 100.0 * bytes as f64 / memory_bytes as f64;
+            (
+                millis.map(|m| m / cpus / 10.0),
+                Some(memory),
+                "docker",
+                json!({"docker": docker}),
+            )
+        }
+        Some(url) => {
+            let url = url.replace("{host}", &address(&host.endpoint));
+            let read = scrape(engine, &url).await?;
+            let cpu = before.and_then(|l| busy(l.sample.get("exporter"), &read));
+            let sample = json!({"docker": docker, "exporter": {"idle": read.idle, "total": read.total}});
+            (cpu, read.memory, "node-exporter", sample)
+        }
+    };
+    let load = HostLoad {
+        cpu: smooth(before.and_then(|l| l.cpu), cpu, seconds),
+        memory: smooth(before.and_then(|l| l.memory), memory, seconds),
+        source: source.to_owned(),
+        sample,
+        cpu_millis: host.info.cpus.saturating_mul(1000),
+        memory_bytes,
+    };
+    let nodes = ours(engine, &usage, used.as_ref());
+    loads::record(&mut *engine.db.get().await?, id, &load, &nodes).await?;
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds between two looks fit a double")]
+fn seconds(last: &Last) -> f64 {
+    (last.now - last.measured_at).num_milliseconds() as f64 / 1000.0
+}
+
+/// Thousandths of a processor that each container used since the last look.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no last digit")]
+fn containers(usage: &[Usage], before: Option<&Map>, seconds: Option<f64>) -> Option<HashMap<String, f64>> {
+    let (before, seconds) = (before?, seconds?);
+    let rate = |u: &Usage| {
+        // One that came since has used all it used since.
+        let was = before.get(&u.id).and_then(Value::as_u64).unwrap_or(0);
+        u.cpu_ns.saturating_sub(was) as f64 / seconds / 1e6
+    };
+    Some(usage.iter().map(|u| (u.id.clone(), rate(u))).collect())
+}
+
+fn ours(engine: &Engine, usage: &[Usage], used: Option<&HashMap<String, f64>>) -> Vec<NodeLoad> {
+    let Some(used) = used else { return Vec::new() };
+    usage
+        .iter()
+        .filter(|u| u.labels.get(LABEL_OWNER) == Some(&engine.installation))
+        .filter_map(|u| {
+            #[expect(clippy::cast_precision_loss, reason = "a share of a whole needs no last digit")]
+            let memory = u.memory as f64;
+            Some(NodeLoad {
+                node: u.labels.get(LABEL_NODE)?.parse().ok()?,
+                cpu_millis: *used.get(&u.id)?,
+                memory,
+            })
+        })
+        .collect()
+}
+
+/// A moving mean, so that one busy second does not turn a decision.
+fn smooth(before: Option<f64>, now: Option<f64>, seconds: Option<f64>) -> Option<f64> {
+    let now = now?.max(0.0);
+    match (before, seconds) {
+        (Some(before), Some(seconds)) => {
+            let weight = 1.0 - (-seconds / MEMORY).exp();
+            Some(before + weight * (now - before))
+        }
+        _ => Some(now),
+    }
+}
+
+/// The host of an endpoint such as `tcp://10.0.0.1:2376`.
+pub(crate) fn address(endpoint: &str) -> String {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => host.to_owned(),
+        _ => authority.to_owned(),
+    }
+}
+
+/// What a node exporter says.
+#[derive(Debug, Clone, PartialEq)]
+struct Read {
+    /// Seconds of all processors together.
+    idle: f64,
+    total: f64,
+    /// Percent.
+    memory: Option<f64>,
+}
+
+async fn scrape(engine: &Engine, url: &str) -> Result<Read, Failure> {
+    let ask = Ask {
+        url,
+        post: None,
+        timeout: Duration::from_secs(5),
+        verify: true,
+        ours: false,
+    };
+    let answer = engine.web.ask(&ask).await;
+    let told = |e: &WebError| Failure::Refused(format!("The node exporter '{url}' cannot be read: {e}"));
+    let answer = answer.map_err(|e| told(&e))?;
+    read(&answer.body).ok_or_else(|| Failure::Refused(format!("'{url}' does not answer as a node exporter does.")))
+}
+
+fn read(text: &str) -> Option<Read> {
+    let (mut idle, mut total) = (0.0, 0.0);
+    let (mut available, mut whole) = (None, None);
+    for line in text.lines().filter(|l| l.starts_with("node_")) {
+        let Some((name, value)) = line
+            .rsplit_once(' ')
+            .and_then(|(n, v)| Some((n, v.parse::<f64>().ok()?)))
+        else {
+            continue;
+        };
+        if name.starts_with("node_cpu_seconds_total{") {
+            total += value;
+            if name.contains("mode=\"idle\"") || name.contains("mode=\"iowait\"") {
+                idle += value;
+            }
+        } else if name == "node_memory_MemAvailable_bytes" {
+            available = Some(value);
+        } else if name == "node_memory_MemTotal_bytes" {
+            whole = Some(value);
+        }
+    }
+    let memory = available
+        .zip(whole)
+        .map(|(a, w): (f64, f64)| 100.0 * (1.0 - a / w.max(1.0)));
+    (total > 0.0).then_some(Read { idle, total, memory })
+}
+
+fn busy(before: Option<&Value>, now: &Read) -> Option<f64> {
+    let was = |key: &str| before?.get(key)?.as_f64();
+    let (idle, total) = (now.idle - was("idle")?, now.total - was("total")?);
+    (total > 0.0).then(|| 100.0 * (1.0 - idle / total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_endpoints() {
+        for (endpoint, host) in [
+            ("tcp://10.0.0.1:2376", "10.0.0.1"),
+            ("ssh://me@box:22", "box"),
+            ("ssh://me@box", "box"),
+            ("sim://a?cpus=2", "a"),
+        ] {
+            assert_eq!(address(endpoint), host);
+        }
+    }
+
+    #[test]
+    fn an_exporter_is_read_and_compared() {
+        let text = |idle: f64, user: f64| {
+            format!(
+                "# HELP node_cpu_seconds_total x\nnode_cpu_seconds_total{{cpu=\"0\",mode=\"idle\"}} {idle}\n\
+                 node_cpu_seconds_total{{cpu=\"0\",mode=\"user\"}} {user}\nnode_memory_MemTotal_bytes 1000\n\
+                 node_memory_MemAvailable_bytes 2.5e+02\n"
+            )
+        };
+        let first = read(&text(100.0, 10.0)).unwrap();
+        let second = read(&text(101.0, 13.0)).unwrap();
+        assert_eq!(first.memory, Some(75.0));
+        let before = json!({"idle": first.idle, "total": first.total});
+        assert_eq!(busy(Some(&before), &second), Some(75.0));
+        assert_eq!(busy(None, &second), None);
+        assert_eq!(read("nothing"), None);
+    }
+
+    #[test]
+    fn a_mean_moves_towards_what_is_measured() {
+        assert_eq!(smooth(None, Some(50.0), None), Some(50.0));
+        assert_eq!(smooth(Some(10.0), None, Some(5.0)), None);
+        let moved = smooth(Some(0.0), Some(100.0), Some(15.0)).unwrap();
+        assert!((63.0..64.0).contains(&moved), "{moved}");
+    }
+}

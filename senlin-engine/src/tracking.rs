@@ -1,0 +1,241 @@
+//! Clusters that hold a measure near a target, and bounds that follow a
+//! schedule: the policy decides, an ordinary CLUSTER_RESIZE does it.
+
+use std::{sync::Arc, time::Duration};
+
+use senlin_core::{Map, Time, action::ActionKind, cluster::Cluster};
+use senlin_db::{
+    bindings::{self, Due},
+    clusters, loads, placement, wishes,
+};
+use senlin_policies::{
+    size::Bounds,
+    target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict},
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Engine,
+    context::Failure,
+    web::{Ask, WebError},
+    worker,
+};
+
+const TYPE: &str = "senlin.policy.target_tracking";
+/// Seconds after which another engine takes on a look that was begun.
+const HOLD: f64 = 20.0;
+/// Clusters that one engine looks at at once.
+const AT_ONCE: i64 = 32;
+
+pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut timer = tokio::time::interval(Duration::from_secs(1));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        let due = async { bindings::due(&mut *engine.db.get().await?, TYPE, HOLD, AT_ONCE).await };
+        match due.await {
+            Ok(due) => {
+                for one in due {
+                    engine.tasks.spawn(look(engine.clone(), one));
+                }
+            }
+            Err(error) => tracing::warn!(error = %worker::chain(&error), "no target is looked at"),
+        }
+    }
+}
+
+/// One look at one cluster.
+pub(crate) async fn look(engine: Arc<Engine>, due: Due) {
+    if let Err(failure) = try_look(&engine, &due).await {
+        tracing::warn!(cluster = %due.cluster_id, error = %worker::chain(&failure), "a target could not be looked at");
+    }
+}
+
+async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
+    let kind = engine
+        .policies
+        .find(&due.policy_type)
+        .ok_or_else(|| Failure::Refused(format!("This engine does not know {}.", due.policy_type)))?;
+    let checked = kind
+        .schema()
+        .check(&due.properties)
+        .map_err(|e| Failure::Refused(e.0))?;
+    let policy = TargetTracking::read(&checked).map_err(|e| Failure::Refused(e.0))?;
+    let mut conn = engine.db.get().await?;
+    let Some(cluster) = clusters::get(&mut conn, due.cluster_id).await? else {
+        return Ok(());
+    };
+    drop(conn);
+    let mut state = due.state.clone();
+    let (reason, inputs) = match schedule(&policy, &cluster, due.now) {
+        Some(found) => found,
+        None => {
+            let measure = measure(engine, &policy, &cluster).await?;
+            let facts = facts(&cluster, &state, measure, due.now);
+            let verdict = policy.decide(&facts);
+            remember(&mut state, &facts, &verdict, &policy, due.now);
+            let inputs = verdict
+                .size
+                .map(|size| json!({"adjustment_type": "EXACT_CAPACITY", "number": size, "strict": false}));
+            (verdict.because, inputs)
+        }
+    };
+    state.insert("decision".to_owned(), reason.clone().into());
+    state.insert("decided_at".to_owned(), json!(due.now));
+    let mut conn = engine.db.get().await?;
+    if let Some(inputs) = inputs {
+        let mut inputs = inputs.as_object().cloned().unwrap_or_default();
+        inputs.insert("because".to_owned(), format!("'{}': {reason}", due.policy_name).into());
+        match wishes::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
+            Some(action) => {
+                tracing::info!(cluster = %due.cluster_id, %action, reason, "a target asks for another size");
+                engine.metrics.decided(ActionKind::ClusterResize, "asked");
+                acted(&mut state, &inputs, &cluster, due.now);
+                engine.work.notify_one();
+                engine.bus.wake(&[action], "");
+            }
+            None => {
+                let busy = format!("{reason} Something else is being done to the cluster: later.");
+                state.insert("decision".to_owned(), busy.into());
+            }
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
+    let interval = policy.interval as f64;
+    bindings::again(&mut conn, due.id, due.now, interval, &state).await?;
+    Ok(())
+}
+
+/// Bounds that a schedule asks for and the cluster does not have yet.
+fn schedule(policy: &TargetTracking, cluster: &Cluster, now: Time) -> Option<(String, Option<Value>)> {
+    let (min, max) = policy.bounds(now);
+    let new_min = min.filter(|m| *m != cluster.min_size);
+    let new_max = max.filter(|m| *m != cluster.max_size);
+    if new_min.is_none() && new_max.is_none() {
+        return None;
+    }
+    let least = new_min.unwrap_or(cluster.min_size);
+    let most = new_max.unwrap_or(cluster.max_size);
+    let reason = format!("The schedule asks for min_size {least} and max_size {most}.");
+    Some((
+        reason,
+        Some(json!({"min_size": new_min, "max_size": new_max, "strict": false})),
+    ))
+}
+
+fn facts(cluster: &Cluster, state: &Map, measure: Option<f64>, now: Time) -> Facts {
+    let time = |key: &str| state.get(key).and_then(Value::as_str).and_then(|t| t.parse().ok());
+    let bounds = Bounds::of(cluster);
+    Facts {
+        size: crate::decisions::size_of(cluster),
+        min: bounds.min,
+        max: bounds.max,
+        limit: bounds.limit,
+        measure,
+        grew: time("grew"),
+        changed: time("changed"),
+        wanted: state
+            .get("wanted")
+            .cloned()
+            .and_then(|w| serde_json::from_value(w).ok())
+            .unwrap_or_default(),
+        now,
+    }
+}
+
+/// What was measured and wanted is kept for the next look.
+fn remember(state: &mut Map, facts: &Facts, verdict: &Verdict, policy: &TargetTracking, now: Time) {
+    let from = now - chrono::Duration::seconds(policy.stabilization_window);
+    let mut wanted = facts.wanted.clone();
+    wanted.retain(|(at, _)| *at >= from);
+    wanted.extend(verdict.wanted.map(|n| (now, n)));
+    state.insert("wanted".to_owned(), json!(wanted));
+    state.insert("measure".to_owned(), json!(facts.measure));
+}
+
+fn acted(state: &mut Map, inputs: &Map, cluster: &Cluster, now: Time) {
+    let to = inputs.get("number").and_then(Value::as_i64);
+    if let Some(to) = to {
+        if to > i64::from(crate::decisions::size_of(cluster)) {
+            state.insert("grew".to_owned(), json!(now));
+        }
+        state.insert("changed".to_owned(), json!(now));
+    }
+}
+
+async fn measure(engine: &Engine, policy: &TargetTracking, cluster: &Cluster) -> Result<Option<f64>, Failure> {
+    if policy.target.is_none() {
+        return Ok(None);
+    }
+    if policy.metric == Metric::Prometheus {
+        return match &policy.prometheus {
+            Some(question) => query(engine, question, cluster).await.map(Some),
+            None => Ok(None),
+        };
+    }
+    let mut conn = engine.db.get().await?;
+    let found = loads::clusters(&mut conn, Some(cluster.id), placement::MEASURE_AGE).await?;
+    Ok(found.first().and_then(|load| match policy.metric {
+        Metric::Memory => load.memory,
+        _ => load.cpu,
+    }))
+}
+
+/// The one number that a Prometheus server answers.
+async fn query(engine: &Engine, question: &Prometheus, cluster: &Cluster) -> Result<f64, Failure> {
+    let text = question.query.replace("{cluster_id}", &cluster.id.to_string());
+    let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let url = format!("{}/api/v1/query?query={encoded}", question.url.trim_end_matches('/'));
+    let ask = Ask {
+        url: &url,
+        post: None,
+        timeout: Duration::from_secs(10),
+        verify: true,
+        ours: false,
+    };
+    let refused = |why: &str| Failure::Refused(format!("Prometheus '{}' cannot be asked: {why}", question.url));
+    let answer = match engine.web.ask(&ask).await {
+        Ok(answer) => answer,
+        Err(WebError::Barred(why) | WebError::Away(why)) => return Err(refused(&why)),
+    };
+    number(&answer.body).ok_or_else(|| refused(&format!("status {}, and no single number", answer.status)))
+}
+
+/// `data.result` is one sample, or a scalar: `[time, "value"]`.
+fn number(body: &str) -> Option<f64> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let result = body.pointer("/data/result")?.as_array()?;
+    let pair = match body.pointer("/data/resultType").and_then(Value::as_str)? {
+        "scalar" => result.as_slice(),
+        _ => match result.as_slice() {
+            [only] => only.get("value")?.as_array()?.as_slice(),
+            _ => return None,
+        },
+    };
+    pair.get(1)?.as_str()?.parse().ok().filter(|n: &f64| n.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_is_an_answer() {
+        let vector = |result: &str| {
+            format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":{result}}}}}")
+        };
+        assert_eq!(number(&vector(r#"[{"metric":{},"value":[1,"2.5"]}]"#)), Some(2.5));
+        assert_eq!(number(&vector("[]")), None);
+        assert_eq!(number(&vector(r#"[{"value":[1,"1"]},{"value":[1,"2"]}]"#)), None);
+        assert_eq!(number(&vector(r#"[{"value":[1,"NaN"]}]"#)), None);
+        assert_eq!(
+            number(r#"{"data":{"resultType":"scalar","result":[1,"7"]}}"#),
+            Some(7.0)
+        );
+        assert_eq!(number("<html>"), None);
+    }
+}
