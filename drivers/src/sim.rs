@@ -74,6 +74,12 @@ impl Sim {
             .clone()
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,6 +144,13 @@ fn summary(container: &Simulated) -> ContainerSummary {
         name: container.config.name.clone(),
         state: container.status.to_owned(),
         health: health(container).map(str::to_owned),
+        address: None,
+        ports: container
+            .config
+            .ports
+            .iter()
+            .filter_map(|p| Some((p.container, p.host?)))
+            .collect(),
         labels: container.config.labels.clone(),
     }
 }

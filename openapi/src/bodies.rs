@@ -146,7 +146,15 @@ bodies! {
         /// Make up the desired capacity.
         check_capacity: Option<bool>,
     }
-    Lifecycle { lifecycle_action_token: String }
+    Lifecycle {
+        lifecycle_action_token: String,
+        /// Only begin the wait anew (1.15).
+        heartbeat: Option<bool>,
+    }
+    Rebalancing {
+        /// Members on the move at once.
+        max_moves: Option<i32>,
+    }
     /// Exactly one key.
     ClusterAction {
         add_nodes: Option<Members>,
@@ -159,6 +167,8 @@ bodies! {
         #[schema(value_type = Option<Object>)]
         check: Option<Map>,
         recover: Option<Recovery>,
+        /// Since 1.15.
+        rebalance: Option<Rebalancing>,
         policy_attach: Option<PolicyBinding>,
         policy_detach: Option<PolicyRef>,
         policy_update: Option<PolicyBinding>,
@@ -217,7 +227,7 @@ bodies! {
     NewReceiver {
         #[schema(min_length = 1, max_length = 255)]
         name: String,
-        /// webhook.
+        /// webhook; since 1.15 alertmanager, grafana, json too.
         r#type: String,
         cluster_id: String,
         /// Such as CLUSTER_SCALE_OUT.
@@ -230,6 +240,9 @@ bodies! {
         params: Option<Map>,
         /// A time such as 2027-01-31T00:00:00Z (1.15).
         expires_at: Option<String>,
+        /// Of a receiver of alerts: window, resolved, resolved_params, secret, signature_header, fields (1.15).
+        #[schema(value_type = Option<Object>)]
+        options: Option<Map>,
     }
     ReceiverCreate { receiver: NewReceiver }
     ReceiverChange {
@@ -238,6 +251,8 @@ bodies! {
         #[schema(value_type = Option<Object>)]
         params: Option<Map>,
         expires_at: Option<String>,
+        #[schema(value_type = Option<Object>)]
+        options: Option<Map>,
     }
     ReceiverUpdate { receiver: ReceiverChange }
     Force {

@@ -207,6 +207,7 @@ pub fn receiver(r: &CoreReceiver, alarm_url: &str, version: Microversion) -> Val
         created_at: time(r.created_at),
         updated_at: r.updated_at.map(time),
         expires_at: (version >= MAX).then(|| r.expires_at.map(time)),
+        options: (version >= MAX).then(|| r.options.clone()),
     })
 }
 

@@ -212,6 +212,10 @@ views! {
         /// From then on it does nothing (1.15).
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<Option<String>>,
+        /// How it takes alerts (1.15).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        options: Option<Map>,
     }
 
     /// How a receiver is knocked at.

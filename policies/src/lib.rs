@@ -8,6 +8,7 @@ pub mod engine;
 pub mod health;
 pub mod host_placement;
 pub mod placement;
+pub mod rebalance;
 pub mod size;
 pub mod target_tracking;
 pub mod victims;

@@ -74,6 +74,7 @@ pub(crate) fn concerns(kind: ActionKind) -> bool {
             | ActionKind::ClusterScaleIn
             | ActionKind::ClusterResize
             | ActionKind::ClusterRecover
+            | ActionKind::ClusterRebalance
             | ActionKind::NodeCreate
             | ActionKind::NodeRecover
     )

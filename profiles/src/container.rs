@@ -100,6 +100,8 @@ async fn ours(job: &Job<'_>) -> Result<Vec<ContainerSummary>, ProfileError> {
             name: state.name,
             state: state.status,
             health: state.health,
+            address: None,
+            ports: Vec::new(),
             labels: state.labels,
         }]),
         Ok(_) | Err(DriverError::NotFound(_)) => Ok(Vec::new()),

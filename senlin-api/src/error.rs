@@ -29,6 +29,8 @@ pub enum ApiError {
     Version(String),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error("The key is not that of a container that is there.")]
+    Unauthorized,
     #[error("You are not authorized to complete this operation.")]
     Forbidden,
     #[error("The {kind} '{identity}' could not be found.")]
@@ -113,7 +115,7 @@ impl ApiError {
             Self::InvalidSpec(_) => (400, "InvalidSpec"),
             Self::MethodVersion(_) => (400, "MethodVersionNotFound"),
             Self::Version(_) => (406, "InvalidGlobalAPIVersion"),
-            Self::Auth(AuthError::Denied) => (401, "Unauthorized"),
+            Self::Auth(AuthError::Denied) | Self::Unauthorized => (401, "Unauthorized"),
             Self::Auth(AuthError::Scope(_)) | Self::Expired => (403, "Forbidden"),
             Self::Auth(AuthError::Unavailable) => (503, "ServiceUnavailable"),
             Self::NotAttached { .. } => (404, "PolicyBindingNotFound"),
@@ -146,6 +148,11 @@ impl ApiError {
             },
             Self::Internal(_) => (500, "InternalError"),
         }
+    }
+
+    /// Whether it is our trouble, and not what was asked for.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.answer().0 >= 500
     }
 
     /// The fault as clients get it; nothing of our insides.

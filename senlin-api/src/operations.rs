@@ -126,6 +126,8 @@ operations! {
         ["Force"] [] ["force"];
     post "/v1/clusters/{id}/actions" "clusters:action" 0 202 "clusters" "Act on a cluster"
         ["ClusterAction"] ["Accepted"] [];
+    post "/v1/clusters/{id}/plan" "clusters:plan" 15 200 "clusters" "Say what an action would do, without doing it"
+        ["ClusterAction"] ["PlanAnswer"] [];
     post "/v1/clusters/{id}/ops" "clusters:operation" 4 202 "clusters" "Run an operation on members"
         ["ClusterOperation"] ["Accepted"] [];
     get "/v1/clusters/{id}/attrs/{sub}" "clusters:collect" 2 200 "clusters" "Collect one value of every member"
@@ -170,6 +172,8 @@ operations! {
         ["ReceiverUpdate"] ["ReceiverAnswer"] [];
     delete "/v1/receivers/{id}" "receivers:delete" 0 204 "receivers" "Delete a receiver"
         [] [] [];
+    get "/v1/receivers/{id}/deliveries" "receivers:get" 15 200 "receivers" "List what a receiver was sent, and what became of it"
+        [] ["DeliveriesAnswer"] [];
     post "/v1/receivers/{id}/rotate" "receivers:update" 15 200 "receivers" "Give a receiver another URL"
         [] ["ReceiverAnswer"] [];
     post "/v1/receivers/{id}/notify" "receivers:notify" 0 204 "receivers" "Tell a message receiver that there are messages"
@@ -180,6 +184,18 @@ operations! {
         [] ["EventsAnswer"] ["limit" "marker" "sort" "global_project" "oid" "oname" "otype" "action_cluster_id" "event_action" "level"];
     get "/v1/events/{id}" "events:get" 0 200 "events" "Show an event"
         [] ["EventAnswer"] [];
+    get "/v1/prometheus/targets" "nodes:index" 0 200 "prometheus" "List a project's containers as Prometheus' HTTP service discovery"
+        [] ["TargetsAnswer"] [];
+    get "/v1/self" "" 0 200 "self" "Show a container's own node to its process"
+        [] ["SelfAnswer"] [];
+    get "/v1/self/members" "" 0 200 "self" "List the members of its cluster"
+        [] ["MembersAnswer"] [];
+    post "/v1/self/events" "" 0 204 "self" "Report an event of the node"
+        ["SelfEvent"] [] [];
+    post "/v1/self/protection" "" 0 200 "self" "Protect the node from scaling in for a time"
+        ["SelfProtection"] ["ProtectionAnswer"] [];
+    post "/v1/self/lifecycle" "" 0 200 "self" "Answer the node's lifecycle hook, or ask for more time"
+        ["SelfLifecycle"] ["LifecycleAnswer"] [];
     get "/v1/services" "services:index" 0 200 "services" "List services"
         [] ["ServicesAnswer"] [];
 }

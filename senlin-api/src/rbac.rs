@@ -62,7 +62,7 @@ fn defaults() -> BTreeMap<String, String> {
     for operation in OPERATIONS.iter().filter(|o| !o.rule.is_empty()) {
         let default = match (operation.rule, operation.method) {
             ("services:index", _) => "rule:context_is_admin",
-            (_, "get") => "rule:reader",
+            (_, "get") | ("clusters:plan", _) => "rule:reader",
             _ => "rule:writer",
         };
         all.insert(operation.rule.to_owned(), default.to_owned());

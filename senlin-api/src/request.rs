@@ -5,7 +5,10 @@ use std::{future::Future, pin::Pin};
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
-    http::{Method, header},
+    http::{
+        Method,
+        header::{self, HeaderMap},
+    },
     web::Data,
 };
 use futures_util::StreamExt;
@@ -61,6 +64,9 @@ pub struct Call {
     pub identity: String,
     /// What the path names below that resource, if it does.
     pub sub: String,
+    /// The body as it came, for signatures.
+    pub raw: Vec<u8>,
+    headers: HeaderMap,
     base: String,
 }
 
@@ -91,6 +97,8 @@ impl Call {
             .headers()
             .get("x-auth-token")
             .and_then(|t| t.to_str().ok())
+            // For those that can only send this, such as Prometheus.
+            .or_else(|| bearer(request))
             .unwrap_or_default();
         let operation = request
             .match_pattern()
@@ -129,6 +137,8 @@ impl Call {
             body,
             identity,
             sub,
+            raw: bytes,
+            headers: request.headers().clone(),
             base,
         })
     }
@@ -137,6 +147,12 @@ impl Call {
     #[must_use]
     pub fn may(&self, rule: &str) -> bool {
         self.api.rbac.allows(rule, &self.caller)
+    }
+
+    /// A header of the call, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
     }
 
     /// How clients reach this API.
@@ -217,6 +233,11 @@ impl Call {
             .insert_header((header::VARY, "OpenStack-API-Version"))
             .json(body)
     }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get(header::AUTHORIZATION)?;
+    header.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Decodes a query string.

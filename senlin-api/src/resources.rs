@@ -1,11 +1,13 @@
 //! One file per resource of the contract; the same word names it in every layer.
 
 pub mod actions;
+pub mod alerts;
 pub mod build_info;
 pub mod cluster_policies;
 pub mod clusters;
 pub mod events;
 pub mod nodes;
+pub mod own;
 pub mod policies;
 pub mod policy_types;
 pub mod profile_types;
@@ -13,6 +15,7 @@ pub mod profiles;
 pub mod receivers;
 pub mod services;
 pub(crate) mod specs;
+pub mod targets;
 pub mod versions;
 pub mod webhooks;
 

@@ -22,8 +22,8 @@ use crate::{
     openapi,
     request::{Pending, RequestId},
     resources::{
-        actions, build_info, cluster_policies, clusters, events, nodes, policies, policy_types, profile_types,
-        profiles, receivers, services, versions, webhooks,
+        actions, alerts, build_info, cluster_policies, clusters, events, nodes, own, policies, policy_types,
+        profile_types, profiles, receivers, services, targets, versions, webhooks,
     },
 };
 
@@ -106,6 +106,14 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/receivers/{id}/rotate", post().to(receivers::rotate))
         .route("/v1/receivers/{id}/notify", post().to(receivers::notify))
         .route("/v1/webhooks/{id}/trigger", post().to(webhooks::trigger))
+        .route("/v1/receivers/{id}/deliveries", get().to(alerts::list))
+        .route("/v1/clusters/{id}/plan", post().to(clusters::preview))
+        .route("/v1/prometheus/targets", get().to(targets::list))
+        .route("/v1/self", get().to(own::show))
+        .route("/v1/self/members", get().to(own::members))
+        .route("/v1/self/events", post().to(own::report))
+        .route("/v1/self/protection", post().to(own::protect))
+        .route("/v1/self/lifecycle", post().to(own::lifecycle))
         .route("/v1/events", get().to(events::list))
         .route("/v1/events/{id}", get().to(events::show))
         .route("/v1/services", get().to(services::list));

@@ -21,6 +21,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         ActionKind::ClusterReplaceNodes => cluster::replace_nodes::run(ctx).await,
         ActionKind::ClusterScaleOut => cluster::scale_out::run(ctx).await,
         ActionKind::ClusterScaleIn => cluster::scale_in::run(ctx).await,
+        ActionKind::ClusterRebalance => cluster::rebalance::run(ctx).await,
         ActionKind::ClusterOperation => cluster::operation::run(ctx).await,
         ActionKind::ClusterAttachPolicy => cluster::attach_policy::run(ctx).await,
         ActionKind::ClusterDetachPolicy => cluster::detach_policy::run(ctx).await,

@@ -34,6 +34,7 @@ impl Answer for Look {
         let outcome = match request.verb.as_str() {
             "nodes.details" => details(&self.0, &request.body).await,
             "clusters.plan" => crate::plan::plan(&self.0, &request.body).await,
+            "targets" => crate::targets::list(&self.0, &request.body).await,
             "adopt.look" => adopt(&self.0, &request.body).await,
             other => Err(Failure::Refused(format!(
                 "This engine does not know the request '{other}'."
@@ -101,6 +102,7 @@ async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
         attempt: 0,
         owner: &engine.installation,
         rules: &engine.settings.rules,
+        interface: engine.interface(),
         steps: &Unhindered,
     };
     let shown = loaded.kind.details(&job).await;

@@ -211,6 +211,7 @@ impl Ctx {
             attempt: self.action.attempt,
             owner: &self.engine.installation,
             rules: &self.engine.settings.rules,
+            interface: self.engine.interface(),
             steps,
         }
     }
@@ -223,7 +224,8 @@ impl Ctx {
         }
     }
 
-    fn interrupted(&self) -> Result<(), Interrupt> {
+    /// Why the work is to stop, if it is.
+    pub(crate) fn interrupted(&self) -> Result<(), Interrupt> {
         if self.reins.abandon.is_cancelled() {
             Err(Interrupt::LeaseLost)
         } else if self.reins.cancel.is_cancelled() {

@@ -90,7 +90,12 @@ pub(crate) async fn policies(
 
 /// The policies and what they see; a cluster without any sees its members only
 /// when some are to go.
-async fn council(engine: &Engine, conn: &mut Conn, cluster: &Cluster, shrinks: bool) -> Result<Council, Failure> {
+pub(crate) async fn council(
+    engine: &Engine,
+    conn: &mut Conn,
+    cluster: &Cluster,
+    shrinks: bool,
+) -> Result<Council, Failure> {
     let (now, bound) = match policies(engine, conn, cluster.id).await? {
         Some((now, bound)) => (now, bound),
         None => (chrono::DateTime::UNIX_EPOCH, Vec::new()),
@@ -156,18 +161,23 @@ fn refused(error: size::SizeError) -> Failure {
     Failure::Refused(error.to_string())
 }
 
-/// What is asked for, before any policy: the request, and the size that a
-/// resize ends at.
-fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request, SizeChange), Failure> {
-    let current = size_of(cluster);
-    let bounds = Bounds::of(cluster);
-    let mut asked = Request {
+/// A request that names neither members nor how many.
+pub(crate) fn plain(kind: ActionKind, cluster: &Cluster) -> Request {
+    Request {
         kind,
         shrinks: false,
         count: None,
         candidates: Vec::new(),
         seed: seed(cluster),
-    };
+    }
+}
+
+/// What is asked for, before any policy: the request, and the size that a
+/// resize ends at.
+fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request, SizeChange), Failure> {
+    let current = size_of(cluster);
+    let bounds = Bounds::of(cluster);
+    let mut asked = plain(kind, cluster);
     let mut change = SizeChange::default();
     match kind {
         ActionKind::ClusterScaleOut => asked.count = count(inputs)?,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use senlin_bus::Bus;
-use senlin_core::{driver::HostConnector, ids::*, profile_type::Registry, seal::Sealer};
+use senlin_core::{driver::HostConnector, ids::*, interface::Interface, profile_type::Registry, seal::Sealer};
 use senlin_db::{Db, DbError, hosts, services};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -16,6 +16,7 @@ use crate::{
     lease::{self, Held},
     load,
     metrics::Metrics,
+    rebalance,
     specs::Specs,
     sweeper, tracking,
     web::Web,
@@ -108,6 +109,14 @@ impl Engine {
         }))
     }
 
+    /// What puts the in-container interface into containers, if it is offered.
+    pub(crate) fn interface(&self) -> Option<Interface<'_>> {
+        self.settings.rules.container_url.as_deref().map(|url| Interface {
+            url,
+            sealer: &self.sealer,
+        })
+    }
+
     /// This engine's id, as actions name their owner.
     #[must_use]
     pub fn id(&self) -> ServiceId {
@@ -178,6 +187,7 @@ impl Engine {
         loops.spawn(health::run(self.clone(), shutdown.clone()));
         loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
         loops.spawn(hooks::run(self.clone(), shutdown.clone()));
+        loops.spawn(rebalance::run(self.clone(), shutdown.clone()));
         loops.spawn(tracking::run(self.clone(), shutdown.clone()));
         loops.spawn(answer::serve(self.clone(), shutdown.clone()));
         // Leases are kept until the last action is handed back.

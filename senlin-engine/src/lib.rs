@@ -17,7 +17,9 @@ pub mod fleet;
 pub mod specs;
 
 mod decisions;
+mod drive;
 mod plan;
+mod targets;
 mod web;
 
 pub mod actions;
@@ -28,6 +30,7 @@ pub mod health;
 pub mod hooks;
 pub mod load;
 pub mod metrics;
+pub mod rebalance;
 pub mod tracking;
 
 mod engine;

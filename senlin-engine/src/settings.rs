@@ -32,9 +32,6 @@ pub struct Settings {
     /// Addresses (`10.0.0.1`, `10.0.0.0/24`) that URLs of tenants may reach
     /// although they are this machine's, loopback or link-local.
     pub allow_addresses: Vec<String>,
-    /// Where containers reach the API, such as `http://10.0.0.1:8777`; without
-    /// it no profile can ask for the in-container interface.
-    pub container_url: Option<String>,
     /// Addresses of the control plane's own parts; set from their URLs.
     #[serde(skip)]
     pub barred: Vec<std::net::IpAddr>,
@@ -60,7 +57,6 @@ impl Default for Settings {
             measure: 10,
             watch: 0.5,
             allow_addresses: Vec::new(),
-            container_url: None,
             barred: Vec::new(),
             grace: 10,
             rules: SpecRules::default(),

@@ -22,7 +22,7 @@ use crate::{
     worker,
 };
 
-const TYPE: &str = "senlin.policy.target_tracking";
+pub(crate) const TYPE: &str = "senlin.policy.target_tracking";
 /// Seconds after which another engine takes on a look that was begun.
 const HOLD: f64 = 20.0;
 /// Clusters that one engine looks at at once.

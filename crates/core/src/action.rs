@@ -121,6 +121,7 @@ kinds! {
     ClusterDetachPolicy = "CLUSTER_DETACH_POLICY",
     ClusterUpdatePolicy = "CLUSTER_UPDATE_POLICY",
     ClusterOperation = "CLUSTER_OPERATION",
+    ClusterRebalance = "CLUSTER_REBALANCE",
     NodeCreate = "NODE_CREATE",
     NodeDelete = "NODE_DELETE",
     NodeUpdate = "NODE_UPDATE",

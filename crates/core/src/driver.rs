@@ -143,6 +143,10 @@ pub struct ContainerSummary {
     pub state: String,
     /// `starting`, `healthy`, `unhealthy`; none without a health check.
     pub health: Option<String>,
+    /// Its own address in its network.
+    pub address: Option<String>,
+    /// Published TCP ports: inside and outside.
+    pub ports: Vec<(u16, u16)>,
     pub labels: BTreeMap<String, String>,
 }
 

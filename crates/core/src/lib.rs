@@ -11,6 +11,7 @@ pub mod driver;
 pub mod event;
 pub mod host;
 pub mod ids;
+pub mod interface;
 pub mod naming;
 pub mod node;
 pub mod placement;

@@ -171,6 +171,8 @@ pub struct Rules {
     pub affinity: Option<Affinity>,
     /// A host has a member of the cluster already.
     pub begun: bool,
+    /// Hosts that members are moved away from.
+    pub avoid: Vec<NodeId>,
 }
 
 impl Rules {

@@ -9,6 +9,7 @@ use crate::{
     driver::{ContainerDriver, DriverError},
     host::Endpoint,
     ids::*,
+    interface::Interface,
     node::Node,
     placement::Requirements,
     spec::{SpecError, SpecSchema},
@@ -64,6 +65,9 @@ pub struct SpecRules {
     pub default_pids_limit: Option<i64>,
     /// `sim://` hosts may be used.
     pub allow_simulated: bool,
+    /// Where containers reach the API, such as `http://10.0.0.1:8777`; without
+    /// it no spec can ask for the in-container interface.
+    pub container_url: Option<String>,
 }
 
 /// Everything a verb gets to work with.
@@ -82,6 +86,8 @@ pub struct Job<'a> {
     pub owner: &'a str,
     /// What the operator lets specs ask for.
     pub rules: &'a SpecRules,
+    /// The in-container interface, where the operator offers it.
+    pub interface: Option<Interface<'a>>,
     /// Asked around each effect.
     pub steps: &'a dyn Steps,
 }

@@ -19,6 +19,8 @@ pub struct Receiver {
     pub actor: Map,
     pub params: Map,
     pub channel: Map,
+    /// How it takes alerts; secrets sealed.
+    pub options: Map,
     /// What opens it beside its id, sealed.
     pub key: String,
     pub created_at: Time,

@@ -142,7 +142,7 @@ pub async fn heartbeat(conn: &mut Conn, action: ActionId) -> Result<bool> {
 pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
     let rows: Vec<IdRow> = Sql::new(
         "WITH answered AS (
-            UPDATE actions SET status = 'READY', updated_at = now(), status_reason = CASE WHEN control IS NULL
+            UPDATE actions SET status = 'READY', run_after = now(), updated_at = now(), status_reason = CASE WHEN control IS NULL
                 THEN 'No answer to the lifecycle hook within ' || coalesce(data->'hook'->>'timeout', '0') || ' s.'
                 ELSE 'Its end was asked for while the lifecycle hook was open.' END
             WHERE status = 'WAITING_LIFECYCLE_COMPLETION' AND (run_after <= now() OR control IS NOT NULL)

@@ -26,6 +26,7 @@ pub mod idempotency;
 pub mod loads;
 pub mod members;
 pub mod nodes;
+pub mod own;
 pub mod page;
 pub mod placement;
 pub mod policies;
@@ -34,6 +35,7 @@ pub mod queue;
 pub mod receivers;
 pub mod services;
 pub mod spawn;
+pub mod targets;
 pub mod wishes;
 
 pub use error::{DbError, Result};

@@ -1,5 +1,7 @@
 //! Measures: how loaded hosts and containers are.
 
+use std::collections::HashMap;
+
 use diesel::sql_types::{BigInt, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use senlin_core::{Time, ids::*};
 use serde_json::{Value, json};
@@ -202,6 +204,26 @@ pub async fn clusters(conn: &mut Conn, only: Option<ClusterId>, age: f64) -> Res
             memory: r.memory,
         })
         .collect())
+}
+
+row! { ShareRow { id: Uuid = SqlUuid, share: f64 = Double } }
+
+/// What each member uses of its host's processors, in percent.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn members(conn: &mut Conn, cluster: ClusterId, age: f64) -> Result<HashMap<NodeId, f64>> {
+    let rows: Vec<ShareRow> = Sql::new(
+        "SELECT n.id, l.cpu * CASE WHEN n.cpu_millis > 0 THEN
+                n.cpu_millis / (1000 * greatest(1, coalesce((h.info->>'cpus')::float8, 1))) ELSE 1 END AS share
+        FROM nodes n JOIN node_loads l ON l.node_id = n.id JOIN hosts h ON h.node_id = n.host_id
+        WHERE n.cluster_id = ? AND l.measured_at > now() - make_interval(secs => ?)",
+    )
+    .bind(cluster)
+    .bind(age)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.id.into(), r.share)).collect())
 }
 
 row! { HostRow {

@@ -23,6 +23,7 @@ row! { ReceiverRow {
     actor: Value = Jsonb,
     params: Value = Jsonb,
     channel: Value = Jsonb,
+    options: Value = Jsonb,
     key: String = Text,
     created_at: Time = Timestamptz,
     updated_at: Option<Time> = Nullable<Timestamptz>,
@@ -30,7 +31,7 @@ row! { ReceiverRow {
 }}
 
 const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.user_id, t.project, t.domain, t.cluster_id, \
-                      t.action, t.actor, t.params, t.channel, t.key, t.created_at, t.updated_at, t.expires_at \
+                      t.action, t.actor, t.params, t.channel, t.options, t.key, t.created_at, t.updated_at, t.expires_at \
                       FROM receivers t";
 
 impl From<ReceiverRow> for Receiver {
@@ -47,6 +48,7 @@ impl From<ReceiverRow> for Receiver {
             actor: object(row.actor),
             params: object(row.params),
             channel: object(row.channel),
+            options: object(row.options),
             key: row.key,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -90,8 +92,8 @@ pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Pag
 pub async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
     Sql::new(
         "INSERT INTO receivers (id, name, type, user_id, project, domain, cluster_id, action, actor, params, channel,
-            key, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            options, key, expires_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id)
     .bind(new.name.as_str())
@@ -104,6 +106,7 @@ pub async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
     .bind(&new.actor)
     .bind(&new.params)
     .bind(&new.channel)
+    .bind(&new.options)
     .bind(new.key.as_str())
     .bind(new.expires_at)
     .execute(conn)
@@ -118,6 +121,7 @@ pub struct Change {
     pub name: Option<String>,
     pub action: Option<String>,
     pub params: Option<Map>,
+    pub options: Option<Map>,
     pub key: Option<String>,
     pub expires_at: Option<Time>,
 }
@@ -129,11 +133,13 @@ pub struct Change {
 pub async fn update(conn: &mut Conn, id: ReceiverId, change: &Change) -> Result<()> {
     Sql::new(
         "UPDATE receivers SET name = coalesce(?, name), action = coalesce(?, action), params = coalesce(?, params),
+            options = coalesce(?, options),
             key = coalesce(?, key), expires_at = coalesce(?, expires_at), updated_at = now() WHERE id = ?",
     )
     .bind(change.name.as_deref())
     .bind(change.action.as_deref())
     .bind(change.params.clone().map(Value::Object))
+    .bind(change.options.clone().map(Value::Object))
     .bind(change.key.as_deref())
     .bind(change.expires_at)
     .bind(id)

@@ -1,7 +1,8 @@
 //! From the engine's words to ours; nothing secret comes through.
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStatsResponse, ContainerSummary as DockerSummary, EventMessage,
+    ContainerInspectResponse, ContainerStatsResponse, ContainerSummary as DockerSummary, EventMessage, PortSummary,
+    PortSummaryTypeEnum,
 };
 use senlin_core::driver::{ContainerEvent, ContainerState, ContainerSummary, Usage};
 use serde_json::Value;
@@ -18,8 +19,26 @@ pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
         state: container.state.map(|s| s.to_string()).unwrap_or_default(),
         // The list has it only in words, such as "Up 5 minutes (unhealthy)".
         health: container.status.as_deref().and_then(health).map(str::to_owned),
+        address: container
+            .network_settings
+            .and_then(|s| s.networks)
+            .and_then(|n| n.into_values().find_map(|e| e.ip_address.filter(|a| !a.is_empty()))),
+        ports: ports(container.ports.unwrap_or_default()),
         labels: container.labels.unwrap_or_default().into_iter().collect(),
     })
+}
+
+/// Published TCP ports, each once: an engine lists one per address family.
+fn ports(list: Vec<PortSummary>) -> Vec<(u16, u16)> {
+    let tcp = |p: &PortSummary| p.typ == Some(PortSummaryTypeEnum::TCP);
+    let mut ports: Vec<_> = list
+        .iter()
+        .filter(|p| tcp(p))
+        .filter_map(|p| Some((p.private_port, p.public_port?)))
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 fn health(words: &str) -> Option<&'static str> {

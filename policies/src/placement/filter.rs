@@ -33,6 +33,10 @@ const FILTERS: &[Filter] = &[
         fails: |h, n, _| n.avoid.contains(&h.id),
     },
     Filter {
+        reason: "members are moved away from it",
+        fails: |h, _, r| r.avoid.contains(&h.id),
+    },
+    Filter {
         reason: "labels do not match",
         fails: |h, n, r| {
             let differs = |(key, value): (&String, &String)| h.labels.get(key) != Some(value);

@@ -57,12 +57,16 @@ pub(super) fn config(job: &Job<'_>, spec: &ContainerSpec, generation: i32) -> Co
             add.push(extra);
         }
     }
+    let mut env = spec.environment.clone();
+    if let Some(interface) = job.interface.filter(|_| spec.interface) {
+        env.extend(interface.environment(job.node.id, generation));
+    }
     ContainerConfig {
         name: name(job, spec, generation),
         image: spec.image.clone(),
         command: spec.command.clone(),
         entrypoint: spec.entrypoint.clone(),
-        env: spec.environment.clone(),
+        env,
         labels: all,
         ports: spec.ports.clone(),
         restart: spec.restart.clone(),

@@ -37,6 +37,8 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     pub stop_grace: Option<i64>,
     pub init: Option<bool>,
+    /// The in-container interface.
+    pub interface: bool,
     pub read_only: bool,
     pub tmpfs: BTreeMap<String, String>,
     pub cap_add: Vec<String>,
@@ -107,6 +109,7 @@ pub fn parse(version: &str, properties: &Map) -> Result<ContainerSpec, SpecError
         stop_signal: v.stop_signal,
         stop_grace: v.stop_grace_period,
         init: v.init,
+        interface: v.interface.unwrap_or(false),
         read_only: v.read_only.unwrap_or(false),
         tmpfs: v.tmpfs.unwrap_or_default(),
         cap_add: v.cap_add.unwrap_or_default(),

@@ -33,6 +33,11 @@ pub(super) fn capability(name: &str) -> String {
 
 /// Checks a spec against the rules.
 pub(super) fn validate(spec: &ContainerSpec, rules: &SpecRules) -> Result<(), SpecError> {
+    if spec.interface && rules.container_url.is_none() {
+        return Err(SpecError(
+            "'interface' is not offered here: the operator has not set rules.container_url".to_owned(),
+        ));
+    }
     let refuse = |text: String| Err(SpecError(text));
     if spec.host_node.is_none() && spec.host_cluster.is_none() {
         return refuse("At least one of 'host_node' and 'host_cluster' must be specified".to_owned());

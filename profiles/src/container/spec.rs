@@ -227,6 +227,10 @@ pub struct V1_1 {
     pub stop_grace_period: Option<i64>,
     /// Run an init inside that forwards signals and reaps processes.
     pub init: Option<bool>,
+    /// Let the container's process ask for its cluster, report, protect itself and answer lifecycle hooks: the
+    /// variables SENLIN_SELF_URL and SENLIN_SELF_KEY are set in its environment.
+    #[schema(default = false)]
+    pub interface: Option<bool>,
     /// Mount the root file system read-only.
     #[schema(default = false)]
     pub read_only: Option<bool>,

@@ -51,6 +51,8 @@ fn needs_another(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> boo
         c.name.clear();
         c.resources = senlin_core::driver::Resources::default();
         c.restart = None;
+        // Made anew each time, and means the same.
+        c.env.retain(|(name, _)| name != senlin_core::interface::KEY);
         c
     };
     let removes_limit = (old.resources.cpus.is_some() && new.resources.cpus.is_none())

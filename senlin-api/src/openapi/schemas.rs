@@ -32,6 +32,20 @@ pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
     ("Versions", "versions", "Version", true),
 ];
 
+/// What an action would do.
+fn plan() -> Value {
+    let list = || json!({"type": "array", "items": {"type": "object"}});
+    json!({"type": "object", "required": ["possible", "placements", "victims", "reasons", "token"], "properties": {
+        "cluster_id": {"type": "string", "format": "uuid"}, "action": {"type": "string"},
+        "current_size": {"type": "integer"}, "desired_capacity": {"type": ["integer", "null"]},
+        "possible": {"type": "boolean"},
+        "refusal": {"type": ["string", "null"], "description": "Why the action would be refused, or a member not placed."},
+        "placements": list(), "victims": list(), "batches": {"type": "array"},
+        "reasons": {"type": "array", "items": {"type": "string"}},
+        "token": {"type": ["string", "null"],
+            "description": "Given to the action as plan_token, it is refused unless it does just this."}}})
+}
+
 fn add<T: ToSchema>(into: &mut senlin_core::Map) {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
@@ -74,6 +88,57 @@ pub(super) fn all() -> Value {
     let revision = object(&["revision"], json!({"revision": text()}));
     for (name, schema) in [
         ("Anything", map()),
+        ("PlanAnswer", object(&["plan"], json!({"plan": plan()}))),
+        (
+            "DeliveriesAnswer",
+            object(
+                &["deliveries"],
+                json!({"deliveries": {"type": "array", "items": map()}}),
+            ),
+        ),
+        (
+            "TargetsAnswer",
+            json!({"type": "array", "items": object(&["targets", "labels"],
+                json!({"targets": {"type": "array", "items": text()}, "labels": map()}))}),
+        ),
+        ("SelfAnswer", object(&["self"], json!({"self": map()}))),
+        (
+            "MembersAnswer",
+            object(&["members"], json!({"members": {"type": "array", "items": map()}})),
+        ),
+        (
+            "SelfEvent",
+            object(
+                &["message"],
+                json!({"message": {"type": "string", "minLength": 1, "maxLength": 1000},
+                "level": {"type": "string", "enum": ["DEBUG", "INFO", "WARN", "ERROR"]}}),
+            ),
+        ),
+        (
+            "SelfProtection",
+            object(
+                &["seconds"],
+                json!({"seconds": {"type": "integer", "minimum": 0, "maximum": 172_800}}),
+            ),
+        ),
+        (
+            "ProtectionAnswer",
+            object(
+                &["protected_until"],
+                json!({"protected_until": {"type": ["string", "null"]}}),
+            ),
+        ),
+        (
+            "SelfLifecycle",
+            object(
+                &["result"],
+                json!({"result": {"type": "string", "enum": ["CONTINUE", "HEARTBEAT"]}}),
+            ),
+        ),
+        (
+            "LifecycleAnswer",
+            object(&["lifecycle_action_token"], json!({"lifecycle_action_token": text()})),
+        ),
         (
             "Accepted",
             object(&["action"], json!({"action": {"type": "string", "format": "uuid"}})),

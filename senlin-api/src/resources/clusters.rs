@@ -23,8 +23,8 @@ use crate::{
 mod act;
 mod collect;
 
-pub(crate) use act::{Planned, operation, plan, recover};
-pub use act::{act, operate};
+pub(crate) use act::{Planned, as_map, operation, plan, recover};
+pub use act::{act, operate, preview};
 pub use collect::collect;
 
 const RULES: Rules = Rules {

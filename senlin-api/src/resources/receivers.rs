@@ -6,7 +6,7 @@ use senlin_db::receivers::{self as db, Change};
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
-use super::clusters;
+use super::{alerts::Options, clusters};
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, envelope},
@@ -32,7 +32,7 @@ const RULES: Rules = Rules {
     ],
     own: &[],
     allowed: |key, value| match key {
-        "type" => matches!(value, "webhook" | "message"),
+        "type" => matches!(value, "webhook" | "message" | "alertmanager" | "grafana" | "json"),
         "action" => ActionKind::parse(value).is_some_and(|k| k.is_cluster()),
         _ => true,
     },
@@ -40,7 +40,7 @@ const RULES: Rules = Rules {
 };
 
 /// What a receiver may be made for: what has its own parameters to check.
-pub(crate) const VERBS: [(ActionKind, &str); 12] = [
+pub(crate) const VERBS: [(ActionKind, &str); 13] = [
     (ActionKind::ClusterScaleOut, "scale_out"),
     (ActionKind::ClusterScaleIn, "scale_in"),
     (ActionKind::ClusterResize, "resize"),
@@ -52,6 +52,7 @@ pub(crate) const VERBS: [(ActionKind, &str); 12] = [
     (ActionKind::ClusterAttachPolicy, "policy_attach"),
     (ActionKind::ClusterDetachPolicy, "policy_detach"),
     (ActionKind::ClusterUpdatePolicy, "policy_update"),
+    (ActionKind::ClusterRebalance, "rebalance"),
     (ActionKind::ClusterDelete, "delete"),
 ];
 
@@ -88,6 +89,10 @@ fn shown(call: &Call, receiver: &Receiver) -> Result<Value> {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(query)
         .finish();
+    let receiver = &Receiver {
+        options: Options::shown(&receiver.options),
+        ..receiver.clone()
+    };
     let url = format!("{}/v1/webhooks/{}/trigger?{query}", call.base(), receiver.id);
     Ok(wire::receiver(receiver, &url, call.version))
 }
@@ -100,7 +105,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     Ok(call.ok(&json!({"receivers": all})))
 }
 
-async fn find(call: &Call, identity: &str) -> Result<Receiver> {
+pub(super) async fn find(call: &Call, identity: &str) -> Result<Receiver> {
     db::find(&mut *call.conn().await?, &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
@@ -143,15 +148,41 @@ fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
     })
 }
 
+/// `options`, since 1.15: how a receiver of alerts behaves.
+fn options(call: &Call, fields: &Fields, type_name: &str) -> Result<Option<Map>> {
+    if call.version < wire::MAX {
+        return Ok(None);
+    }
+    let Some(raw) = fields.map("options")? else {
+        return Ok(None);
+    };
+    if type_name == "webhook" && !raw.is_empty() {
+        return Err(ApiError::BadRequest(
+            "Only receivers of type alertmanager, grafana or json have 'options'.".to_owned(),
+        ));
+    }
+    Ok(Some(Options::read(call, raw)?.to_map()))
+}
+
 /// `POST /v1/receivers`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let keys = ["name", "type", "cluster_id", "action", "actor", "params", "expires_at"];
+    let keys = [
+        "name",
+        "type",
+        "cluster_id",
+        "action",
+        "actor",
+        "params",
+        "expires_at",
+        "options",
+    ];
     let fields = envelope(call.body.as_ref(), "receiver", &keys)?;
     let name = fields.required_name("name")?;
     fields.required("type")?;
     let type_name = fields.text("type")?.unwrap_or_default();
     match type_name.as_str() {
         "webhook" => {}
+        "alertmanager" | "grafana" | "json" if call.version >= wire::MAX => {}
         "message" => {
             return Err(ApiError::BadRequest(
                 "Receivers of type 'message' need a Zaqar service, which there is none of; use 'webhook'.".to_owned(),
@@ -164,6 +195,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let identity = fields.text("cluster_id")?.ok_or_else(|| missing("cluster_id"))?;
     let params = fields.map("params")?.unwrap_or_default();
     let expires_at = expiry(&call, &fields)?;
+    let options = options(&call, &fields, &type_name)?;
     let cluster = clusters::find(&call, &identity).await.map_err(|error| match error {
         ApiError::NotFound { identity, .. } => {
             ApiError::BadRequest(format!("The referenced cluster '{identity}' could not be found."))
@@ -187,6 +219,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         actor: actor.as_object().cloned().unwrap_or_default(),
         params,
         channel: Map::new(),
+        options: options.unwrap_or_default(),
         key: seal(&call, &new_key())?,
         created_at: cluster.init_at,
         updated_at: None,
@@ -202,7 +235,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     let fields = envelope(
         call.body.as_ref(),
         "receiver",
-        &["name", "action", "params", "expires_at"],
+        &["name", "action", "params", "expires_at", "options"],
     )?;
     let receiver = find(&call, &call.identity).await?;
     let change = Change {
@@ -210,6 +243,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         action: action(&fields)?.filter(|a| Some(a) != receiver.action.as_ref()),
         params: fields.map("params")?.filter(|p| *p != receiver.params),
         key: None,
+        options: options(&call, &fields, &receiver.type_name)?,
         expires_at: expiry(&call, &fields)?.filter(|t| Some(*t) != receiver.expires_at),
     };
     if change == Change::default() {

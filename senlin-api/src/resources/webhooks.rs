@@ -12,6 +12,7 @@ use senlin_db::receivers;
 use senlin_openapi::Microversion;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::{clusters, receivers::VERBS, record};
 use crate::{
@@ -24,19 +25,23 @@ pub async fn trigger(Knock(mut call): Knock) -> Result<HttpResponse> {
     let query = |call: &Call, name: &str| call.query.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
     let version = query(&call, "V").ok_or_else(|| ApiError::BadRequest("V query parameter is required.".to_owned()))?;
     let receiver = open(&call, &query(&call, "key").unwrap_or_default()).await?;
-    if !call.api.knocks.allow(receiver.id, call.api.settings.webhook_rate) {
+    if !call.api.knocks.allow(receiver.id.0, call.api.settings.webhook_rate) {
         return Err(ApiError::TooMany);
     }
     call.caller = actor(&call, &receiver).await?;
     if !call.may("webhooks:trigger") || !call.may("clusters:action") {
         return Err(ApiError::Forbidden);
     }
-    let inputs = inputs(&call, &receiver, &version)?;
     let gone = || ApiError::NotFound {
         kind: "cluster",
         identity: receiver.cluster_id.map(|c| c.to_string()).unwrap_or_default(),
     };
     call.identity = receiver.cluster_id.ok_or_else(gone)?.to_string();
+    if receiver.type_name != "webhook" {
+        call.version = senlin_openapi::SENLIN_MAX;
+        return super::alerts::deliver(&mut call, &receiver).await;
+    }
+    let inputs = inputs(&call, &receiver, &version)?;
     let kind = receiver.action.as_deref().unwrap_or_default();
     let verb = VERBS.iter().find(|(k, _)| k.as_str() == kind).map(|(_, verb)| *verb);
     let verb = verb.ok_or_else(|| ApiError::NotSupported(format!("A receiver cannot do '{kind}'.")))?;
@@ -58,7 +63,7 @@ async fn open(call: &Call, key: &str) -> Result<Receiver> {
     };
     let id: ReceiverId = call.identity.parse().map_err(|_source| missing())?;
     let found = receivers::get(&mut *call.conn().await?, id).await?;
-    let receiver = found.filter(|r| r.type_name == "webhook").ok_or_else(missing)?;
+    let receiver = found.filter(|r| r.type_name != "message").ok_or_else(missing)?;
     let own = call
         .api
         .sealer
@@ -122,16 +127,16 @@ fn inputs(call: &Call, receiver: &Receiver, version: &str) -> Result<Map> {
     Ok(inputs)
 }
 
-/// How often each receiver was knocked at, at this server.
+/// How often each receiver was knocked at, or node has reported, at this server.
 #[derive(Default)]
-pub(crate) struct Knocks(Mutex<HashMap<ReceiverId, (f64, Instant)>>);
+pub(crate) struct Knocks(Mutex<HashMap<Uuid, (f64, Instant)>>);
 
 /// Receivers that are kept count of at most.
 const MOST: usize = 10_000;
 
 impl Knocks {
     /// Whether one knock more is within `per_minute`, which may come all at once.
-    fn allow(&self, receiver: ReceiverId, per_minute: u32) -> bool {
+    pub(crate) fn allow(&self, receiver: Uuid, per_minute: u32) -> bool {
         let most = f64::from(per_minute);
         let now = Instant::now();
         let left = |(left, at): (f64, Instant)| (left + now.duration_since(at).as_secs_f64() * most / 60.0).min(most);
@@ -154,7 +159,7 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_and_then_no_more() {
         let knocks = Knocks::default();
-        let (one, other) = (ReceiverId::random(), ReceiverId::random());
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
         let through = (0..10).filter(|_| knocks.allow(one, 5)).count();
         assert_eq!(through, 5);
         assert!(knocks.allow(other, 5), "each has its own");

@@ -36,6 +36,7 @@ pub mod del_nodes;
 pub mod delete;
 pub mod detach_policy;
 pub mod operation;
+pub mod rebalance;
 pub mod recover;
 pub mod replace_nodes;
 pub mod resize;
@@ -214,7 +215,12 @@ fn new_node(ctx: &Ctx, cluster: &Cluster, format: &str, index: i32) -> NewNode {
 /// How the children of the phase that led here ended.
 pub(crate) async fn children(ctx: &Ctx, phase: &str) -> Result<Vec<ChildEnd>, Failure> {
     let mut conn = ctx.conn().await?;
-    Ok(ends::ends(&mut conn, ctx.action.id, phase).await?)
+    let ends = ends::ends(&mut conn, ctx.action.id, phase).await?;
+    if ends.iter().any(|c| !c.status.is_terminal()) {
+        // Woken by a cancel or its deadline: they end before it does.
+        ctx.interrupted()?;
+    }
+    Ok(ends)
 }
 
 /// Ends the action by what became of its children.

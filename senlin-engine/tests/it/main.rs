@@ -8,7 +8,9 @@
     reason = "a test fails by panicking, and says what it counted"
 )]
 
+mod decisions;
 mod faults;
+mod health;
 mod life;
 mod policies;
 mod queue;

@@ -65,6 +65,7 @@ pub(crate) struct World {
     pub(crate) sims: Vec<Sim>,
     pub(crate) sealer: Sealer,
     pub(crate) hosts: ClusterId,
+    pub(crate) bus: Arc<LocalBus>,
     tag: String,
 }
 
@@ -81,6 +82,7 @@ impl World {
             sims: Vec::new(),
             sealer,
             hosts: ClusterId::random(),
+            bus: Arc::default(),
             tag,
         };
         let mut endpoints = Vec::new();
@@ -110,9 +112,10 @@ impl World {
     pub(crate) async fn engine(&self, faults: Arc<dyn Faults>) -> Arc<Engine> {
         let mut settings = Settings::default();
         settings.rules.allow_simulated = true;
+        settings.allow_addresses = vec!["127.0.0.1".to_owned()];
         let parts = Parts {
             db: self.db.db.clone(),
-            bus: Arc::new(LocalBus::default()),
+            bus: self.bus.clone(),
             registry: senlin_profiles::all(),
             connector: Arc::new(Connector::new(senlin_drivers::Settings { allow_simulated: true })),
             sealer: self.sealer.clone(),

@@ -1,4 +1,5 @@
 DROP TABLE deliveries, recoveries, node_loads, host_loads;
+ALTER TABLE receivers DROP COLUMN options;
 DELETE FROM receivers WHERE type NOT IN ('webhook', 'message');
 ALTER TABLE receivers DROP CONSTRAINT receivers_type_check;
 ALTER TABLE receivers ADD CONSTRAINT receivers_type_check CHECK (type IN ('webhook', 'message'));
@@ -9,4 +10,4 @@ ALTER TABLE actions ADD CONSTRAINT actions_cause_check
     CHECK (cause IN ('RPC Request', 'Derived Action', 'Derived Action with Lifecycle Hook'));
 ALTER TABLE cluster_policies DROP COLUMN due_at, DROP COLUMN memory;
 ALTER TABLE hosts DROP COLUMN measure_at, DROP COLUMN watcher, DROP COLUMN watch_until;
-ALTER TABLE nodes DROP COLUMN placed_at, DROP COLUMN protected_until, DROP COLUMN key_hash;
+ALTER TABLE nodes DROP COLUMN placed_at, DROP COLUMN protected_until;

@@ -21,10 +21,7 @@ ALTER TABLE nodes
     -- When it got its place: a measure before that does not know of it.
     ADD COLUMN placed_at timestamptz,
     -- Until then it does not go when its cluster scales in.
-    ADD COLUMN protected_until timestamptz,
-    -- Hash of what its process proves itself with.
-    ADD COLUMN key_hash text;
-CREATE INDEX nodes_key ON nodes (key_hash) WHERE key_hash IS NOT NULL;
+    ADD COLUMN protected_until timestamptz;
 ALTER TABLE hosts
     -- When an engine last took on to measure it.
     ADD COLUMN measure_at timestamptz NOT NULL DEFAULT 'epoch',
@@ -62,6 +59,8 @@ CREATE INDEX actions_asked ON actions (run_after) WHERE status = 'WAITING_LIFECY
 ALTER TABLE receivers DROP CONSTRAINT receivers_type_check;
 ALTER TABLE receivers ADD CONSTRAINT receivers_type_check
     CHECK (type IN ('webhook', 'message', 'alertmanager', 'grafana', 'json'));
+-- How it takes alerts; secrets sealed.
+ALTER TABLE receivers ADD COLUMN options jsonb NOT NULL DEFAULT '{}';
 -- What came in, and what became of it.
 CREATE TABLE deliveries (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -71,7 +70,7 @@ CREATE TABLE deliveries (
     fingerprint text NOT NULL,
     alert text NOT NULL,
     state text NOT NULL CHECK (state IN ('FIRING', 'RESOLVED', 'OTHER')),
-    outcome text NOT NULL CHECK (outcome IN ('ACTED', 'REPEATED', 'IGNORED', 'REFUSED')),
+    outcome text NOT NULL CHECK (outcome IN ('BEGUN', 'ACTED', 'REPEATED', 'IGNORED', 'REFUSED')),
     reason text NOT NULL,
     action_id uuid
 );

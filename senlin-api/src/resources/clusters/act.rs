@@ -7,7 +7,7 @@ use senlin_core::{
     cluster::Cluster,
     ids::ActionId,
 };
-use senlin_db::{actions, nodes};
+use senlin_db::{actions, hooks, nodes};
 use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ const CLUSTER: Words = Words {
 };
 
 /// What may be asked of a cluster by name.
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "add_nodes",
     "del_nodes",
     "replace_nodes",
@@ -73,6 +73,7 @@ const VERBS: [&str; 12] = [
     "resize",
     "check",
     "recover",
+    "rebalance",
     "policy_attach",
     "policy_detach",
     "policy_update",
@@ -89,19 +90,78 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
     if verb == "complete_lifecycle" {
         return complete_lifecycle(&call, params).await;
     }
-    let (new, name) = plan(&call, &verb, params).await?.into_action(&call);
+    let mut params = params;
+    let token = plan_token(&call, &verb, &mut params)?;
+    let mut planned = plan(&call, &verb, params).await?;
+    planned
+        .inputs
+        .extend(token.map(|t| ("plan_token".to_owned(), t.into())));
+    let (new, name) = planned.into_action(&call);
     let id = record(&call, &new, &name, true).await?;
     Ok(call.started(id))
 }
 
-/// Ends the wait of an action for a lifecycle hook. This release has no hooks:
-/// an action that does not wait is answered as if it did, as Senlin does.
+/// `plan_token` (1.15): the action is refused unless it does what that plan said.
+fn plan_token(call: &Call, verb: &str, params: &mut Map) -> Result<Option<String>> {
+    if call.version < senlin_openapi::MAX || !matches!(verb, "scale_out" | "scale_in" | "resize" | "del_nodes") {
+        return Ok(None);
+    }
+    match params.remove("plan_token") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(token)) => Ok(Some(token)),
+        Some(other) => refuse(format!(
+            "The value '{other}' of 'plan_token' is not the token of a plan."
+        )),
+    }
+}
+
+/// `POST /v1/clusters/{id}/plan` (1.15): what an action would do.
+pub async fn preview(call: Call) -> Result<HttpResponse> {
+    const PLANNED: [&str; 7] = [
+        "scale_out",
+        "scale_in",
+        "resize",
+        "del_nodes",
+        "recover",
+        "rebalance",
+        "update",
+    ];
+    let (verb, params) = only_key(call.body.as_ref(), &CLUSTER)?;
+    if !PLANNED.contains(&verb.as_str()) {
+        return refuse(format!(
+            "There are plans for {} only, not for '{verb}'.",
+            PLANNED.join(", ")
+        ));
+    }
+    let params = params.ok_or_else(|| ApiError::BadRequest(CLUSTER.shape.to_owned()))?;
+    let planned = match verb.as_str() {
+        "update" => Planned::new(&find(&call, &call.identity).await?, ActionKind::ClusterUpdate, params),
+        _ => plan(&call, &verb, params).await?,
+    };
+    let body = as_map(
+        json!({"cluster_id": planned.cluster.id, "action": planned.kind.as_str(),
+        "inputs": planned.inputs}),
+    );
+    let told = call.api.ask("clusters.plan", body, &call.caller.request_id).await?;
+    Ok(call.ok(&json!({"plan": told})))
+}
+
+/// Answers a lifecycle hook: the action that waits goes on; with `heartbeat`
+/// (1.15) it waits anew. One that does not wait is answered as if it did, as
+/// Senlin does.
 async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
     call.since(9)?;
-    let fields = Fields::new(params, &["lifecycle_action_token"])?;
+    let beats = call.version >= senlin_openapi::MAX;
+    let allowed: &[&str] = if beats {
+        &["lifecycle_action_token", "heartbeat"]
+    } else {
+        &["lifecycle_action_token"]
+    };
+    let fields = Fields::new(params, allowed)?;
     fields.required("lifecycle_action_token")?;
     let token = fields.text("lifecycle_action_token")?.unwrap_or_default();
-    find(call, &call.identity).await?;
+    let heartbeat = beats && fields.boolean("heartbeat")?.unwrap_or(false);
+    let cluster = find(call, &call.identity).await?;
     let id: Option<ActionId> = token.parse().ok();
     let found = match id {
         Some(id) => actions::find(&mut *call.conn().await?, &call.scope(), &id.to_string()).await?,
@@ -111,6 +171,14 @@ async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
         kind: "action",
         identity: token,
     })?;
+    let mut conn = call.conn().await?;
+    if action.cluster_id == Some(cluster.id) {
+        if heartbeat {
+            hooks::heartbeat(&mut conn, action.id).await?;
+        } else if hooks::answered(&mut conn, action.id, "The lifecycle hook was answered.").await? {
+            call.api.wake(&[action.id], &call.caller.request_id);
+        }
+    }
     Ok(call.started(action.id))
 }
 
@@ -136,6 +204,17 @@ pub(crate) async fn plan(call: &Call, verb: &str, params: Map) -> Result<Planned
             let cluster = find(call, &call.identity).await?;
             let inputs = recover(params, &["operation", "operation_params", "check", "check_capacity"])?;
             Ok(Planned::new(&cluster, ActionKind::ClusterRecover, inputs))
+        }
+        "rebalance" => {
+            call.since(15)?;
+            let fields = Fields::new(params, &["max_moves"])?;
+            let most = fields.integer("max_moves", 1, call.api.settings.max_nodes_per_cluster)?;
+            let inputs = most.map(|n| ("max_moves".to_owned(), n.into())).into_iter().collect();
+            Ok(Planned::new(
+                &find(call, &call.identity).await?,
+                ActionKind::ClusterRebalance,
+                inputs,
+            ))
         }
         "policy_attach" => policies::attach(call, params).await,
         "policy_detach" => policies::detach(call, params).await,
@@ -183,7 +262,7 @@ pub(crate) fn recover(params: Map, allowed: &[&str]) -> Result<Map> {
     Ok(inputs)
 }
 
-fn as_map(value: Value) -> Map {
+pub(crate) fn as_map(value: Value) -> Map {
     value.as_object().cloned().unwrap_or_default()
 }
 

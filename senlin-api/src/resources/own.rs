@@ -1,0 +1,137 @@
+//! `/v1/self`: what a container's own process may ask and do, with the key in
+//! its environment. It reaches that one node and no other.
+
+use actix_web::HttpResponse;
+use senlin_core::{interface, node::Node};
+use senlin_db::{clusters, hooks, nodes, own as db};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    request::{Call, Knock},
+};
+
+/// Longest that a member may protect itself: two days.
+const LONGEST: i32 = 172_800;
+
+/// The node whose key the call brings, and whose container has it now.
+async fn node(call: &Call) -> Result<Node> {
+    let key = call
+        .header("authorization")
+        .and_then(|h| h.strip_prefix("Bearer "))
+        .unwrap_or_default();
+    let (id, generation) = interface::open(&call.api.sealer, key).ok_or(ApiError::Unauthorized)?;
+    nodes::get(&mut *call.conn().await?, id)
+        .await?
+        .filter(|n| n.generation == generation)
+        .ok_or(ApiError::Unauthorized)
+}
+
+fn brief(node: &Node) -> Value {
+    json!({"id": node.id, "name": node.name, "index": node.index, "role": node.role,
+        "status": node.status.as_str()})
+}
+
+/// `GET /v1/self`
+pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
+    let node = node(&call).await?;
+    let mut conn = call.conn().await?;
+    let protected = db::protected_until(&mut conn, node.id).await?;
+    let question = hooks::open(&mut conn, node.id).await?;
+    let mut shown = brief(&node);
+    if let Some(map) = shown.as_object_mut() {
+        map.insert("cluster_id".to_owned(), json!(node.cluster_id));
+        map.insert("metadata".to_owned(), Value::Object(node.metadata.clone()));
+        map.insert("protected_until".to_owned(), json!(protected.map(senlin_openapi::time)));
+        let lifecycle = question.map(|(action, hook)| {
+            json!({"lifecycle_action_token": action, "lifecycle_transition_type": "termination",
+                "timeout": hook.get("timeout")})
+        });
+        map.insert("lifecycle".to_owned(), json!(lifecycle));
+    }
+    Ok(call.ok(&json!({"self": shown})))
+}
+
+/// `GET /v1/self/members`: the node's cluster, itself included.
+pub async fn members(Knock(call): Knock) -> Result<HttpResponse> {
+    let node = node(&call).await?;
+    let mut conn = call.conn().await?;
+    let mut members = Vec::new();
+    if let Some(cluster) = node.cluster_id
+        && let Some(cluster) = clusters::get(&mut conn, cluster).await?
+    {
+        for id in cluster.nodes {
+            if let Some(member) = nodes::get(&mut conn, id).await? {
+                members.push(brief(&member));
+            }
+        }
+    }
+    Ok(call.ok(&json!({"members": members})))
+}
+
+/// `POST /v1/self/events`
+pub async fn report(Knock(call): Knock) -> Result<HttpResponse> {
+    let node = node(&call).await?;
+    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["level", "message"])?;
+    fields.required("message")?;
+    let message = fields.text("message")?.unwrap_or_default();
+    if message.is_empty() || message.chars().count() > 1000 {
+        return Err(ApiError::BadRequest(
+            "The 'message' must have 1 to 1000 characters.".to_owned(),
+        ));
+    }
+    let level = fields
+        .text("level")?
+        .unwrap_or_else(|| "INFO".to_owned())
+        .to_uppercase();
+    if !matches!(level.as_str(), "DEBUG" | "INFO" | "WARN" | "ERROR") {
+        return Err(ApiError::BadRequest(format!(
+            "The 'level' must be DEBUG, INFO, WARN or ERROR, not '{level}'."
+        )));
+    }
+    if !call.api.knocks.allow(node.id.0, call.api.settings.webhook_rate) {
+        return Err(ApiError::TooMany);
+    }
+    db::report(&mut *call.conn().await?, node.id, &level, &message).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST /v1/self/protection`: not to go when the cluster scales in, for so
+/// many seconds; 0 ends it.
+pub async fn protect(Knock(call): Knock) -> Result<HttpResponse> {
+    let node = node(&call).await?;
+    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["seconds"])?;
+    fields.required("seconds")?;
+    let seconds = fields.integer("seconds", 0, LONGEST)?.unwrap_or(0);
+    let until = db::protect(&mut *call.conn().await?, node.id, f64::from(seconds)).await?;
+    Ok(call.ok(&json!({"protected_until": until.map(senlin_openapi::time)})))
+}
+
+/// `POST /v1/self/lifecycle`: the answer to the question whether it may go.
+pub async fn lifecycle(Knock(call): Knock) -> Result<HttpResponse> {
+    let node = node(&call).await?;
+    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["result"])?;
+    fields.required("result")?;
+    let result = fields.text("result")?.unwrap_or_default();
+    let mut conn = call.conn().await?;
+    let open = hooks::open(&mut conn, node.id).await?;
+    let (action, _) =
+        open.ok_or_else(|| ApiError::Conflict("No lifecycle question is open for this node.".to_owned()))?;
+    let done = match result.as_str() {
+        "CONTINUE" => hooks::answered(&mut conn, action, "The node answered its lifecycle hook.").await?,
+        "HEARTBEAT" => hooks::heartbeat(&mut conn, action).await?,
+        other => {
+            return Err(ApiError::BadRequest(format!(
+                "The 'result' must be CONTINUE or HEARTBEAT, not '{other}'."
+            )));
+        }
+    };
+    if !done {
+        return Err(ApiError::Conflict(
+            "The lifecycle question is not open any more.".to_owned(),
+        ));
+    }
+    call.api.wake(&[action], &call.caller.request_id);
+    Ok(call.ok(&json!({"lifecycle_action_token": action})))
+}

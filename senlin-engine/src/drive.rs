@@ -1,0 +1,78 @@
+//! How tests drive an engine step by step: each of its loops, once.
+
+use std::sync::Arc;
+
+use senlin_core::ids::NodeId;
+use senlin_db::{DbError, bindings, hooks, loads};
+
+use crate::{Engine, context::Failure, health, hooks as questions, load, tracking};
+
+/// More than any test has.
+const ALL: i64 = 10_000;
+
+impl Engine {
+    /// Measures every host.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn measure_all(self: &Arc<Self>) -> Result<(), DbError> {
+        let due = loads::due(&mut *self.db.get().await?, 0.0, ALL).await?;
+        for host in due {
+            load::measure(self.clone(), host).await;
+        }
+        Ok(())
+    }
+
+    /// Sweeps every cluster with a health policy that is due.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sweep_health(self: &Arc<Self>) -> Result<usize, DbError> {
+        let due = bindings::due(&mut *self.db.get().await?, health::TYPE, 0.0, ALL).await?;
+        let count = due.len();
+        for one in due {
+            health::sweep(self.clone(), one).await;
+        }
+        Ok(count)
+    }
+
+    /// Something happened to a node's container.
+    ///
+    /// # Errors
+    /// When it could not be looked at.
+    pub async fn examine(self: &Arc<Self>, node: NodeId) -> Result<(), Failure> {
+        health::examine(self, node, false).await
+    }
+
+    /// Sends every lifecycle question that has not been sent.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ask_all(self: &Arc<Self>) -> Result<(), DbError> {
+        let found = hooks::unsent(&mut *self.db.get().await?, ALL, 0.0).await?;
+        for question in found {
+            questions::send(self.clone(), question).await;
+        }
+        Ok(())
+    }
+
+    /// Looks at every target that is due.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn track_all(self: &Arc<Self>) -> Result<(), DbError> {
+        let due = bindings::due(&mut *self.db.get().await?, tracking::TYPE, 0.0, ALL).await?;
+        for one in due {
+            tracking::look(self.clone(), one).await;
+        }
+        Ok(())
+    }
+
+    /// The plan of an action, as the API asks for it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn plan(self: &Arc<Self>, body: &senlin_core::Map) -> Result<serde_json::Value, Failure> {
+        crate::plan::plan(self, body).await
+    }
+}

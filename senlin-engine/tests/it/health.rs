@@ -1,0 +1,256 @@
+//! The health manager on simulated hosts.
+
+use std::sync::Arc;
+
+use senlin_core::{action::ActionKind, ids::*};
+use senlin_engine::{Engine, faults::NoFaults};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const HEALTH: &str = "senlin.policy.health";
+
+async fn engine(world: &World) -> Arc<Engine> {
+    world.engine(Arc::new(NoFaults)).await
+}
+
+fn polling(recovery: Value) -> Value {
+    json!({"detection": {"interval": 30, "detection_modes": [{"type": "NODE_STATUS_POLLING"}]}, "recovery": recovery})
+}
+
+/// A cluster of so many, with this policy, swept once already.
+async fn watched(world: &World, size: i32, policy: Value) -> (ClusterId, Arc<Engine>) {
+    let profile = world.containers(json!({})).await;
+    let (cluster, _) = world.cluster("web", profile, size).await;
+    let policy = world.policy("heal", HEALTH, "1.2", policy).await;
+    world.settle().await;
+    world.attach(cluster, policy).await;
+    let engine = engine(world).await;
+    assert_eq!(engine.sweep_health().await.unwrap(), 1);
+    (cluster, engine)
+}
+
+/// One more sweep, and what it began runs to its end.
+async fn sweep(world: &World, engine: &Arc<Engine>) {
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    again(world, engine).await;
+}
+
+async fn again(world: &World, engine: &Arc<Engine>) {
+    world
+        .db
+        .execute("UPDATE cluster_policies SET due_at = now()")
+        .await
+        .unwrap();
+    engine.sweep_health().await.unwrap();
+    world.settle().await;
+}
+
+async fn column(world: &World, query: &str) -> Vec<String> {
+    world.db.column(query).await.unwrap()
+}
+
+const RECOVERIES: &str = "SELECT count(*) FROM actions WHERE action = 'NODE_RECOVER'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dies_comes_back_once() {
+    let world = World::new(2).await;
+    let (cluster, engine) = watched(
+        &world,
+        4,
+        polling(json!({"actions": [{"name": "RESTART"}, {"name": "RECREATE"}]})),
+    )
+    .await;
+    let killed = world.sims[0].list()[0].id.clone();
+    let lost = world.sims[1].list()[0].id.clone();
+    world.sims[0].kill_container(&killed);
+    world.sims[1].lose_container(&lost);
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 2);
+    let running = |s: &senlin_drivers::sim::Sim| s.list().iter().filter(|c| c.state == "running").count();
+    assert_eq!(world.sims.iter().map(running).sum::<usize>(), 4);
+    assert!(
+        world.sims[0].list().iter().any(|c| c.id == killed),
+        "it was restarted, not replaced"
+    );
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+    let because = "SELECT inputs->>'because' FROM actions WHERE action = 'NODE_RECOVER' ORDER BY 1";
+    assert_eq!(
+        column(&world, because).await,
+        [
+            "The container has exited with code 137.",
+            "The container is gone from its host."
+        ]
+    );
+    // Nothing is amiss any more: nothing is done.
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 2);
+    world.assert_clean("health").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_sweep_of_an_engine_only_looks() {
+    let world = World::new(1).await;
+    let (cluster, _) = watched(&world, 2, polling(json!({}))).await;
+    let id = world.sims[0].list()[0].id.clone();
+    world.sims[0].kill_container(&id);
+    let other = engine(&world).await;
+    again(&world, &other).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+    // But what is true is said.
+    assert_eq!(world.status(cluster).await, "WARNING");
+    sweep(&world, &other).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 1);
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_engines_that_see_one_loss_recover_once() {
+    let world = World::new(1).await;
+    let events = json!({"detection": {"detection_modes": [{"type": "LIFECYCLE_EVENTS"}]}, "recovery": {}});
+    let (cluster, one) = watched(&world, 3, events).await;
+    let two = engine(&world).await;
+    let query =
+        format!("SELECT id || ' ' || physical_id FROM nodes WHERE cluster_id = '{cluster}' ORDER BY index LIMIT 1");
+    let row = column(&world, &query).await.remove(0);
+    let (node, id) = row.split_once(' ').unwrap();
+    let node: NodeId = node.parse().unwrap();
+    for _ in 0..5 {
+        world.sims[0].kill_container(id);
+        world.db.execute("DELETE FROM recoveries").await.unwrap();
+        let before = world.db.count(RECOVERIES).await.unwrap();
+        let looks = (0..4).map(|n| {
+            let engine = if n % 2 == 0 { one.clone() } else { two.clone() };
+            tokio::spawn(async move { engine.examine(node).await.unwrap() })
+        });
+        for look in looks.collect::<Vec<_>>() {
+            look.await.unwrap();
+        }
+        assert_eq!(world.db.count(RECOVERIES).await.unwrap(), before + 1);
+        world.settle().await;
+    }
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+    world.assert_clean("one recovery").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loop_backs_off_and_a_budget_ends_it() {
+    let world = World::new(1).await;
+    let (_, engine) = watched(&world, 2, polling(json!({"budget": 3}))).await;
+    let kill = || {
+        for container in world.sims[0].list() {
+            world.sims[0].kill_container(&container.id);
+        }
+    };
+    kill();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 2);
+    // Each once more at once; the budget of three lets one of them.
+    kill();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 3);
+    let held = "SELECT status_reason FROM events WHERE status = 'held back' ORDER BY seq";
+    let told = column(&world, held).await;
+    assert!(
+        told.last()
+            .unwrap()
+            .contains("the cluster has had 3 within 600 s, which is its budget"),
+        "{told:?}"
+    );
+    // Later there is a budget again, but one that was recovered twice lately waits.
+    world
+        .db
+        .execute("UPDATE recoveries SET begun_at = begun_at - interval '1 hour'")
+        .await
+        .unwrap();
+    kill();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 5);
+    kill();
+    sweep(&world, &engine).await;
+    kill();
+    sweep(&world, &engine).await;
+    assert_eq!(
+        world.db.count(RECOVERIES).await.unwrap(),
+        6,
+        "the third of the hour is the last"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_is_unknown_then_left_and_tidied_up_when_it_returns() {
+    let world = World::new(2).await;
+    let (cluster, engine) = watched(&world, 4, polling(json!({"host_grace": 300}))).await;
+    world.sims[0].set_down(true);
+    world
+        .db
+        .execute("UPDATE hosts SET last_seen = now() - interval '100 seconds'")
+        .await
+        .unwrap();
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    let unknown = "SELECT count(*) FROM nodes WHERE status = 'WARNING' AND status_reason LIKE 'Unknown:%'";
+    let all = column(&world, "SELECT name || status || status_reason FROM nodes").await;
+    assert_eq!(world.db.count(unknown).await.unwrap(), 2, "unknown is not failed: {all:?}");
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+    assert_eq!(world.status(cluster).await, "WARNING");
+
+    // It returns in time: everything is as it was.
+    world.sims[0].set_down(false);
+    engine.beat_all().await.unwrap();
+    assert_eq!(world.db.count(unknown).await.unwrap(), 0);
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+
+    // It stays away beyond the grace: the members live elsewhere from then on.
+    world.sims[0].set_down(true);
+    world
+        .db
+        .execute(
+            "UPDATE hosts SET last_seen = now() - interval '400 seconds', state = 'UP' WHERE endpoint LIKE '%-0?%'",
+        )
+        .await
+        .unwrap();
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 2);
+    assert_eq!(world.sims[1].list().len(), 4);
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+    // When it is back, what is stale there goes.
+    world.sims[0].set_down(false);
+    engine.beat_all().await.unwrap();
+    assert_eq!(world.containers_by_host(), [0, 4]);
+    world.assert_clean("silent host").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stopped_on_purpose_stays_so_and_an_error_ends_with_its_cause() {
+    let world = World::new(1).await;
+    let (cluster, engine) = watched(&world, 2, polling(json!({}))).await;
+    let node = format!("SELECT id FROM nodes WHERE cluster_id = '{cluster}' ORDER BY index LIMIT 1");
+    let node: NodeId = column(&world, &node).await[0].parse().unwrap();
+    let stop = json!({"operation_name": "stop", "operation": "stop", "params": {}});
+    let action = world.act_on_node(ActionKind::NodeOperation, node, stop).await;
+    world.settle().await;
+    assert_eq!(
+        world.outcome(action).await.0,
+        "SUCCEEDED",
+        "{:?}",
+        world.outcome(action).await
+    );
+    sweep(&world, &engine).await;
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+    // Somebody says ERROR of a node that runs: the next sweep knows better.
+    world
+        .db
+        .execute(&format!(
+            "UPDATE nodes SET status = 'ERROR', status_reason = 'long ago' WHERE cluster_id = '{cluster}' AND id <> '{node}'"
+        ))
+        .await
+        .unwrap();
+    sweep(&world, &engine).await;
+    let status = format!("SELECT status FROM nodes WHERE cluster_id = '{cluster}' AND id <> '{node}'");
+    assert_eq!(column(&world, &status).await, ["ACTIVE"]);
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+}
