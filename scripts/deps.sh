@@ -3,7 +3,8 @@
 # so. Services that come with the packages are not started.
 set -euo pipefail
 packages=(postgresql docker.io iptables iproute2 busybox-static)
-[ "${1:-test}" = run ] || packages+=(rabbitmq-server docker-registry openssl openssh-client openssh-server python3-venv)
+[ "${1:-test}" = run ] || packages+=(rabbitmq-server prometheus prometheus-alertmanager
+    prometheus-node-exporter docker-registry openssl openssh-client openssh-server python3-venv)
 missing=()
 need() { dpkg -s "$1" >/dev/null 2>&1 || missing+=("$1"); }
 for package in "${packages[@]}"; do need "$package"; done

@@ -15,7 +15,7 @@ use crate::{
     health, hooks,
     lease::{self, Held},
     load,
-    metrics::Metrics,
+    metrics::{self, Metrics},
     rebalance,
     specs::Specs,
     sweeper, tracking,
@@ -187,6 +187,7 @@ impl Engine {
         loops.spawn(health::run(self.clone(), shutdown.clone()));
         loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
         loops.spawn(hooks::run(self.clone(), shutdown.clone()));
+        loops.spawn(metrics::fleet::run(self.clone(), shutdown.clone()));
         loops.spawn(rebalance::run(self.clone(), shutdown.clone()));
         loops.spawn(tracking::run(self.clone(), shutdown.clone()));
         loops.spawn(answer::serve(self.clone(), shutdown.clone()));

@@ -77,7 +77,7 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let last = loads::last(&mut conn, id).await?;
     drop(conn);
     let usage = driver.usage().await.map_err(ProfileError::from)?;
-    let seconds = last.as_ref().map(|l| seconds(l)).filter(|s| *s > 0.1 && *s < STALE);
+    let seconds = last.as_ref().map(seconds).filter(|s| *s > 0.1 && *s < STALE);
     let before = seconds.and(last.as_ref());
     let counters = before.and_then(|l| l.sample.get("docker")).and_then(Value::as_object);
     let used = containers(&usage, counters, seconds);

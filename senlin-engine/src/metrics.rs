@@ -9,6 +9,10 @@ use prometheus_client::{
 };
 use senlin_core::action::ActionKind;
 
+pub(crate) mod fleet;
+
+use fleet::Fleet;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     action: String,
@@ -24,6 +28,7 @@ pub struct Metrics {
     ran: Family<Kind, Histogram, fn() -> Histogram>,
     decided: Family<Decided, Counter>,
     recoveries: Family<Why, Counter>,
+    pub(crate) fleet: Fleet,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +56,7 @@ impl Default for Metrics {
             ran: Family::new_with_constructor(seconds as fn() -> Histogram),
             decided: Family::default(),
             recoveries: Family::default(),
+            fleet: Fleet::default(),
         }
     }
 }
@@ -95,6 +101,7 @@ impl Metrics {
             "Recoveries that health asked for, by what became of the wish",
             metrics.recoveries.clone(),
         );
+        metrics.fleet.register(registry);
         metrics
     }
 

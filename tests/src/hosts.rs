@@ -143,6 +143,12 @@ impl Drop for Hosts {
 }
 
 impl Host {
+    /// Its network namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.name
+    }
+
     /// The socket, as an endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -3,5 +3,6 @@
 pub mod hosts;
 pub mod http;
 pub mod keystone;
+pub mod metrics;
 pub mod programs;
 pub mod registry;

@@ -95,6 +95,7 @@ pub struct Plane {
     pub ops: Vec<String>,
     dir: PathBuf,
     settings: String,
+    engine: String,
 }
 
 fn free_port() -> anyhow::Result<u16> {
@@ -109,7 +110,7 @@ fn private(path: &Path, text: &str) -> anyhow::Result<()> {
 fn start_api(dir: &Path, settings: &str, api_extra: &str, port: u16, tag: &str) -> anyhow::Result<(Program, Client)> {
     let file = dir.join(format!("{tag}.toml"));
     let own = format!(
-        "[api]\nlisten = \"127.0.0.1:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{api_extra}\n",
+        "[api]\nlisten = \"0.0.0.0:{port}\"\ntokens_file = \"{}/tokens.toml\"\n{api_extra}\n",
         dir.display()
     );
     private(&file, &format!("{settings}\n{own}"))?;
@@ -127,7 +128,8 @@ async fn ready(client: &Client) -> anyhow::Result<()> {
 }
 
 impl Plane {
-    /// Starts everything; `extra` are more lines of settings.
+    /// Starts everything; `extra` are more lines of settings: `engine.x = …` for
+    /// the engines, and `{port}` stands for the API's port.
     ///
     /// # Errors
     /// When a part does not come up.
@@ -194,7 +196,8 @@ impl Plane {
             amqp_url()?.expose(),
             dir = dir.display(),
         );
-        let settings = format!("{settings}{extra}");
+        let (engine, extra): (Vec<&str>, Vec<&str>) = extra.lines().partition(|l| l.starts_with("engine."));
+        let settings = format!("{settings}{}\n", extra.join("\n").replace("{port}", &port.to_string()));
         let (api, client) = start_api(&dir, &settings, api_extra, port, "api")?;
         let mut plane = Self {
             db,
@@ -204,6 +207,7 @@ impl Plane {
             ops: Vec::new(),
             dir,
             settings,
+            engine: engine.iter().map(|l| l.replacen("engine.", "", 1) + "\n").collect(),
         };
         for _ in 0..engines {
             plane.add_engine()?;
@@ -232,9 +236,10 @@ impl Plane {
         self.ops.push(format!("http://{ops}"));
         let file = self.dir.join(format!("{tag}.toml"));
         let text = format!(
-            "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n[ops]\nlisten = \"{ops}\"\n",
+            "{}[engine]\nlease = 6\nrenew = 2\nsweep = 1\n{}[ops]\nlisten = \"{ops}\"\n",
             // Few connections: a queue in the engine costs others less than one in the database.
             self.settings.replace("pool_size = 24", "pool_size = 8"),
+            self.engine,
         );
         private(&file, &text)?;
         self.engines.push(Program::start("senlin-engine", &file, &tag)?);

@@ -2,6 +2,8 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test fails by panicking, and shows what it saw"
@@ -55,7 +57,38 @@ fn config(name: &str) -> ContainerConfig {
     }
 }
 
+/// A container that dies is told of, and one that runs has used something.
+async fn measures(driver: &dyn ContainerDriver) {
+    let id = driver.create(&config("meter")).await.unwrap();
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |event: senlin_core::driver::ContainerEvent| {
+        told.lock().unwrap().push((event.id, event.action));
+    };
+    let label = (LABEL_NODE, "meter");
+    let acts = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        driver.start(&id).await.unwrap();
+        let used = driver.usage().await.unwrap();
+        let own = used.iter().find(|u| u.id == id).expect("it is measured");
+        assert_eq!(own.labels[LABEL_NODE], "meter");
+        driver.kill(&id, None).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        assert!(
+            driver.usage().await.unwrap().iter().all(|u| u.id != id),
+            "what has ended uses nothing"
+        );
+    };
+    tokio::select! {
+        ended = driver.watch(label, None, &tell) => panic!("the events ended: {ended:?}"),
+        () = acts => {}
+    }
+    let told = told.into_inner().unwrap();
+    assert!(told.contains(&(id.clone(), "die".to_owned())), "{told:?}");
+    driver.remove(&id).await.unwrap();
+}
+
 async fn suite(driver: &dyn ContainerDriver) {
+    measures(driver).await;
     let info = driver.info().await.unwrap();
     assert!(
         info.cpus > 0 && info.memory > 0 && !info.api_version.is_empty(),

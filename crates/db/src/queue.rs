@@ -122,7 +122,7 @@ started AS (
     INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
     SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project,
         coalesce(inputs->>'operation_name', action), CASE WHEN attempt = 1 THEN 'start' ELSE 'resume' END,
-        left(id::text, 8)
+        left(id::text, 8) || coalesce(': ' || (inputs->>'because'), '')
     FROM taken)
 SELECT id, name, action, target, cluster_id, parent_id, cause, status_reason, phase,
     control IS NOT NULL AS cancel, inputs, outputs, data, owner, attempt, retries, timeout, user_id,

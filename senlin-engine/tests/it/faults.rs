@@ -33,9 +33,13 @@ enum Story {
     DetachPolicy,
     UpdatePolicy,
     ScaleInWithGrace,
+    ScaleInWithHook,
+    MemberDeleteWithHook,
+    RollingUpdate,
+    Rebalance,
 }
 
-const STORIES: [Story; 21] = [
+const STORIES: [Story; 25] = [
     Story::CreateHosts,
     Story::Create,
     Story::Delete,
@@ -57,6 +61,10 @@ const STORIES: [Story; 21] = [
     Story::DetachPolicy,
     Story::UpdatePolicy,
     Story::ScaleInWithGrace,
+    Story::ScaleInWithHook,
+    Story::MemberDeleteWithHook,
+    Story::RollingUpdate,
+    Story::Rebalance,
 ];
 
 async fn members(world: &World, cluster: ClusterId) -> Vec<NodeId> {
@@ -85,12 +93,37 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
     if matches!(story, Story::Create) {
         return world.cluster("web", profile, 2).await;
     }
+    if matches!(story, Story::Rebalance) {
+        return unbalanced(world, profile).await;
+    }
     let (cluster, _) = world.cluster("web", profile, 2).await;
     let (one, _) = world.node("one", profile, None).await;
     world.settle().await;
     let nodes = members(world, cluster).await;
     let action = match story {
-        Story::CreateHosts | Story::Create => unreachable!(),
+        Story::CreateHosts | Story::Create | Story::Rebalance => unreachable!(),
+        Story::ScaleInWithHook | Story::MemberDeleteWithHook => {
+            let hooks = json!({"params": {"queue": "drains"}});
+            let properties = json!({"hooks": hooks});
+            let policy = world.policy("d", "senlin.policy.deletion", "1.1", properties).await;
+            world.attach(cluster, policy).await;
+            if matches!(story, Story::ScaleInWithHook) {
+                world
+                    .act(ActionKind::ClusterScaleIn, cluster, json!({"count": 1}))
+                    .await
+            } else {
+                world.act_on_node(ActionKind::NodeDelete, nodes[0], json!({})).await
+            }
+        }
+        Story::RollingUpdate => {
+            let properties = json!({"max_batch_size": 1, "pause_time": 0, "on_failure": "ROLLBACK"});
+            let policy = world.policy("b", "senlin.policy.batch", "1.0", properties).await;
+            world.attach(cluster, policy).await;
+            let new = world.containers(json!({"command": ["sleep", "2"]})).await;
+            world
+                .act(ActionKind::ClusterUpdate, cluster, json!({"new_profile_id": new}))
+                .await
+        }
         Story::Delete => world.act(ActionKind::ClusterDelete, cluster, json!({})).await,
         Story::ScaleOut => {
             world
@@ -184,6 +217,26 @@ async fn begin(world: &World, story: Story) -> (ClusterId, ActionId) {
     (cluster, action)
 }
 
+/// Two members on one of two hosts.
+async fn unbalanced(world: &World, profile: ProfileId) -> (ClusterId, ActionId) {
+    let (cluster, _) = world.cluster("web", profile, 0).await;
+    let together = json!({"servergroup": {"policies": "affinity"}});
+    let policy = world.policy("a", "senlin.policy.affinity", "1.0", together).await;
+    world.settle().await;
+    world.attach(cluster, policy).await;
+    world
+        .act(ActionKind::ClusterScaleOut, cluster, json!({"count": 2}))
+        .await;
+    world.settle().await;
+    let detach = json!({"policy_id": policy});
+    world.act(ActionKind::ClusterDetachPolicy, cluster, detach).await;
+    world.settle().await;
+    (
+        cluster,
+        world.act(ActionKind::ClusterRebalance, cluster, json!({})).await,
+    )
+}
+
 /// What must be true in the end when nothing failed but an engine.
 async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: ActionId, context: &str) {
     let (status, reason) = world.outcome(action).await;
@@ -192,7 +245,8 @@ async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: Ac
         Story::CreateHosts => return,
         Story::Delete => 0,
         Story::ScaleOut | Story::Resize | Story::AddNodes | Story::MemberCreate => 3,
-        Story::ScaleIn | Story::ScaleInWithGrace | Story::DelNodes | Story::MemberDelete => 1,
+        Story::ScaleIn | Story::ScaleInWithGrace | Story::ScaleInWithHook => 1,
+        Story::DelNodes | Story::MemberDelete | Story::MemberDeleteWithHook => 1,
         _ => 2,
     };
     let bindings: Vec<String> = world
@@ -202,7 +256,9 @@ async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: Ac
         .unwrap();
     match story {
         Story::AttachPolicy | Story::UpdatePolicy => assert_eq!(bindings, ["false"], "{context}"),
-        Story::ScaleInWithGrace => assert_eq!(bindings, ["true"], "{context}"),
+        Story::ScaleInWithGrace | Story::ScaleInWithHook | Story::MemberDeleteWithHook | Story::RollingUpdate => {
+            assert_eq!(bindings, ["true"], "{context}");
+        }
         _ => assert!(bindings.is_empty(), "{context}"),
     }
     let active = format!("SELECT count(*) FROM nodes WHERE cluster_id = '{cluster}' AND status = 'ACTIVE'");
@@ -222,14 +278,17 @@ async fn harness(story: Story) -> (usize, BTreeSet<(String, &'static str)>) {
     for at in 1.. {
         let mut reached = false;
         for fault in [Fault::Crash, Fault::Error] {
-            let world = World::new(1).await;
+            let hosts = if matches!(story, Story::Rebalance) { 2 } else { 1 };
+            let world = World::new(hosts).await;
             let (cluster, action) = begin(&world, story).await;
             let once = Once::new(at, fault);
             let engine = world.engine(once.clone()).await;
             engine.drain().await.unwrap();
             // What waits for a time to pass goes on at once.
-            world.skip_waits().await;
-            engine.drain().await.unwrap();
+            for _ in 0..4 {
+                world.skip_waits().await;
+                engine.drain().await.unwrap();
+            }
             let Some((kind, step, when)) = once.seen().1 else {
                 // Past the last step: the story ran through unharmed.
                 world.settle().await;

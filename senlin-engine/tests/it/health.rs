@@ -191,7 +191,11 @@ async fn a_silent_host_is_unknown_then_left_and_tidied_up_when_it_returns() {
     sweep(&world, &engine).await;
     let unknown = "SELECT count(*) FROM nodes WHERE status = 'WARNING' AND status_reason LIKE 'Unknown:%'";
     let all = column(&world, "SELECT name || status || status_reason FROM nodes").await;
-    assert_eq!(world.db.count(unknown).await.unwrap(), 2, "unknown is not failed: {all:?}");
+    assert_eq!(
+        world.db.count(unknown).await.unwrap(),
+        2,
+        "unknown is not failed: {all:?}"
+    );
     assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
     assert_eq!(world.status(cluster).await, "WARNING");
 
