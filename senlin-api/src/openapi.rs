@@ -122,7 +122,9 @@ pub fn document(profiles: &Registry, policies: &engine::Registry) -> Value {
         "paths": paths,
         "components": {"schemas": components, "parameters": parameters::all(), "responses": faults,
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token",
-                "description": "A Keystone token scoped to a project, or one of the server's token file."}}},
+                "description": "A Keystone token scoped to a project, or one of the server's token file."},
+                "node": {"type": "http", "scheme": "bearer",
+                "description": "The key in a container's own environment (SENLIN_SELF_KEY)."}}},
     })
 }
 
@@ -161,6 +163,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     }
     parameters.extend(operation.query.iter().map(|name| reference("parameters", name)));
     let open = operation.rule.is_empty();
+    let own = operation.tag == "self";
     let versioned = !open || operation.path.contains("webhooks");
     if operation.method == "post" && !open {
         parameters.push(reference("parameters", "once"));
@@ -186,14 +189,21 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
         put(&mut answer, "headers", location);
     }
     let mut responses = json!({operation.status.to_string(): answer});
+    if operation.path.contains("webhooks") {
+        let content = json!({"application/json": {"schema": reference("schemas", "Anything"),
+            "example": {"action": null, "alerts": []}}});
+        let taken = json!({"description": "Alerts that start nothing, and why", "content": content});
+        put(&mut responses, "200", taken);
+    }
     for (code, ..) in FAULTS {
         let applies = match code {
-            400 | 406 => versioned,
-            401 => !open,
+            400 => versioned || (own && operation.body.is_some()),
+            406 => versioned,
+            401 => !open || own,
             403 => versioned,
             404 => operation.path.contains("{id}") || (versioned && operation.method == "post"),
             409 => operation.method != "get",
-            429 => operation.path.contains("webhooks"),
+            429 => operation.path.contains("webhooks") || operation.path.ends_with("self/events"),
             _ => versioned,
         };
         if applies {
@@ -216,7 +226,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     let mut described = json!({
         "operationId": id(operation), "summary": operation.summary, "description": format!("{since}{rule}"),
         "tags": [operation.tag], "parameters": parameters, "responses": responses,
-        "security": if open { json!([]) } else { json!([{"token": []}]) },
+        "security": if own { json!([{"node": []}]) } else if open { json!([]) } else { json!([{"token": []}]) },
     });
     if let Some(name) = operation.body {
         let content = json!({"schema": reference("schemas", name), "example": example(name, examples)});

@@ -172,7 +172,7 @@ operations! {
         ["ReceiverUpdate"] ["ReceiverAnswer"] [];
     delete "/v1/receivers/{id}" "receivers:delete" 0 204 "receivers" "Delete a receiver"
         [] [] [];
-    get "/v1/receivers/{id}/deliveries" "receivers:get" 15 200 "receivers" "List what a receiver was sent, and what became of it"
+    get "/v1/receivers/{id}/deliveries" "receivers:deliveries" 15 200 "receivers" "List what a receiver was sent, and what became of it"
         [] ["DeliveriesAnswer"] [];
     post "/v1/receivers/{id}/rotate" "receivers:update" 15 200 "receivers" "Give a receiver another URL"
         [] ["ReceiverAnswer"] [];
@@ -184,7 +184,7 @@ operations! {
         [] ["EventsAnswer"] ["limit" "marker" "sort" "global_project" "oid" "oname" "otype" "action_cluster_id" "event_action" "level"];
     get "/v1/events/{id}" "events:get" 0 200 "events" "Show an event"
         [] ["EventAnswer"] [];
-    get "/v1/prometheus/targets" "nodes:index" 0 200 "prometheus" "List a project's containers as Prometheus' HTTP service discovery"
+    get "/v1/prometheus/targets" "prometheus:targets" 0 200 "prometheus" "List a project's containers as Prometheus' HTTP service discovery"
         [] ["TargetsAnswer"] [];
     get "/v1/self" "" 0 200 "self" "Show a container's own node to its process"
         [] ["SelfAnswer"] [];

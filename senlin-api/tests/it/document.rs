@@ -49,7 +49,12 @@ async fn every_operation_needs_a_token_and_exists() {
             );
             let known = server.member(&method, &path, None).await;
             assert_ne!(known.kind(), "HTTPNotFound", "{method} {path} is not routed");
-            assert!(known.status < 500, "{method} {path}: {}", known.body);
+            // What only an engine can tell, nobody tells here.
+            assert!(
+                known.status < 500 || known.status == 503,
+                "{method} {path}: {}",
+                known.body
+            );
             walked += 1;
         }
     }

@@ -21,9 +21,11 @@ use senlin_testkit::TestDb;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+mod alerts;
 mod bad_input;
 mod contract;
 mod document;
+mod newer;
 mod receivers;
 mod roles;
 

@@ -20,7 +20,7 @@ const CALLERS: [(&str, &str); 8] = [
 const HEAD: &str = "# Who gets what
 
 Every operation without a body, on an object of project p1, as callers of p1 (and of another project). 400 is somebody
-who is let in and sends too little. A test walks all of them and compares; `UPDATE=1 cargo test -p senlin-api roles`
+who is let in and sends too little; 503 is somebody who is let in where only an engine could answer. A test walks all of them and compares; `UPDATE=1 cargo test -p senlin-api roles`
 writes this page anew.
 
 ";
@@ -44,6 +44,7 @@ async fn object(server: &Server, operation: &Operation) -> String {
                 "action": "CLUSTER_SCALE_OUT"}});
             member("/v1/receivers", body).await.text("/receiver/id")
         }
+        "prometheus" | "self" => String::new(),
         "profile-types" => "container.dockerinc.docker-1.1".to_owned(),
         "policy-types" => "senlin.policy.scaling-1.0".to_owned(),
         "nodes" => "solo".to_owned(),
@@ -84,7 +85,11 @@ async fn every_operation_as_everybody() {
             let id = object(&server, operation).await;
             let path = operation.path.replace("{id}", &id).replace("{sub}", "name");
             let got = server.call(token, "1.15", &method, &path, None).await;
-            assert!(got.status < 500, "{method} {path} as {name}: {}", got.body);
+            assert!(
+                got.status < 500 || got.message().contains("no engine"),
+                "{method} {path} as {name}: {}",
+                got.body
+            );
             assert_ne!(got.kind(), "HTTPNotFound", "{method} {path} is not routed");
             if !operation.rule.is_empty() && ["no token", "wrong token", "expired token"].contains(&name) {
                 assert_eq!(got.status, 401, "{method} {path} as {name}");
