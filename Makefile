@@ -31,6 +31,11 @@ fuzz: deps ## run Schemathesis over the whole OpenAPI document
 	cargo build --workspace --bins
 	target/debug/fuzz
 
+storm: deps ## kill containers, engines and hosts for ten minutes, and count
+	scripts/services.sh start
+	cargo build --workspace --bins
+	target/debug/storm
+
 bench: deps ## measure, and write docs/performance.md
 	scripts/services.sh start
 	cargo build --release --workspace --bins
@@ -42,4 +47,4 @@ services: deps ## start PostgreSQL and RabbitMQ for tests
 services-stop: ## stop them
 	scripts/services.sh stop
 
-.PHONY: help deps run test tempest fuzz bench services services-stop
+.PHONY: help deps run test tempest fuzz storm bench services services-stop

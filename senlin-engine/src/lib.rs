@@ -20,7 +20,7 @@ mod decisions;
 mod drive;
 mod plan;
 mod targets;
-mod web;
+pub mod web;
 
 pub mod actions;
 

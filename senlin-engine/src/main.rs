@@ -8,7 +8,7 @@ use senlin_bus::{AmqpBus, AmqpSettings, Bus as _};
 use senlin_core::profile_type::SpecRules;
 use senlin_db::{Db, SchemaState, schema_state};
 use senlin_drivers::Connector;
-use senlin_engine::{Engine, Parts, Settings, metrics::Metrics};
+use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, web};
 use senlin_runtime::{
     log::{self, Log},
     ops,
@@ -59,11 +59,13 @@ async fn main() -> anyhow::Result<()> {
     all.engine.rules = all.rules.clone();
     all.engine.check().map_err(anyhow::Error::msg)?;
     let shutdown = signal::shutdown()?;
-    let db = Db::connect(&all.database.resolve()?, all.database.pool_size)?;
+    let (database, broker) = (all.database.resolve()?, all.bus.resolve()?);
+    all.engine.barred = web::addresses(&[&database, &broker]);
+    let db = Db::connect(&database, all.database.pool_size)?;
     let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
     anyhow::ensure!(state == SchemaState::Current, "{state}");
     let bus = Arc::new(AmqpBus::start(AmqpSettings {
-        url: all.bus.resolve()?,
+        url: broker,
         prefix: all.bus.prefix,
         prefetch: 16,
     }));

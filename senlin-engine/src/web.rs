@@ -4,7 +4,7 @@
 //! looked at is the one that is connected to.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use rustls::{
     crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use senlin_core::secret::Secret;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -166,6 +167,17 @@ impl Web {
             None
         }
     }
+}
+
+/// The addresses behind URLs of the control plane's own parts.
+#[must_use]
+pub fn addresses(urls: &[&Secret]) -> Vec<IpAddr> {
+    let resolve = |url: &&Secret| {
+        let uri: Uri = url.expose().parse().ok()?;
+        (host(&uri), uri.port_u16().unwrap_or(0)).to_socket_addrs().ok()
+    };
+    let found = urls.iter().filter_map(resolve).flatten();
+    found.map(|address| address.ip().to_canonical()).collect()
 }
 
 fn parse(url: &str) -> Result<Uri, WebError> {
@@ -324,6 +336,14 @@ mod tests {
             web.reach(&ask("tcp://127.0.0.1:22")).await,
             Err(WebError::Barred(_))
         ));
+    }
+
+    #[test]
+    fn the_parts_of_the_control_plane_are_known() {
+        let database = Secret::new("postgresql://me:secret@203.0.113.9:5432/senlin");
+        let bus = Secret::new("amqp://me:secret@203.0.113.10/%2f");
+        let known: Vec<String> = addresses(&[&database, &bus]).iter().map(ToString::to_string).collect();
+        assert_eq!(known, ["203.0.113.9", "203.0.113.10"]);
     }
 
     #[test]

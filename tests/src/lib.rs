@@ -6,3 +6,4 @@ pub mod keystone;
 pub mod metrics;
 pub mod programs;
 pub mod registry;
+pub mod story;

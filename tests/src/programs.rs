@@ -246,6 +246,19 @@ impl Plane {
         Ok(())
     }
 
+    /// Starts an engine again that was killed.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn revive(&mut self, at: usize) -> anyhow::Result<()> {
+        let tag = format!("engine{at}");
+        let engine = Program::start("senlin-engine", &self.dir.join(format!("{tag}.toml")), &tag)?;
+        if let Some(place) = self.engines.get_mut(at) {
+            *place = engine;
+        }
+        Ok(())
+    }
+
     /// What every program logged.
     #[must_use]
     pub fn logs(&self) -> String {

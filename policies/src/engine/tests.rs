@@ -301,3 +301,5 @@ fn bad_specs_are_named() {
         assert!(error.0.contains(part), "{full} {properties}: {}", error.0);
     }
 }
+
+mod types;

@@ -11,6 +11,7 @@
 mod decisions;
 mod faults;
 mod health;
+mod hooks;
 mod life;
 mod policies;
 mod queue;

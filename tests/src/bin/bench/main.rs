@@ -29,6 +29,7 @@ use senlin_tests::{
 };
 use serde_json::json;
 
+mod decisions;
 mod reads;
 
 const NODES: i64 = 1000;
@@ -79,6 +80,7 @@ async fn main() -> anyhow::Result<()> {
         two >= one,
     );
     reads::reads(&mut table).await?;
+    decisions::decisions(&mut table).await?;
     idle(&mut table).await?;
     real_docker(&mut table).await?;
     write(&table)
