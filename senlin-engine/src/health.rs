@@ -24,6 +24,7 @@ use senlin_db::{
     health::{self as db, Begun, Member, Wish},
 };
 use senlin_policies::health::{Conditional, Health as Policy, ModeKind};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, actions::node::status_of, context::Failure, worker};
@@ -38,6 +39,8 @@ pub(crate) const TYPE: &str = "senlin.policy.health";
 const HOLD: f64 = 25.0;
 /// Clusters that one engine sweeps at once.
 const AT_ONCE: i64 = 16;
+/// Seconds of silence after which a host is unknown.
+const SILENT: f64 = 30.0;
 /// For so long a list of a host's containers serves several clusters.
 const LISTED: Duration = Duration::from_secs(2);
 
@@ -109,11 +112,7 @@ async fn try_sweep(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
         let mut looked = engine.health.looked.lock().unwrap_or_else(PoisonError::into_inner);
         looked.insert(due.id)
     };
-    let hosts: BTreeSet<NodeId> = members.iter().filter_map(|m| m.host_id).collect();
-    let mut lists = BTreeMap::new();
-    for host in hosts {
-        lists.insert(host, list(engine, host).await);
-    }
+    let lists = lists(engine, &members).await;
     let mut news = false;
     let mut lost = Vec::new();
     for member in members.iter().filter(|m| !m.busy && looks(m.status)) {
@@ -150,6 +149,28 @@ async fn try_sweep(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
 /// Statuses of a member that is not on its way to another.
 fn looks(status: NodeStatus) -> bool {
     matches!(status, NodeStatus::Active | NodeStatus::Warning | NodeStatus::Error)
+}
+
+/// What each host of the members has. A host that is silent already is not
+/// asked: it would only be waited for.
+async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Option<Containers>> {
+    let hosts: BTreeMap<NodeId, bool> = members
+        .iter()
+        .filter_map(|m| Some((m.host_id?, m.silence.is_some_and(|s| s < SILENT))))
+        .collect();
+    let mut asked = JoinSet::new();
+    let mut lists = BTreeMap::new();
+    for (host, answers) in hosts {
+        lists.insert(host, None);
+        if answers {
+            let engine = engine.clone();
+            asked.spawn(async move { (host, list(&engine, host).await) });
+        }
+    }
+    while let Some(done) = asked.join_next().await {
+        lists.extend(done.ok());
+    }
+    lists
 }
 
 /// A host's containers of ours; none when it does not answer. Clusters that
@@ -242,6 +263,8 @@ fn is_suspended(member: &Member) -> bool {
 /// What is to be recovered from.
 struct Loss {
     reason: String,
+    /// The container runs, but does not answer.
+    mute: bool,
     host_lost: bool,
 }
 
@@ -253,6 +276,7 @@ fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
     let loss = |reason: &str| {
         Some(Loss {
             reason: reason.to_owned(),
+            mute: reason.starts_with(probe::CHECK),
             host_lost: false,
         })
     };
@@ -271,6 +295,7 @@ fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
             let silent = member.silence.filter(|s| *s > host_grace)?;
             (!member.pinned).then(|| Loss {
                 reason: format!("Its host has been silent for {silent:.0} s."),
+                mute: false,
                 host_lost: true,
             })
         }
@@ -292,7 +317,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
         cluster,
         physical_id: member.physical_id.clone(),
         reason: loss.reason.clone(),
-        inputs: db::inputs(&operations, &loss.reason, loss.host_lost),
+        inputs: db::inputs(&operations, &loss.reason, !loss.mute, loss.host_lost),
         budget: policy.budget(desired),
         window: policy.recovery.budget_window,
     };
@@ -376,7 +401,7 @@ fn weigh(conditional: Conditional, verdicts: &[Result<(), String>]) -> Health {
         Conditional::AllFailed => !failed.is_empty() && failed.len() == verdicts.len(),
     };
     if lost {
-        Health::Unhealthy(failed.join("; "))
+        Health::Unhealthy(failed.join(" "))
     } else {
         Health::Healthy
     }

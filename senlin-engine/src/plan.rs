@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Engine,
-    actions::cluster::rules,
+    actions::cluster::{rebalance, rules},
     context::Failure,
     decisions::{self, Intent, hosts, size_of},
 };
@@ -56,7 +56,7 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
         .await?
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
     let mut plan = json!({"cluster_id": id, "action": kind.as_str(), "current_size": size_of(&cluster),
-        "possible": false, "refusal": null, "placements": [], "victims": [], "batches": [], "reasons": [],
+        "possible": false, "refusal": null, "placements": [], "victims": [], "batches": [], "moves": [], "reasons": [],
         "token": null});
     let (intent, _) = match decisions::intend(engine, &mut conn, &cluster, kind, &inputs).await {
         Ok(decided) => decided,
@@ -99,6 +99,13 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
     if let Some(batches) = &intent.decision.batches {
         set(&mut plan, "batches", json!(batches.plan));
         set(&mut plan, "pause_time", batches.pause_time.into());
+    }
+    if kind == ActionKind::ClusterRebalance {
+        drop(conn);
+        let most = inputs.get("max_moves").and_then(Value::as_i64);
+        let moves = rebalance::wanted(engine, &cluster, &intent.decision.rules, most).await?;
+        let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.because});
+        set(&mut plan, "moves", moves.iter().map(told).collect());
     }
     let token = token(&cluster, kind, &intent, &chosen);
     set(&mut plan, "token", token.into());

@@ -48,9 +48,11 @@ fn free_port() -> anyhow::Result<u16> {
 /// Prometheus and Alertmanager: `scrape` (`host:port`) is read every second,
 /// `rule` (a condition) fires the alert `Hot`, and Alertmanager tells `webhook`.
 ///
+/// Answers Prometheus' URL too.
+///
 /// # Errors
 /// When they are not installed.
-pub fn alerting(scrape: &str, rule: &str, webhook: &str) -> anyhow::Result<(Running, Running)> {
+pub fn alerting(scrape: &str, rule: &str, webhook: &str) -> anyhow::Result<(Running, Running, String)> {
     let dir = std::env::temp_dir().join(format!("senlin-prometheus-{}", uuid::Uuid::new_v4().simple()));
     fs::create_dir_all(&dir)?;
     let (port, alerts) = (free_port()?, free_port()?);
@@ -89,7 +91,7 @@ pub fn alerting(scrape: &str, rule: &str, webhook: &str) -> anyhow::Result<(Runn
         &format!("--web.listen-address=127.0.0.1:{port}"),
     ]);
     let prometheus = spawn(prometheus, &dir.join("prometheus.log"), Some(dir))?;
-    Ok((prometheus, manager))
+    Ok((prometheus, manager, format!("http://127.0.0.1:{port}")))
 }
 
 /// A node exporter in a host's network namespace. All hosts of the tests are

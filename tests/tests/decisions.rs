@@ -146,7 +146,9 @@ async fn a_busy_host_gets_at_most_one_of_six() {
 async fn real_metrics_make_a_cluster_grow_and_shrink() {
     let hosts = Hosts::start(2, 45).unwrap();
     let endpoints: Vec<String> = hosts.all.iter().map(|h| h.endpoint()).collect();
-    let plane = Plane::start(1, "engine.measure = 1\n").await.unwrap();
+    // Prometheus is on this machine, which tenants' URLs do not reach unless somebody says so.
+    let extra = "engine.measure = 1\nengine.allow_addresses = [\"127.0.0.1\"]\n";
+    let plane = Plane::start(1, extra).await.unwrap();
     plane.hosts(&endpoints).await.unwrap();
     // Busy until somebody says otherwise.
     let busy = "while :; do [ -e /tmp/idle ] && sleep 1; done";
@@ -160,7 +162,7 @@ async fn real_metrics_make_a_cluster_grow_and_shrink() {
     let url = text(&made, "/receiver/channel/alarm_url").unwrap();
     let scrape = plane.ops[0].trim_start_matches("http://").to_owned();
     let rule = "senlin_cluster_cpu_percent{cluster=\"load\"} > 60";
-    let _alerting = metrics::alerting(&scrape, rule, &url).unwrap();
+    let (_prometheus, _alertmanager, prometheus) = metrics::alerting(&scrape, rule, &url).unwrap();
     plane.client.active(&cluster, 2, MINUTE * 2).await.unwrap();
     println!("grew by a firing alert");
     for host in &hosts.all {
@@ -189,7 +191,25 @@ async fn real_metrics_make_a_cluster_grow_and_shrink() {
         .map(|d| d["outcome"].clone())
         .collect();
     assert!(outcomes.iter().filter(|o| *o == "ACTED").count() >= 2, "{deliveries}");
+    // A target by a query: 100 where 50 is wanted is twice as many, once, for the cooldown is long.
+    let served = json!({"command": ["sleep", "100000"], "ports": ["80"], "labels": {"team": "red"}});
+    let track = web(&plane, "track", 1, &served).await.unwrap();
+    let properties = json!({"metric": "prometheus", "prometheus": {"url": prometheus, "query": "vector(100)"},
+        "target": 50, "interval": 1, "cooldown_up": 3600});
+    attach(&plane, &track, "senlin.policy.target_tracking-1.0", &properties)
+        .await
+        .unwrap();
+    plane.client.active(&track, 2, MINUTE).await.unwrap();
+    let told = story(&plane, &track).await.unwrap();
+    assert!(
+        told.iter()
+            .any(|l| l.contains("The query's answer is 100.0, the target 50.0")),
+        "{told:?}"
+    );
     let targets = plane.client.get("/v1/prometheus/targets").await.unwrap();
-    assert_eq!(targets, json!([]), "nothing is published");
+    assert_eq!(targets.as_array().unwrap().len(), 2, "{targets}");
+    assert_eq!(targets[0]["labels"]["__meta_senlin_cluster_name"], "track");
+    assert_eq!(targets[0]["labels"]["__meta_senlin_label_team"], "red");
+    plane.client.delete_cluster(&track, MINUTE).await.unwrap();
     plane.client.delete_cluster(&cluster, MINUTE).await.unwrap();
 }

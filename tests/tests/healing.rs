@@ -24,12 +24,13 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_drain_heal_and_roll() {
     let hosts = Hosts::start(2, 46).unwrap();
-    let endpoints: Vec<String> = hosts.all.iter().map(|h| h.endpoint()).collect();
+    let endpoints: Vec<String> = hosts.all.iter().map(|h| format!("tcp://{}:2375", h.address)).collect();
     let extra = "[rules]\ncontainer_url = \"http://10.99.46.1:{port}\"\n";
     let plane = Plane::start(1, extra).await.unwrap();
     plane.hosts(&endpoints).await.unwrap();
     drains(&plane, &hosts).await;
     heals(&plane, &hosts).await;
+    answers(&plane, &hosts).await;
     rolls(&plane, &hosts).await;
 }
 
@@ -198,6 +199,56 @@ async fn heals(plane: &Plane, hosts: &Hosts) {
         assert!(told.iter().any(|l| l.contains(part)), "no '{part}' in {told:?}");
     }
     client.delete_cluster(&cluster, MINUTE).await.unwrap();
+}
+
+/// A container that runs but does not answer is as good as dead.
+async fn answers(plane: &Plane, hosts: &Hosts) {
+    let serve = "mkdir -p /www; echo fine > /www/index.html; httpd -f -p 80 -h /www & echo $! > /tmp/pid; sleep 100000";
+    let extra = json!({"command": ["sh", "-c", serve], "ports": ["80"]});
+    let cluster = web(plane, "answers", 2, &extra).await.unwrap();
+    let options = json!({"poll_url": "http://{host}:{port:80}/", "poll_url_healthy_response": "^fine",
+        "poll_url_retry_limit": 1, "poll_url_retry_interval": 1});
+    let tcp = json!({"poll_url": "tcp://{host}:{port:80}", "poll_url_retry_limit": 0});
+    let modes = json!([{"type": "NODE_STATUS_POLL_URL", "options": options},
+        {"type": "NODE_STATUS_POLL_URL", "options": tcp}]);
+    let properties = json!({"detection": {"interval": 2, "node_update_timeout": 1, "detection_modes": modes},
+        "recovery": {"actions": [{"name": "RESTART"}]}});
+    attach(plane, &cluster, "senlin.policy.health-1.2", &properties)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let told = story(plane, &cluster).await.unwrap();
+    assert!(
+        !told.iter().any(|l| l.starts_with("NODE_RECOVER")),
+        "both answer: {told:?}"
+    );
+    let id = hosts.all[0]
+        .labelled(&format!("senlin.cluster={cluster}"))
+        .unwrap()
+        .remove(0);
+    hosts.all[0]
+        .docker(&format!("exec {id} sh -c 'kill $(cat /tmp/pid)'"))
+        .unwrap();
+    until("the mute one to be recovered", Duration::from_secs(30), || async {
+        let told = story(plane, &cluster).await?;
+        anyhow::ensure!(told.iter().any(|l| l.contains("recovered by RESTART")), "{told:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let told = story(plane, &cluster).await.unwrap();
+    assert!(
+        told.iter().any(|l| l.contains("The check of http://10.99.46.1")),
+        "{told:?}"
+    );
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let recoveries = |told: &[String]| told.iter().filter(|l| l.starts_with("NODE_RECOVER end")).count();
+    assert_eq!(
+        recoveries(&story(plane, &cluster).await.unwrap()),
+        1,
+        "it answers again"
+    );
+    plane.client.delete_cluster(&cluster, MINUTE).await.unwrap();
 }
 
 /// Answers its first two visitors, and nobody after them.

@@ -285,10 +285,11 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
     .await
 }
 
-/// The inputs of such a recovery.
+/// The inputs of such a recovery. `check`: what is healthy when its turn comes
+/// is left alone.
 #[must_use]
-pub fn inputs(operations: &[&str], reason: &str, host_lost: bool) -> senlin_core::Map {
-    let all = json!({"operations": operations, "because": reason, "check": true, "host_lost": host_lost});
+pub fn inputs(operations: &[&str], reason: &str, check: bool, host_lost: bool) -> senlin_core::Map {
+    let all = json!({"operations": operations, "because": reason, "check": check, "host_lost": host_lost});
     all.as_object().cloned().unwrap_or_default()
 }
 

@@ -40,7 +40,7 @@ fn plan() -> Value {
         "current_size": {"type": "integer"}, "desired_capacity": {"type": ["integer", "null"]},
         "possible": {"type": "boolean"},
         "refusal": {"type": ["string", "null"], "description": "Why the action would be refused, or a member not placed."},
-        "placements": list(), "victims": list(), "batches": {"type": "array"},
+        "placements": list(), "victims": list(), "batches": {"type": "array"}, "moves": list(),
         "reasons": {"type": "array", "items": {"type": "string"}},
         "token": {"type": ["string", "null"],
             "description": "Given to the action as plan_token, it is refused unless it does just this."}}})

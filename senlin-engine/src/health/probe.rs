@@ -16,6 +16,9 @@ use crate::{
     web::{Ask, WebError},
 };
 
+/// How the reason of a check that failed begins.
+pub(super) const CHECK: &str = "The check ";
+
 /// Seconds that one answer may take.
 const PATIENCE: f64 = 5.0;
 
@@ -42,7 +45,7 @@ async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(),
         Ok(expanded) => expanded,
         // Where it is cannot be told: that is not its fault.
         Err(failure) if crate::worker::host_unknown(&failure) => return Ok(()),
-        Err(failure) => return Err(format!("The check's URL cannot be made: {failure}")),
+        Err(failure) => return Err(format!("{CHECK}cannot be made: {failure}.")),
     };
     let wanted = Regex::new(&options.poll_url_healthy_response).ok();
     let mut last = String::new();
@@ -76,9 +79,9 @@ async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(),
                     return Ok(());
                 }
                 last = if empty {
-                    format!("The check of {url} was answered with {}.", answer.status)
+                    format!("{CHECK}of {url} was answered with {}.", answer.status)
                 } else {
-                    format!("The answer of {url} does not say what it should.")
+                    format!("{CHECK}of {url} was not answered as it should.")
                 };
             }
             Err(WebError::Barred(why)) => {
@@ -86,7 +89,7 @@ async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(),
                 return Ok(());
             }
             Err(WebError::Away(_)) if !options.poll_url_conn_error_as_unhealthy => return Ok(()),
-            Err(WebError::Away(why)) => last = format!("The check of {url} failed: {why}."),
+            Err(WebError::Away(why)) => last = format!("{CHECK}of {url} failed: {why}."),
         }
     }
     Err(last)

@@ -4,7 +4,7 @@
 //! by the list that follows every so often, and by the sweeps.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -122,30 +122,20 @@ async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), F
                 look(engine, node, !before).await;
             }
         }
-        let busy: Arc<Mutex<HashMap<NodeId, usize>>> = Arc::default();
+        let looks = Looks::default();
         while let Some(event) = heard.recv().await {
-            if !matters(&event.action) {
-                continue;
+            let node = event.labels.get(LABEL_NODE).and_then(|n| n.parse::<NodeId>().ok());
+            if let Some(node) = node.filter(|n| matters(&event.action) && looks.begin(*n)) {
+                let (engine, looks) = (engine.clone(), looks.clone());
+                engine.tasks.clone().spawn(async move {
+                    loop {
+                        look(&engine, &node.to_string(), false).await;
+                        if !looks.again(node) {
+                            return;
+                        }
+                    }
+                });
             }
-            let Some(node) = event.labels.get(LABEL_NODE).and_then(|n| n.parse::<NodeId>().ok()) else {
-                continue;
-            };
-            let seen = {
-                let mut map = busy.lock().unwrap_or_else(PoisonError::into_inner);
-                let waiting = map.entry(node).or_insert(0);
-                *waiting += 1;
-                *waiting
-            };
-            // One look at work and one waiting see all there is to see.
-            if seen > 2 {
-                release(&busy, node);
-                continue;
-            }
-            let (engine, busy, id) = (engine.clone(), busy.clone(), node.to_string());
-            engine.tasks.clone().spawn(async move {
-                look(&engine, &id, false).await;
-                release(&busy, node);
-            });
         }
         Ok::<(), Failure>(())
     };
@@ -155,13 +145,38 @@ async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), F
     }
 }
 
-fn release(busy: &Mutex<HashMap<NodeId, usize>>, node: NodeId) {
-    let mut map = busy.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(waiting) = map.get_mut(&node) {
-        *waiting -= 1;
-        if *waiting == 0 {
-            map.remove(&node);
+/// Nodes that are being looked at, and whether something has happened to them
+/// since that look began: then there is one more.
+#[derive(Clone, Default)]
+struct Looks(Arc<Mutex<HashMap<NodeId, bool>>>);
+
+impl Looks {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a look is to begin; if one goes on already, there is another after it.
+    fn begin(&self, node: NodeId) -> bool {
+        match self.map().entry(node) {
+            Entry::Occupied(mut going) => {
+                going.insert(true);
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(false);
+                true
+            }
         }
+    }
+
+    /// A look has ended: whether there is to be another.
+    fn again(&self, node: NodeId) -> bool {
+        let mut map = self.map();
+        let more = map.remove(&node).unwrap_or(false);
+        if more {
+            map.insert(node, false);
+        }
+        more
     }
 }
 
@@ -175,4 +190,19 @@ async fn look(engine: &Arc<Engine>, node: &str, only_look: bool) {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_during_a_look_is_looked_at_after_it() {
+        let (looks, node) = (Looks::default(), NodeId::random());
+        assert!(looks.begin(node));
+        assert!(!looks.begin(node) && !looks.begin(node), "one goes on");
+        assert!(looks.again(node), "one more, for both");
+        assert!(!looks.again(node));
+        assert!(looks.begin(node), "and then it is free");
+    }
 }

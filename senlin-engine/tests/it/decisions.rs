@@ -294,6 +294,9 @@ async fn members_move_from_the_hot_host_and_protection_holds() {
         world.sims[0].burn(&container.id, 24_000);
     }
     measure(&engine).await;
+    let body = json!({"cluster_id": cluster, "action": "CLUSTER_REBALANCE", "inputs": {"max_moves": 2}});
+    let plan = engine.plan(body.as_object().unwrap()).await.unwrap();
+    assert_eq!(plan["moves"].as_array().unwrap().len(), 1, "{plan}");
     let rebalance = world
         .act(ActionKind::ClusterRebalance, cluster, json!({"max_moves": 2}))
         .await;

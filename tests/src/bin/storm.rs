@@ -104,7 +104,7 @@ async fn main() -> anyhow::Result<()> {
                 let host = hosts.all.get(at).context("host")?;
                 done.cut_off += host.docker("ps -q --filter label=senlin.node")?.lines().count();
                 host.signal("-STOP");
-                frozen = Some((at, Instant::now() + Duration::from_secs(chance.random_range(15..48))));
+                frozen = Some((at, Instant::now() + Duration::from_secs(chance.random_range(15..53))));
                 done.outages += 1;
             }
         }
