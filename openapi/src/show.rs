@@ -143,7 +143,9 @@ pub fn node(n: &CoreNode, version: Microversion) -> Value {
 
 /// A policy attached to a cluster as users see it.
 #[must_use]
-pub fn binding(b: &policy::Binding) -> Value {
+pub fn binding(b: &policy::Binding, version: Microversion) -> Value {
+    let told = |key: &&str| Some(((*key).to_owned(), b.memory.get(*key)?.clone()));
+    let decision: Map = ["decision", "decided_at", "measure"].iter().filter_map(told).collect();
     value(Binding {
         id: b.id.0,
         cluster_id: b.cluster_id.0,
@@ -155,6 +157,7 @@ pub fn binding(b: &policy::Binding) -> Value {
         priority: b.priority,
         data: b.data.clone(),
         last_op: b.last_op.map(precise),
+        decision: Some(decision).filter(|d| version >= MAX && !d.is_empty()),
     })
 }
 

@@ -150,6 +150,10 @@ views! {
         data: Option<Map>,
         /// When it last let something be done.
         last_op: Option<String>,
+        /// Of a policy that acts by itself: what it last decided, when, and the measure (1.15).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        decision: Option<Map>,
     }
 
     /// Something that is done, or was.

@@ -74,7 +74,10 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let (reason, inputs) = match schedule(&policy, &cluster, due.now) {
         Some(found) => found,
         None => {
-            let measure = measure(engine, &policy, &cluster).await?;
+            let measure = match measure(engine, &policy, &cluster).await {
+                Err(Failure::Refused(why)) => return unmeasured(engine, due, &policy, &why).await,
+                other => other?,
+            };
             let facts = facts(&cluster, &state, measure, due.now);
             let verdict = policy.decide(&facts);
             remember(&mut state, &facts, &verdict, &policy, due.now);
@@ -108,6 +111,17 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let interval = policy.interval as f64;
     bindings::again(&mut conn, due.id, due.now, interval, &state).await?;
     Ok(())
+}
+
+/// Nothing is done, and why is kept for whoever asks.
+async fn unmeasured(engine: &Engine, due: &Due, policy: &TargetTracking, why: &str) -> Result<(), Failure> {
+    let mut state = due.state.clone();
+    state.insert("decision".to_owned(), format!("The measure is unknown: {why}").into());
+    state.insert("decided_at".to_owned(), json!(due.now));
+    #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
+    let interval = policy.interval as f64;
+    let mut conn = engine.db.get().await?;
+    Ok(bindings::again(&mut conn, due.id, due.now, interval, &state).await?)
 }
 
 /// Bounds that a schedule asks for and the cluster does not have yet.

@@ -31,5 +31,7 @@ pub struct Binding {
     pub enabled: bool,
     pub priority: i32,
     pub data: Option<Map>,
+    /// What the policy decided by itself, and why; of those that act by themselves.
+    pub memory: Map,
     pub last_op: Option<Time>,
 }

@@ -23,13 +23,14 @@ row! { BindingRow {
     enabled: bool = Bool,
     priority: i32 = Integer,
     data: Option<Value> = Nullable<Jsonb>,
+    memory: Value = Jsonb,
     last_op: Option<Time> = Nullable<Timestamptz>,
     properties: Value = Jsonb,
     now: Time = Timestamptz,
 }}
 
 const SELECT: &str = "SELECT b.id, b.cluster_id, c.name AS cluster_name, b.policy_id, p.name AS policy_name,
-    p.type AS policy_type, b.enabled, b.priority, b.data, b.last_op, p.spec->'properties' AS properties, now() AS now
+    p.type AS policy_type, b.enabled, b.priority, b.data, b.memory, b.last_op, p.spec->'properties' AS properties, now() AS now
     FROM cluster_policies b JOIN clusters c ON c.id = b.cluster_id JOIN policies p ON p.id = b.policy_id";
 
 impl From<BindingRow> for Binding {
@@ -44,6 +45,7 @@ impl From<BindingRow> for Binding {
             enabled: row.enabled,
             priority: row.priority,
             data: row.data.map(crate::object),
+            memory: crate::object(row.memory),
             last_op: row.last_op,
         }
     }

@@ -314,16 +314,17 @@ pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()
 }
 
 /// Watches over hosts: renews what `owner` watches and takes on more, so that
-/// every host has a watcher and each engine about its share. Answers what
-/// `owner` watches now.
+/// every host has a watcher and each engine about its share; an engine that has
+/// said nothing for `lease` seconds has none. Answers what `owner` watches now.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn watch(conn: &mut Conn, owner: ServiceId, lease: f64) -> Result<Vec<NodeId>> {
     let rows: Vec<LockedRow> = Sql::new(
-        "WITH share AS (
-            SELECT ceil(count(*)::float8 / greatest(1, (SELECT count(*) FROM services
-                WHERE \"binary\" = 'senlin-engine' AND updated_at > now() - interval '45 seconds')))::bigint AS n
+        "WITH alive AS (UPDATE services SET updated_at = now() WHERE id = ?),
+        share AS (
+            SELECT ceil(count(*)::float8 / greatest(1, (SELECT count(*) FROM services s WHERE s.id = ?
+                OR (s.\"binary\" = 'senlin-engine' AND s.updated_at > now() - make_interval(secs => ?)))))::bigint AS n
             FROM hosts),
         kept AS (
             SELECT node_id FROM hosts WHERE watcher = ? AND watch_until > now() ORDER BY node_id
@@ -335,6 +336,9 @@ pub async fn watch(conn: &mut Conn, owner: ServiceId, lease: f64) -> Result<Vec<
         WHERE node_id IN (SELECT node_id FROM kept UNION SELECT node_id FROM free)
         RETURNING node_id AS id",
     )
+    .bind(owner)
+    .bind(owner)
+    .bind(lease)
     .bind(owner)
     .bind(owner)
     .bind(lease)

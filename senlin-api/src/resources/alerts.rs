@@ -88,12 +88,17 @@ fn text(value: Option<&Value>) -> Option<String> {
     }
 }
 
+/// As much of a name as is kept.
+fn short(name: String) -> String {
+    name.chars().take(255).collect()
+}
+
 fn grouped(body: &Value) -> Option<Vec<Alert>> {
     let group = text(body.get("groupKey")).or_else(|| text(body.get("receiver")))?;
     let list = body.get("alerts")?.as_array()?;
     let alert = |one: &Value| Alert {
         group: group.clone(),
-        name: text(one.pointer("/labels/alertname")).unwrap_or_else(|| group.clone()),
+        name: short(text(one.pointer("/labels/alertname")).unwrap_or_else(|| group.clone())),
         state: match one.get("status").and_then(Value::as_str) {
             Some("firing") => FIRING,
             Some("resolved") => RESOLVED,
@@ -106,7 +111,7 @@ fn grouped(body: &Value) -> Option<Vec<Alert>> {
 fn mapped(fields: Fields, body: &Value) -> Option<Vec<Alert>> {
     let at = |path: &str| text(JsonPath::parse(path).ok()?.query(body).first());
     let state = at(&fields.state)?;
-    let name = at(&fields.name).unwrap_or_else(|| "alert".to_owned());
+    let name = short(at(&fields.name).unwrap_or_else(|| "alert".to_owned()));
     let is = |names: &[String]| names.iter().any(|n| n.eq_ignore_ascii_case(&state));
     Some(vec![Alert {
         group: at(&fields.group).unwrap_or_else(|| name.clone()),

@@ -33,7 +33,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     }
     let cluster = clusters::find(&call, &call.identity).await?;
     let found = bindings::list(&mut *call.conn().await?, cluster.id, &wanted).await?;
-    let shown: Vec<Value> = found.iter().map(wire::binding).collect();
+    let shown: Vec<Value> = found.iter().map(|b| wire::binding(b, call.version)).collect();
     Ok(call.ok(&json!({"cluster_policies": shown})))
 }
 
@@ -48,5 +48,5 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
         policy: call.sub.clone(),
         cluster: call.identity.clone(),
     })?;
-    Ok(call.ok(&json!({"cluster_policy": wire::binding(&binding)})))
+    Ok(call.ok(&json!({"cluster_policy": wire::binding(&binding, call.version)})))
 }

@@ -378,6 +378,12 @@ async fn a_cluster_follows_its_target_and_says_why() {
         "{:?}",
         column(&world, because).await
     );
+    let mut conn = world.db.db.get().await.unwrap();
+    let shown = senlin_db::bindings::list(&mut conn, cluster, &senlin_db::bindings::Wanted::default())
+        .await
+        .unwrap();
+    assert!(shown[0].memory["decision"].as_str().unwrap().contains("Mean CPU use"));
+    drop(conn);
     let memory = "SELECT memory->>'decision' FROM cluster_policies";
     assert!(column(&world, memory).await[0].contains("instead of"));
 }

@@ -133,6 +133,36 @@ async fn two_engines_that_see_one_loss_recover_once() {
     world.assert_clean("one recovery").await;
 }
 
+/// Hosts are shared among engines, and a dead one's move on when its leases end.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_are_shared_and_move_on() {
+    use senlin_db::{health::watch, services::register};
+    let world = World::new(4).await;
+    let mut conn = world.db.db.get().await.unwrap();
+    let (one, two) = (ServiceId::random(), ServiceId::random());
+    register(&mut conn, one, "a", "senlin-engine", "t").await.unwrap();
+    assert_eq!(watch(&mut conn, one, 15.0).await.unwrap().len(), 4, "alone it has all");
+    register(&mut conn, two, "b", "senlin-engine", "t").await.unwrap();
+    assert_eq!(watch(&mut conn, two, 15.0).await.unwrap().len(), 0, "none is free yet");
+    let kept = watch(&mut conn, one, 15.0).await.unwrap();
+    assert_eq!(kept.len(), 2, "the first lets its surplus go");
+    let list: Vec<String> = kept.iter().map(|id| format!("'{id}'")).collect();
+    let lapse = format!(
+        "UPDATE hosts SET watch_until = now() WHERE node_id NOT IN ({})",
+        list.join(",")
+    );
+    world.db.execute(&lapse).await.unwrap();
+    let taken = watch(&mut conn, two, 15.0).await.unwrap();
+    assert_eq!(taken.len(), 2);
+    assert!(taken.iter().all(|h| !kept.contains(h)));
+    // The first dies: it says nothing more, and its leases end.
+    let dead = format!("UPDATE services SET updated_at = now() - interval '16 seconds' WHERE id = '{one}'");
+    world.db.execute(&dead).await.unwrap();
+    let ended = format!("UPDATE hosts SET watch_until = now() WHERE watcher = '{one}'");
+    world.db.execute(&ended).await.unwrap();
+    assert_eq!(watch(&mut conn, two, 15.0).await.unwrap().len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_loop_backs_off_and_a_budget_ends_it() {
     let world = World::new(1).await;
