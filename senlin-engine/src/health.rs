@@ -202,6 +202,12 @@ async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerS
 
 /// What is true of a member.
 async fn look(engine: &Engine, policy: &Policy, member: &Member, list: Option<Containers>) -> Health {
+    if member.is_host {
+        return match member.silence {
+            Some(silence) if silence < SILENT => Health::Healthy,
+            _ => Health::Unknown("it does not answer.".to_owned()),
+        };
+    }
     let Some(list) = list else {
         return match member.host_id {
             Some(_) => Health::Unknown("its host does not answer.".to_owned()),
@@ -270,7 +276,8 @@ struct Loss {
 
 /// Whether what was seen is a loss that the policy recovers from.
 fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
-    if is_suspended(member) {
+    // A host cannot be mended from here.
+    if member.is_host || is_suspended(member) {
         return None;
     }
     let loss = |reason: &str| {

@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use senlin_core::action::ActionKind;
+use senlin_core::{action::ActionKind, ids::ClusterId};
 
 pub(crate) mod fleet;
 
@@ -33,6 +33,7 @@ pub struct Metrics {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Decided {
+    cluster_id: String,
     action: String,
     answer: String,
 }
@@ -93,7 +94,7 @@ impl Metrics {
         );
         registry.register(
             "senlin_engine_decisions",
-            "Decisions made, by action and answer",
+            "Decisions made, by cluster, action and answer",
             metrics.decided.clone(),
         );
         registry.register(
@@ -105,8 +106,9 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn decided(&self, kind: ActionKind, answer: &str) {
+    pub(crate) fn decided(&self, cluster: ClusterId, kind: ActionKind, answer: &str) {
         let labels = Decided {
+            cluster_id: cluster.to_string(),
             action: kind.as_str().to_owned(),
             answer: answer.to_owned(),
         };

@@ -148,6 +148,14 @@ fn map<K, V>(shared: &Mutex<HashMap<K, V>>) -> std::sync::MutexGuard<'_, HashMap
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl AmqpBus {
+    /// How the names of its queues begin.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.settings.prefix
+    }
+}
+
 #[async_trait::async_trait]
 impl Bus for AmqpBus {
     fn wake(&self, actions: &[ActionId], request_id: &str) {

@@ -25,6 +25,7 @@ row! { MemberRow {
     age: f64 = Double,
     silence: Option<f64> = Nullable<Double>,
     pinned: bool = Bool,
+    is_host: bool = Bool,
 }}
 
 /// A member as its health is judged.
@@ -56,6 +57,8 @@ pub struct Member {
     pub silence: Option<f64>,
     /// Its profile allows only this host.
     pub pinned: bool,
+    /// It is a host itself; then `silence` is its own.
+    pub is_host: bool,
 }
 
 const SELECT: &str = "SELECT n.id, n.name, n.cluster_id, n.status, n.status_reason, n.host_id, n.physical_id,
@@ -66,8 +69,9 @@ const SELECT: &str = "SELECT n.id, n.name, n.cluster_id, n.status, n.status_reas
             OR EXISTS (SELECT 1 FROM actions a WHERE a.target = n.cluster_id AND a.status IN ('INIT', 'WAITING',
                 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION')) AS busy,
         extract(epoch FROM now() - coalesce(n.updated_at, n.created_at, n.init_at))::float8 AS age,
-        extract(epoch FROM now() - h.last_seen)::float8 AS silence, p.host_node_id IS NOT NULL AS pinned
-    FROM nodes n JOIN profiles p ON p.id = n.profile_id LEFT JOIN hosts h ON h.node_id = n.host_id";
+        extract(epoch FROM now() - h.last_seen)::float8 AS silence, p.host_node_id IS NOT NULL AS pinned,
+        coalesce(h.node_id = n.id, false) AS is_host
+    FROM nodes n JOIN profiles p ON p.id = n.profile_id LEFT JOIN hosts h ON h.node_id = coalesce(n.host_id, n.id)";
 
 fn member(row: MemberRow) -> Result<Member> {
     Ok(Member {
@@ -87,6 +91,7 @@ fn member(row: MemberRow) -> Result<Member> {
         age: row.age,
         silence: row.silence,
         pinned: row.pinned,
+        is_host: row.is_host,
     })
 }
 

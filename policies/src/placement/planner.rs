@@ -68,6 +68,7 @@ impl Planner {
     pub fn place(&mut self, needs: &Requirements) -> Result<NodeId, Refusal> {
         let found = match needs.host_node {
             Some(id) => self.by_id.get(&id).copied().filter(|at| self.fits(*at, needs)),
+            None if self.random() => self.least(needs),
             None => self.by_score.iter().map(|(_, at)| *at).find(|at| self.fits(*at, needs)),
         };
         let Some(at) = found else {
@@ -76,17 +77,37 @@ impl Planner {
         let Some(host) = self.hosts.get_mut(at) else {
             return Err(self.refuse(needs));
         };
-        self.by_score.remove(&(score::of(host, &self.rules, self.seed), at));
+        let before = score::of(host, &self.rules, self.seed);
         host.take(needs);
         self.rules.take(host);
         let id = host.id;
-        self.by_score.insert((score::of(host, &self.rules, self.seed), at));
-        if self.rules.strategy == Some(Strategy::Random) {
+        let after = score::of(host, &self.rules, self.seed);
+        if self.random() {
             // Every choice by chance of its own: another order for the next.
             self.seed = self.seed.wrapping_add(1);
-            self.rank();
+        } else {
+            self.by_score.remove(&(before, at));
+            self.by_score.insert((after, at));
         }
         Ok(id)
+    }
+
+    fn random(&self) -> bool {
+        self.rules.strategy == Some(Strategy::Random)
+    }
+
+    /// The least of all that fit. An order that each choice makes anew is not
+    /// worth keeping; few hosts are better than the best so far, and only
+    /// those are put to the tests.
+    fn least(&self, needs: &Requirements) -> Option<usize> {
+        let mut best: Option<(Score, usize)> = None;
+        for (at, host) in self.hosts.iter().enumerate() {
+            let score = score::of(host, &self.rules, self.seed);
+            if best.as_ref().is_none_or(|(least, _)| score < *least) && self.fits(at, needs) {
+                best = Some((score, at));
+            }
+        }
+        best.map(|(_, at)| at)
     }
 
     fn fits(&self, at: usize, needs: &Requirements) -> bool {

@@ -30,13 +30,13 @@ pub fn of(host: &HostSnapshot, rules: &Rules, seed: u64) -> Score {
     let (high, low) = host.id.0.as_u64_pair();
     let chance = Chance::new(seed ^ high ^ low.rotate_left(32)).next();
     let strategy = rules.strategy.unwrap_or_default();
-    let cpu = host.cpu_expected();
+    let reckoned = rules.threshold.is_some() || strategy == Strategy::LowCpu;
+    let cpu = if reckoned { host.cpu_expected() } else { None };
     let tier = match (rules.threshold, cpu) {
         (Some(limit), Some(load)) if load > limit.percent => 2,
         (Some(_), Some(_)) => 0,
-        (None, _) if !matches!(strategy, Strategy::LowCpu) => 0,
-        (_, Some(_)) => 0,
-        (_, None) => 1,
+        (_, None) if reckoned => 1,
+        _ => 0,
     };
     let (first, second) = match strategy {
         Strategy::Spread => (host.siblings, host.containers),

@@ -151,3 +151,129 @@ fn the_planner_decides_as_place_does() {
         }
     }
 }
+
+/// What policies ask of hosts, each as a table row: rules, hosts as (siblings,
+/// load, failures, zone) → where the next one goes, by its place in the list.
+#[test]
+fn rules_by_example() {
+    use senlin_core::placement::{Affinity, Threshold};
+    type Row<'a> = (Rules, &'a [(i64, Option<f64>, i64, &'a str)], Option<usize>);
+    let cpu = Rules::of(Strategy::LowCpu);
+    let limit = |never| Rules {
+        threshold: Some(Threshold { percent: 70.0, never }),
+        ..Rules::of(Strategy::Spread)
+    };
+    let affinity = |how| Rules {
+        affinity: Some(how),
+        ..Rules::of(Strategy::Spread)
+    };
+    let table: &[Row<'_>] = &[
+        (
+            cpu.clone(),
+            &[(0, Some(50.0), 0, "a"), (5, Some(10.0), 0, "a")],
+            Some(1),
+        ),
+        // Unknown comes after known, whatever is known.
+        (cpu.clone(), &[(0, None, 0, "a"), (5, Some(90.0), 0, "a")], Some(1)),
+        // One that failed three times lately ranks lower, twice is nothing.
+        (
+            cpu.clone(),
+            &[(0, Some(10.0), 3, "a"), (0, Some(50.0), 2, "a")],
+            Some(1),
+        ),
+        (cpu, &[(0, Some(10.0), 2, "a"), (0, Some(50.0), 0, "a")], Some(0)),
+        (
+            limit(false),
+            &[(0, Some(80.0), 0, "a"), (3, Some(60.0), 0, "a")],
+            Some(1),
+        ),
+        (
+            limit(false),
+            &[(0, Some(80.0), 0, "a"), (3, Some(90.0), 0, "a")],
+            Some(0),
+        ),
+        (limit(false), &[(0, None, 0, "a"), (3, Some(90.0), 0, "a")], Some(0)),
+        (limit(true), &[(0, Some(80.0), 0, "a")], None),
+        (
+            affinity(Affinity::SoftAffinity),
+            &[(0, None, 0, "a"), (2, None, 0, "a")],
+            Some(1),
+        ),
+        (
+            affinity(Affinity::Affinity),
+            &[(0, None, 0, "a"), (2, None, 0, "a")],
+            Some(1),
+        ),
+        (
+            affinity(Affinity::AntiAffinity),
+            &[(1, None, 0, "a"), (2, None, 0, "a")],
+            None,
+        ),
+        (
+            affinity(Affinity::SoftAntiAffinity),
+            &[(1, None, 0, "a"), (2, None, 0, "a")],
+            Some(0),
+        ),
+        (
+            Rules {
+                most: Some(2),
+                zones: vec!["b".to_owned()],
+                ..Rules::default()
+            },
+            &[(0, None, 0, "a"), (2, None, 0, "b"), (1, None, 0, "b")],
+            Some(2),
+        ),
+        (
+            Rules {
+                zone_shares: Some(BTreeMap::from([("b".to_owned(), 1)])),
+                ..Rules::default()
+            },
+            &[(0, None, 0, "a"), (9, None, 0, "b")],
+            Some(1),
+        ),
+    ];
+    for (rules, list, expected) in table {
+        let hosts: Vec<HostSnapshot> = (0..)
+            .zip(*list)
+            .map(|(n, (siblings, load, failures, zone))| HostSnapshot {
+                siblings: *siblings,
+                cpu_load: *load,
+                failures: *failures,
+                labels: BTreeMap::from([("zone".to_owned(), (*zone).to_owned())]),
+                ..host(n)
+            })
+            .collect();
+        let needs = Requirements::default();
+        let got = place(&hosts, &needs, rules, 5);
+        let at = got
+            .as_ref()
+            .ok()
+            .map(|id| hosts.iter().position(|h| h.id == *id).unwrap());
+        assert_eq!(at, *expected, "{rules:?} {list:?}: {got:?}");
+        assert_eq!(
+            Planner::new(hosts, rules.clone(), 5).place(&needs),
+            got,
+            "the planner too"
+        );
+    }
+}
+
+/// Six at once do not all go to the host that was idle when it was measured.
+#[test]
+fn a_burst_does_not_flood_the_idle_host() {
+    let mut hosts: Vec<_> = (0..3).map(host).collect();
+    for (host, load) in hosts.iter_mut().zip([0.0, 10.0, 20.0]) {
+        host.cpu_load = Some(load);
+    }
+    let mut planner = Planner::new(hosts, Rules::of(Strategy::LowCpu), 1);
+    let needs = Requirements {
+        cpu_millis: 400,
+        ..Requirements::default()
+    };
+    let mut counts = BTreeMap::new();
+    for _ in 0..6 {
+        *counts.entry(planner.place(&needs).unwrap()).or_insert(0) += 1;
+    }
+    let counts: Vec<i32> = (0..3).map(|n| counts.get(&host(n).id).copied().unwrap_or(0)).collect();
+    assert_eq!(counts, [3, 2, 1], "each takes ten points");
+}

@@ -133,6 +133,35 @@ async fn two_engines_that_see_one_loss_recover_once() {
     world.assert_clean("one recovery").await;
 }
 
+/// A cluster of hosts may have the policy too: a host that is silent is
+/// unknown, and nobody tries to make it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_watched_and_never_recreated() {
+    let world = World::new(2).await;
+    let policy = world
+        .policy("heal", HEALTH, "1.2", polling(json!({"host_grace": 30})))
+        .await;
+    world.attach(world.hosts, policy).await;
+    let engine = engine(&world).await;
+    engine.sweep_health().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.status(world.hosts).await, "ACTIVE");
+    world.sims[0].set_down(true);
+    world
+        .db
+        .execute("UPDATE hosts SET last_seen = now() - interval '100 seconds'")
+        .await
+        .unwrap();
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.status(world.hosts).await, "WARNING");
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+    world.sims[0].set_down(false);
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.status(world.hosts).await, "ACTIVE");
+}
+
 /// Hosts are shared among engines, and a dead one's move on when its leases end.
 #[tokio::test(flavor = "multi_thread")]
 async fn watches_are_shared_and_move_on() {

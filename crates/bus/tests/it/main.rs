@@ -77,6 +77,18 @@ async fn echoes(bus: &dyn Bus) {
     .unwrap();
 }
 
+/// What was put into a queue is there for others, whoever comes first.
+async fn holds(bus: &dyn Bus, take: impl AsyncFn(&str) -> Option<String>) {
+    assert_eq!(take("drains").await, None);
+    for n in 0..3 {
+        bus.put("drains", format!("{{\"n\": {n}}}"), 300).await.unwrap();
+    }
+    for n in 0..3 {
+        assert_eq!(take("drains").await, Some(format!("{{\"n\": {n}}}")));
+    }
+    assert_eq!(take("drains").await, None);
+}
+
 async fn suite(bus: Arc<dyn Bus>) {
     // Hints: each to one listener.
     let mut one = bus.hints().await.unwrap();
@@ -132,11 +144,34 @@ async fn suite(bus: Arc<dyn Bus>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn within_one_process() {
+    let bus = LocalBus::default();
+    let left = std::sync::Mutex::new(std::collections::VecDeque::new());
+    holds(&bus, async |queue| {
+        let mut left = left.lock().unwrap();
+        left.extend(bus.drain(queue));
+        left.pop_front()
+    })
+    .await;
     suite(Arc::new(LocalBus::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_rabbitmq_and_through_its_death() {
+    let bus = amqp().await;
+    let properties = lapin::ConnectionProperties::default();
+    let connection = lapin::Connection::connect(amqp_url().unwrap().expose(), properties)
+        .await
+        .unwrap();
+    holds(&bus, async |queue| {
+        // A channel of its own: asking for a queue that is not there closes it.
+        let channel = connection.create_channel().await.unwrap();
+        let name = format!("{}.{queue}", bus.prefix());
+        let options = lapin::options::BasicGetOptions { no_ack: true };
+        let got = channel.basic_get(name.into(), options).await.ok().flatten();
+        got.map(|m| String::from_utf8(m.delivery.data).unwrap())
+    })
+    .await;
+    bus.close().await;
     suite(Arc::new(amqp().await)).await;
 
     // Killed, away for longer than lapin's own patience would need, and back.
