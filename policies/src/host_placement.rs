@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     engine::{Bound, Decision, PolicyType, Request, View, read},
-    zone_placement::concerns,
+    shares::concerns,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -3,7 +3,7 @@
 
 use senlin_core::{
     Map,
-    host::HostState,
+    placement::HostSnapshot,
     profile_type::Support,
     spec::{SpecError, SpecSchema},
 };
@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use crate::{
     engine::{Bound, Decision, PolicyType, Request, View, read},
-    shares::{Share, divide},
-    zone_placement::{LIFE, census, concerns, distinct, hundred, told},
+    shares::{Share, Steering, distinct},
+    zone_placement::{LIFE, hundred},
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -89,33 +89,20 @@ impl PolicyType for RegionPlacement {
     }
 
     fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
-        if !concerns(request.kind) || !so_far.victims.is_empty() {
-            return Ok(so_far);
-        }
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let count = i64::from(so_far.count.unwrap_or(1));
-        let answers = |region: &str| {
-            let up = |h: &&senlin_core::placement::HostSnapshot| h.state == HostState::Up && !h.closed;
-            view.hosts.is_empty() || view.hosts.iter().filter(up).any(|h| h.region() == Some(region))
+        let places = spec.regions.into_iter().map(|r| Share {
+            name: r.name,
+            weight: r.weight,
+            cap: r.cap,
+        });
+        let steering = Steering {
+            what: "regions",
+            of_host: HostSnapshot::region,
+            of_member: |m| m.region.as_deref(),
         };
-        let places: Vec<Share> = spec
-            .regions
-            .iter()
-            .filter(|r| request.shrinks || answers(&r.name))
-            .map(|r| Share {
-                name: r.name.clone(),
-                weight: r.weight,
-                cap: r.cap,
-            })
-            .collect();
-        let now = census(view, |m| m.region.as_ref());
-        let plan = divide(&places, &now, count, request.shrinks)
-            .ok_or_else(|| "there is no feasible plan to place the members in its regions".to_owned())?;
-        so_far.because.push(format!(
-            "'{}' divides {count} among regions: {}.",
-            bound.name,
-            told(&plan)
-        ));
+        let Some(plan) = steering.plan(bound, view, request, &mut so_far, places.collect())? else {
+            return Ok(so_far);
+        };
         if request.shrinks {
             so_far.regions = Some(plan);
         } else {

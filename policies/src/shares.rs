@@ -3,6 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use senlin_core::{action::ActionKind, host::HostState, placement::HostSnapshot, spec::SpecError};
+
+use crate::{
+    engine::{Bound, Decision, Request, View},
+    victims::Candidate,
+};
+
 /// A place and how much of the cluster it is to have.
 #[derive(Debug, Clone)]
 pub(crate) struct Share {
@@ -60,6 +67,79 @@ pub(crate) fn divide(
         }
     }
     (left == 0).then_some(plan)
+}
+
+/// A policy that says how many members each zone, or each region, has.
+pub(crate) struct Steering {
+    /// Such as `zones`.
+    pub(crate) what: &'static str,
+    /// Where a host is.
+    pub(crate) of_host: fn(&HostSnapshot) -> Option<&str>,
+    /// Where a member is.
+    pub(crate) of_member: fn(&Candidate) -> Option<&str>,
+}
+
+impl Steering {
+    /// What each place gets or gives up; none when the policy has no say. The
+    /// reason goes to the decision.
+    pub(crate) fn plan(
+        &self,
+        bound: &Bound,
+        view: &View,
+        request: &Request,
+        so_far: &mut Decision,
+        mut places: Vec<Share>,
+    ) -> Result<Option<BTreeMap<String, i64>>, String> {
+        if !concerns(request.kind) || !so_far.victims.is_empty() {
+            return Ok(None);
+        }
+        let answers = |place: &str| {
+            let there = |h: &HostSnapshot| h.state == HostState::Up && !h.closed && (self.of_host)(h) == Some(place);
+            view.hosts.is_empty() || view.hosts.iter().any(there)
+        };
+        // A place whose hosts are all away takes nothing now.
+        places.retain(|p| request.shrinks || answers(&p.name));
+        let mut now = BTreeMap::new();
+        for name in view.members.iter().filter_map(self.of_member) {
+            *now.entry(name.to_owned()).or_insert(0) += 1;
+        }
+        let count = i64::from(so_far.count.unwrap_or(1));
+        let plan = divide(&places, &now, count, request.shrinks)
+            .ok_or_else(|| format!("there is no feasible plan to place the members in its {}", self.what))?;
+        let told: Vec<String> = plan.iter().map(|(name, n)| format!("{name}: {n}")).collect();
+        so_far.because.push(format!(
+            "'{}' divides {count} among {}: {}.",
+            bound.name,
+            self.what,
+            told.join(", ")
+        ));
+        Ok(Some(plan))
+    }
+}
+
+/// Whether a placement policy has a say in such an action.
+pub(crate) fn concerns(kind: ActionKind) -> bool {
+    matches!(
+        kind,
+        ActionKind::ClusterScaleOut
+            | ActionKind::ClusterScaleIn
+            | ActionKind::ClusterResize
+            | ActionKind::ClusterRecover
+            | ActionKind::ClusterRebalance
+            | ActionKind::NodeCreate
+            | ActionKind::NodeRecover
+    )
+}
+
+/// No two of a name.
+pub(crate) fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), SpecError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(SpecError(format!("{what} '{name}' is listed twice")));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

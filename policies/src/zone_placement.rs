@@ -1,11 +1,8 @@
 //! `senlin.policy.zone_placement`: members over zones of hosts, by weight.
 
-use std::collections::BTreeMap;
-
 use senlin_core::{
     Map,
-    action::ActionKind,
-    host::HostState,
+    placement::HostSnapshot,
     profile_type::Support,
     spec::{SpecError, SpecSchema},
 };
@@ -14,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     engine::{Bound, Decision, PolicyType, Request, View, read},
-    shares::{Share, divide},
+    shares::{Share, Steering, distinct},
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -66,49 +63,6 @@ pub(crate) const LIFE: &[Support] = &[
     },
 ];
 
-/// Whether a placement policy has a say in such an action.
-pub(crate) fn concerns(kind: ActionKind) -> bool {
-    matches!(
-        kind,
-        ActionKind::ClusterScaleOut
-            | ActionKind::ClusterScaleIn
-            | ActionKind::ClusterResize
-            | ActionKind::ClusterRecover
-            | ActionKind::ClusterRebalance
-            | ActionKind::NodeCreate
-            | ActionKind::NodeRecover
-    )
-}
-
-/// Members now, by where `place` says they are.
-pub(crate) fn census(
-    view: &View,
-    place: impl Fn(&crate::victims::Candidate) -> Option<&String>,
-) -> BTreeMap<String, i64> {
-    let mut counts = BTreeMap::new();
-    for name in view.members.iter().filter_map(place) {
-        *counts.entry(name.clone()).or_insert(0) += 1;
-    }
-    counts
-}
-
-/// No two of a name.
-pub(crate) fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), SpecError> {
-    let mut seen = std::collections::BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(SpecError(format!("{what} '{name}' is listed twice")));
-        }
-    }
-    Ok(())
-}
-
-/// "a: 2, b: 1".
-pub(crate) fn told(shares: &BTreeMap<String, i64>) -> String {
-    let list: Vec<String> = shares.iter().map(|(name, n)| format!("{name}: {n}")).collect();
-    list.join(", ")
-}
-
 impl PolicyType for ZonePlacement {
     fn name(&self) -> &'static str {
         "senlin.policy.zone_placement"
@@ -140,34 +94,20 @@ impl PolicyType for ZonePlacement {
     }
 
     fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
-        if !concerns(request.kind) || !so_far.victims.is_empty() {
-            return Ok(so_far);
-        }
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let count = i64::from(so_far.count.unwrap_or(1));
-        let answers = |zone: &str| {
-            let up = |h: &&senlin_core::placement::HostSnapshot| h.state == HostState::Up && !h.closed;
-            view.hosts.is_empty() || view.hosts.iter().filter(up).any(|h| h.zone() == Some(zone))
+        let places = spec.zones.into_iter().map(|z| Share {
+            name: z.name,
+            weight: z.weight,
+            cap: -1,
+        });
+        let steering = Steering {
+            what: "zones",
+            of_host: HostSnapshot::zone,
+            of_member: |m| m.zone.as_deref(),
         };
-        let places: Vec<Share> = spec
-            .zones
-            .iter()
-            // A zone whose hosts are all away takes nothing now.
-            .filter(|z| request.shrinks || answers(&z.name))
-            .map(|z| Share {
-                name: z.name.clone(),
-                weight: z.weight,
-                cap: -1,
-            })
-            .collect();
-        let now = census(view, |m| m.zone.as_ref());
-        let plan = divide(&places, &now, count, request.shrinks)
-            .ok_or_else(|| "there is no feasible plan to place the members in its zones".to_owned())?;
-        so_far.because.push(format!(
-            "'{}' divides {count} among zones: {}.",
-            bound.name,
-            told(&plan)
-        ));
+        let Some(plan) = steering.plan(bound, view, request, &mut so_far, places.collect())? else {
+            return Ok(so_far);
+        };
         if request.shrinks {
             so_far.zones = Some(plan);
         } else {

@@ -261,9 +261,13 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
     Ok(db::observe(&mut conn, member, status, &reason).await?)
 }
 
-/// Somebody stopped or paused it on purpose.
+/// How the reason of a member begins that nobody knows anything of.
+const UNKNOWN: &str = "Unknown: ";
+
+/// Somebody stopped or paused it on purpose: then the reason is what became of
+/// its container.
 fn is_suspended(member: &Member) -> bool {
-    member.status == NodeStatus::Warning && !member.status_reason.starts_with("Unknown:")
+    member.status == NodeStatus::Warning && member.status_reason.starts_with("The container ")
 }
 
 /// What is to be recovered from.
@@ -353,7 +357,8 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
     };
     engine.metrics.recovery(outcome);
     if let Some(why) = held {
-        let text = format!("{} {why}", loss.reason);
+        let unknown = if loss.host_lost { UNKNOWN } else { "" };
+        let text = format!("{unknown}{} {why}", loss.reason);
         db::hold_back(&mut conn, member.id, &text).await?;
     }
     Ok(())

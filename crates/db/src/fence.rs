@@ -161,30 +161,60 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
     Ok(rows.into_iter().filter_map(|r| r.dependent.map(Into::into)).collect())
 }
 
-/// Hands an action back to be tried again after `delay` seconds; it keeps its locks.
-///
-/// # Errors
-/// [`DbError::LeaseLost`].
-pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> Result<()> {
+/// How an action goes back to the queue.
+struct Back<'a> {
+    /// What went wrong is counted.
+    counts: bool,
+    /// Where it goes on; none: where it was.
+    phase: Option<&'a str>,
+    delay: f64,
+    reason: &'a str,
+    level: Level,
+    /// As the event says it.
+    told: &'static str,
+}
+
+async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
     let touched = Sql::new(
         "WITH back AS (
-            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, retries = retries + 1,
-                status_reason = ?, updated_at = now(), run_after = now() + make_interval(secs => ?)
+            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
+                retries = retries + ?, phase = coalesce(?, phase), status_reason = ?, updated_at = now(),
+                run_after = now() + make_interval(secs => ?)
             WHERE",
     )
     .push(FENCED)
     .push(
         "RETURNING a.*)
         INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action,
-            'retry', status_reason FROM back",
+        SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project, action, ?,
+            status_reason FROM back",
     )
-    .bind(reason)
-    .bind(delay)
+    .bind(i32::from(back.counts))
+    .bind(back.phase)
+    .bind(back.reason)
+    .bind(back.delay)
     .fence(fence)
+    .bind(back.level.as_str())
+    .bind(back.told)
     .execute(conn)
     .await?;
     ours(touched)
+}
+
+/// Hands an action back to be tried again after `delay` seconds; it keeps its locks.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> Result<()> {
+    let again = Back {
+        counts: true,
+        phase: None,
+        delay,
+        reason,
+        level: Level::Warn,
+        told: "retry",
+    };
+    back(conn, fence, &again).await
 }
 
 /// Hands an action back to go on in `phase` after `delay` seconds; it keeps
@@ -193,26 +223,15 @@ pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> R
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, reason: &str) -> Result<()> {
-    let touched = Sql::new(
-        "WITH back AS (
-            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, phase = ?,
-                status_reason = ?, updated_at = now(), run_after = now() + make_interval(secs => ?)
-            WHERE",
-    )
-    .push(FENCED)
-    .push(
-        "RETURNING a.*)
-        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
-            'wait', status_reason FROM back",
-    )
-    .bind(phase)
-    .bind(reason)
-    .bind(delay)
-    .fence(fence)
-    .execute(conn)
-    .await?;
-    ours(touched)
+    let later = Back {
+        counts: false,
+        phase: Some(phase),
+        delay,
+        reason,
+        level: Level::Info,
+        told: "wait",
+    };
+    back(conn, fence, &later).await
 }
 
 /// Hands everything of `owner` back, untouched, for a graceful end of the engine.

@@ -286,6 +286,56 @@ async fn a_silent_host_is_unknown_then_left_and_tidied_up_when_it_returns() {
     world.assert_clean("silent host").await;
 }
 
+/// A member that was recovered often and whose host then goes silent waits,
+/// and is not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_on_a_silent_host_is_not_forgotten() {
+    let world = World::new(2).await;
+    let (cluster, engine) = watched(&world, 2, polling(json!({"host_grace": 30}))).await;
+    world
+        .db
+        .execute(&format!(
+            "INSERT INTO recoveries (cluster_id, node_id, action_id, reason)
+            SELECT '{cluster}', id, gen_random_uuid(), 'x' FROM nodes, generate_series(1, 5) WHERE cluster_id = '{cluster}'"
+        ))
+        .await
+        .unwrap();
+    world.sims[0].set_down(true);
+    world
+        .db
+        .execute(
+            "UPDATE hosts SET last_seen = now() - interval '100 seconds', state = 'UP' WHERE endpoint LIKE '%-0?%'",
+        )
+        .await
+        .unwrap();
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
+    let reason = "SELECT status_reason FROM nodes WHERE status = 'WARNING' AND status_reason LIKE 'Unknown: %recovered several%'";
+    assert_eq!(column(&world, reason).await.len(), 1);
+    // It returns: what runs there is known again.
+    world.sims[0].set_down(false);
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+    // Or it does not, and the wait ends.
+    world.sims[0].set_down(true);
+    world
+        .db
+        .execute(
+            "UPDATE hosts SET last_seen = now() - interval '100 seconds', state = 'UP' WHERE endpoint LIKE '%-0?%'",
+        )
+        .await
+        .unwrap();
+    engine.beat_all().await.unwrap();
+    sweep(&world, &engine).await;
+    world.db.execute("DELETE FROM recoveries").await.unwrap();
+    sweep(&world, &engine).await;
+    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 1);
+    assert_eq!(world.sims[1].list().len(), 2);
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stopped_on_purpose_stays_so_and_an_error_ends_with_its_cause() {
     let world = World::new(1).await;
