@@ -79,7 +79,7 @@ pub enum Metric {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prometheus {
-    /// Its address, such as http://metrics.example:9090.
+    /// Its address, such as `http://metrics.example:9090`.
     #[schema(min_length = 1)]
     pub url: String,
     /// A query that answers one number; {cluster_id} stands for the cluster's id.
