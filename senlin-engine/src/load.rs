@@ -4,14 +4,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use senlin_core::{
-    Map,
+    Map, Time,
     driver::{LABEL_NODE, LABEL_OWNER, Usage},
     ids::NodeId,
     profile_type::ProfileError,
 };
 use senlin_db::{
     hosts,
-    loads::{self, HostLoad, Last, NodeLoad},
+    loads::{self, HostLoad, NodeLoad},
     nodes,
 };
 use serde_json::{Value, json};
@@ -74,10 +74,14 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let profile = nodes::get(&mut conn, id).await?.ok_or_else(gone)?.profile_id;
     let loaded = engine.specs.load(&mut conn, profile).await?;
     let driver = engine.fleet.driver(&mut conn, &engine.specs, id).await?;
-    let last = loads::last(&mut conn, id).await?;
+    // Read right before the counters: two such times are as far apart as they are.
+    let (now, last) = loads::last(&mut conn, id).await?;
     drop(conn);
     let usage = driver.usage().await.map_err(ProfileError::from)?;
-    let seconds = last.as_ref().map(seconds).filter(|s| *s > 0.1 && *s < STALE);
+    let seconds = last
+        .as_ref()
+        .map(|l| seconds(l.measured_at, now))
+        .filter(|s| *s > 0.1 && *s < STALE);
     let before = seconds.and(last.as_ref());
     let counters = before.and_then(|l| l.sample.get("docker")).and_then(Value::as_object);
     let used = containers(&usage, counters, seconds);
@@ -107,6 +111,7 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
         }
     };
     let load = HostLoad {
+        measured_at: now,
         cpu: smooth(before.and_then(|l| l.cpu), cpu, seconds),
         memory: smooth(before.and_then(|l| l.memory), memory, seconds),
         source: source.to_owned(),
@@ -120,8 +125,8 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds between two looks fit a double")]
-fn seconds(last: &Last) -> f64 {
-    (last.now - last.measured_at).num_milliseconds() as f64 / 1000.0
+fn seconds(from: Time, to: Time) -> f64 {
+    (to - from).num_milliseconds() as f64 / 1000.0
 }
 
 /// Thousandths of a processor that each container used since the last look.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result,
+    Conn, DbError, Result,
     sql::{Sql, row},
 };
 
@@ -33,10 +33,10 @@ pub async fn due(conn: &mut Conn, every: f64, most: i64) -> Result<Vec<NodeId>> 
 }
 
 row! { LastRow {
-    measured_at: Time = Timestamptz,
+    measured_at: Option<Time> = Nullable<Timestamptz>,
     cpu: Option<f64> = Nullable<Double>,
     memory: Option<f64> = Nullable<Double>,
-    sample: Value = Jsonb,
+    sample: Option<Value> = Nullable<Jsonb>,
     now: Time = Timestamptz,
 }}
 
@@ -51,33 +51,39 @@ pub struct Last {
     pub memory: Option<f64>,
     /// The counters that were read.
     pub sample: Value,
-    /// Now, by the database's clock.
-    pub now: Time,
 }
 
-/// A host's last measure.
+/// Now, by the database's clock, and a host's last measure.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn last(conn: &mut Conn, host: NodeId) -> Result<Option<Last>> {
-    let row: Option<LastRow> =
-        Sql::new("SELECT measured_at, cpu, memory, sample, now() AS now FROM host_loads WHERE host_id = ?")
-            .bind(host)
-            .first(conn)
-            .await?;
-    Ok(row.map(|r| Last {
-        measured_at: r.measured_at,
-        cpu: r.cpu,
-        memory: r.memory,
-        sample: r.sample,
-        now: r.now,
-    }))
+pub async fn last(conn: &mut Conn, host: NodeId) -> Result<(Time, Option<Last>)> {
+    let row: Option<LastRow> = Sql::new(
+        "SELECT l.measured_at, l.cpu, l.memory, l.sample, t.now FROM (SELECT clock_timestamp() AS now) t
+            LEFT JOIN host_loads l ON l.host_id = ?",
+    )
+    .bind(host)
+    .first(conn)
+    .await?;
+    let row = row.ok_or(DbError::Corrupt {
+        column: "host_loads.measured_at",
+        value: "nothing".to_owned(),
+    })?;
+    let last = row.measured_at.zip(row.sample).map(|(measured_at, sample)| Last {
+        measured_at,
+        cpu: row.cpu,
+        memory: row.memory,
+        sample,
+    });
+    Ok((row.now, last))
 }
 
 /// A host's measure.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "columns of the same names")]
 pub struct HostLoad {
+    /// When the counters were read, by the database's clock.
+    pub measured_at: Time,
     pub cpu: Option<f64>,
     pub memory: Option<f64>,
     pub source: String,
@@ -106,10 +112,11 @@ pub struct NodeLoad {
 pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[NodeLoad]) -> Result<()> {
     Sql::new(
         "INSERT INTO host_loads (host_id, measured_at, cpu, memory, source, sample)
-        SELECT h.node_id, now(), ?, ?, ?, ? FROM hosts h WHERE h.node_id = ?
+        SELECT h.node_id, ?, ?, ?, ?, ? FROM hosts h WHERE h.node_id = ?
         ON CONFLICT (host_id) DO UPDATE SET measured_at = excluded.measured_at, cpu = excluded.cpu,
             memory = excluded.memory, source = excluded.source, sample = excluded.sample",
     )
+    .bind(load.measured_at)
     .bind(load.cpu)
     .bind(load.memory)
     .bind(load.source.as_str())

@@ -132,7 +132,7 @@ async fn apart_means_one_per_host_and_says_why_not() {
 /// Two looks at counters that differ by a second of burning.
 async fn measure(engine: &Arc<Engine>) {
     engine.measure_all().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
     engine.measure_all().await.unwrap();
 }
 
