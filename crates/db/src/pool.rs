@@ -181,7 +181,7 @@ impl Conn {
     pub(crate) async fn lease(&mut self) -> Result<Lease<'_>> {
         Ok(match &mut self.transaction {
             Some(transaction) => Lease::Part(transaction),
-            None => Lease::Own(self.db.take().await?),
+            None => Lease::Own(Box::new(self.db.take().await?)),
         })
     }
 
@@ -257,7 +257,7 @@ pub(crate) async fn bounded<T>(
 /// The connection of one statement.
 pub(crate) enum Lease<'a> {
     /// Goes back to the pool.
-    Own(Pooled),
+    Own(Box<Pooled>),
     /// The transaction's.
     Part(&'a mut Transaction),
 }
@@ -280,7 +280,7 @@ impl Lease<'_> {
         };
         if error.is_connection_lost() {
             match self {
-                Self::Own(connection) => drop(Object::take(connection)),
+                Self::Own(connection) => drop(Object::take(*connection)),
                 Self::Part(transaction) => transaction.lost = true,
             }
         }
