@@ -1,9 +1,9 @@
 //! Connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use diesel_async::{
-    AsyncConnection, AsyncPgConnection,
+    AsyncPgConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Object, deadpool::Pool,
     },
@@ -11,7 +11,7 @@ use diesel_async::{
 use senlin_core::secret::Secret;
 use tokio::runtime::Handle;
 
-use crate::{DbError, Result};
+use crate::{DbError, Result, Servers};
 
 /// How long a caller waits for a connection.
 const WAIT: Duration = Duration::from_secs(10);
@@ -33,18 +33,20 @@ impl Db {
     /// of the HTTP server's worker threads.
     ///
     /// # Errors
-    /// When the pool cannot be built.
+    /// When the URL cannot be understood, or the pool cannot be built.
     pub fn connect(url: &Secret, size: usize) -> Result<Self> {
+        let servers = Arc::new(Servers::parse(url)?);
         let runtime = Handle::current();
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |url| {
-            let runtime = runtime.clone();
-            let url = url.to_owned();
+        config.custom_setup = Box::new(move |_url| {
+            let (runtime, servers) = (runtime.clone(), servers.clone());
             Box::pin(async move {
-                let task = runtime.spawn(async move { AsyncPgConnection::establish(&url).await });
+                let bad = |e: String| diesel::ConnectionError::BadConnection(e);
+                let task = runtime.spawn(async move { servers.connect().await });
                 task.await
-                    .map_err(|e| diesel::ConnectionError::BadConnection(e.to_string()))?
+                    .map_err(|e| bad(e.to_string()))?
+                    .map_err(|e| bad(e.to_string()))
             })
         });
         let manager = AsyncDieselConnectionManager::new_with_config(url.expose(), config);
