@@ -92,7 +92,7 @@ async fn a_server_that_takes_no_writes_is_not_used() {
     };
     assert!(why.contains("does not allow writes"), "{why}");
     test.execute(&format!(
-        "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+        "BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT"
     ))
     .await
     .unwrap();
