@@ -48,6 +48,9 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 
 /// One host: asks, records, tidies up.
 pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
+    let Some(_beating) = engine.fleet.begin_beat(host) else {
+        return;
+    };
     if let Err(failure) = try_beat(&engine, host, collect).await {
         engine.metrics.beat_missed();
         engine.fleet.forget(host);

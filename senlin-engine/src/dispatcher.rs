@@ -1,10 +1,14 @@
 //! What is claimed and when: a hint for speed, a timer for safety, the
 //! database for truth.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use senlin_core::ids::ActionId;
-use senlin_db::queue::{self, Limits};
+use senlin_db::queue::{self, Claimed, Limits};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +42,7 @@ pub(crate) async fn listen(engine: Arc<Engine>, shutdown: CancellationToken) {
     }
 }
 
-/// Claims whenever there may be work and a slot is free.
+/// Claims whenever there may be work and a slot is free, until `shutdown`.
 pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
@@ -46,10 +50,14 @@ pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = engine.work.notified() => {}
         }
         loop {
-            if shutdown.is_cancelled() {
-                return;
-            }
-            match claim_some(&engine).await {
+            // Wait for one slot; `claim_some` then takes what else is free.
+            let first = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                slot = engine.slots.clone().acquire_owned() => slot,
+            };
+            let Ok(first) = first else { return };
+            match claim_some(&engine, first).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -63,11 +71,7 @@ pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
 }
 
 /// Claims what the free slots allow and starts it. False: nothing was claimed.
-pub(crate) async fn claim_some(engine: &Arc<Engine>) -> Result<bool, senlin_db::DbError> {
-    // Wait for one slot, then take what else is free.
-    let Ok(first) = engine.slots.clone().acquire_owned().await else {
-        return Ok(false);
-    };
+pub(crate) async fn claim_some(engine: &Arc<Engine>, first: OwnedSemaphorePermit) -> Result<bool, senlin_db::DbError> {
     let mut permits: Vec<OwnedSemaphorePermit> = vec![first];
     while permits.len() < BATCH {
         match engine.slots.clone().try_acquire_owned() {
@@ -80,23 +84,36 @@ pub(crate) async fn claim_some(engine: &Arc<Engine>) -> Result<bool, senlin_db::
         per_host: engine.settings.per_host,
         lease: engine.settings.lease,
     };
-    let mut conn = engine.db.get().await?;
-    let most = i64::try_from(permits.len()).unwrap_or(1);
-    let mut claimed = Vec::new();
-    if let Some(one) = queue::claim_cluster(&mut conn, engine.id, limits).await? {
-        claimed.push(one);
-    }
-    let left = most - i64::try_from(claimed.len()).unwrap_or(0);
-    if left > 0 {
-        claimed.extend(queue::claim_nodes(&mut conn, engine.id, left, limits).await?);
-    }
-    drop(conn);
-    engine.metrics.claimed(claimed.len());
-    let any = !claimed.is_empty();
-    for (one, permit) in claimed.into_iter().zip(permits) {
-        engine.tasks.spawn(worker::run(engine.clone(), one, Some(permit)));
+    let mut conn = engine.db.session();
+    // The leases run from here on at the earliest.
+    let asked = Instant::now();
+    let one = queue::claim_cluster(&mut conn, engine.id, limits).await?;
+    let mut any = start(engine, one, &mut permits, asked);
+    if !permits.is_empty() {
+        let asked = Instant::now();
+        let most = i64::try_from(permits.len()).unwrap_or(1);
+        let more = queue::claim_nodes(&mut conn, engine.id, most, limits).await?;
+        any |= start(engine, more, &mut permits, asked);
     }
     Ok(any)
+}
+
+/// Starts the work on claims, each in a slot of its own. True if there were any.
+fn start(
+    engine: &Arc<Engine>,
+    claimed: impl IntoIterator<Item = Claimed>,
+    permits: &mut Vec<OwnedSemaphorePermit>,
+    asked: Instant,
+) -> bool {
+    let mut count = 0;
+    for one in claimed {
+        let Some(permit) = permits.pop() else { break };
+        count += 1;
+        let reins = engine.held.insert((one.action.id, one.action.attempt), asked);
+        engine.tasks.spawn(worker::run(engine.clone(), one, reins, permit));
+    }
+    engine.metrics.claimed(count);
+    count > 0
 }
 
 /// Wakes parents whose last child has ended; many children, one statement.
@@ -114,11 +131,7 @@ pub(crate) async fn promote(engine: Arc<Engine>, shutdown: CancellationToken) {
 }
 
 pub(crate) async fn promote_now(engine: &Arc<Engine>, parents: &[ActionId]) {
-    let promoted = match engine.db.get().await {
-        Ok(mut conn) => queue::promote(&mut conn, parents).await,
-        Err(error) => Err(error),
-    };
-    match promoted {
+    match queue::promote(&mut engine.db.session(), parents).await {
         Ok(ready) if !ready.is_empty() => {
             engine.work.notify_one();
             engine.bus.wake(&ready, "");

@@ -1,11 +1,11 @@
 //! How tests drive an engine step by step: each of its loops, once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use senlin_core::ids::NodeId;
 use senlin_db::{DbError, bindings, hooks, loads};
 
-use crate::{Engine, context::Failure, health, hooks as questions, load, tracking};
+use crate::{Engine, context::Failure, health, hooks as questions, lease, load, tracking};
 
 /// More than any test has.
 const ALL: i64 = 10_000;
@@ -66,6 +66,20 @@ impl Engine {
             tracking::look(self.clone(), one).await;
         }
         Ok(())
+    }
+
+    /// Looks for what this engine owns and does not work on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hand_back_strays(self: &Arc<Self>) -> Result<(), DbError> {
+        lease::hand_back(self, Duration::ZERO).await
+    }
+
+    /// Claims that are worked on.
+    #[must_use]
+    pub fn working_on(&self) -> usize {
+        self.held.len()
     }
 
     /// The plan of an action, as the API asks for it.

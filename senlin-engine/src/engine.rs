@@ -1,6 +1,9 @@
 //! The engine: its parts, wired and run.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use senlin_bus::Bus;
 use senlin_core::{driver::HostConnector, ids::*, interface::Interface, profile_type::Registry, seal::Sealer};
@@ -20,7 +23,11 @@ use crate::{
     specs::Specs,
     sweeper, tracking,
     web::Web,
+    worker,
 };
+
+/// How long each part of a shutdown may take.
+const STOP: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 pub struct Parts {
@@ -44,6 +51,8 @@ pub struct Parts {
 pub struct Engine {
     pub(crate) id: ServiceId,
     pub(crate) db: Db,
+    /// Connections for leases alone: nothing else delays them.
+    pub(crate) leases: Db,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) settings: Settings,
     pub(crate) sealer: Sealer,
@@ -86,6 +95,7 @@ impl Engine {
         let web = Web::new(&parts.settings.allow_addresses, &parts.settings.barred)
             .map_err(|reason| DbError::Unavailable(format!("the settings cannot be used: {reason}").into()))?;
         let (parents, parents_in) = mpsc::unbounded_channel();
+        let leases = parts.db.apart(1)?;
         Ok(Arc::new(Self {
             id: ServiceId::random(),
             specs: Specs::new(parts.registry, parts.sealer.clone()),
@@ -93,6 +103,7 @@ impl Engine {
             fleet: Fleet::new(parts.connector),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             db: parts.db,
+            leases,
             bus: parts.bus,
             settings: parts.settings,
             sealer: parts.sealer,
@@ -131,7 +142,10 @@ impl Engine {
     pub async fn drain(self: &Arc<Self>) -> Result<(), DbError> {
         loop {
             sweeper::sweep(self).await?;
-            let any = dispatcher::claim_some(self).await?;
+            let Ok(slot) = self.slots.clone().acquire_owned().await else {
+                return Ok(());
+            };
+            let any = dispatcher::claim_some(self, slot).await?;
             while self.held.len() > 0 || !self.tasks.is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -162,20 +176,11 @@ impl Engine {
     }
 
     /// Runs until `shutdown`, then hands back what is unfinished. Never touches
-    /// a container on the way out.
+    /// a container on the way out, and waits for nothing without a bound.
     ///
     /// # Errors
-    /// When the engine cannot announce itself.
+    /// None at present; a part that fails is logged and tried again.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let host = hostname();
-        services::register(
-            &mut *self.db.get().await?,
-            self.id,
-            &host,
-            "senlin-engine",
-            "senlin-engine",
-        )
-        .await?;
         tracing::info!(engine = %self.id, "engine is running");
         let loops = TaskTracker::new();
         loops.spawn(dispatcher::listen(self.clone(), shutdown.clone()));
@@ -193,33 +198,56 @@ impl Engine {
         loops.spawn(answer::serve(self.clone(), shutdown.clone()));
         // Leases are kept until the last action is handed back.
         let last = CancellationToken::new();
-        let keeper = tokio::spawn(lease::keep(self.clone(), last.clone()));
+        let keepers = TaskTracker::new();
+        keepers.spawn(lease::keep(self.clone(), last.clone()));
+        keepers.spawn(lease::guard(self.clone(), last.clone()));
 
         shutdown.cancelled().await;
+        let begun = Instant::now();
         loops.close();
-        loops.wait().await;
-        self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(self.settings.grace), self.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP, loops.wait()).await.is_err() {
+            tracing::warn!("some tasks did not stop in time");
+        }
+        if !self.is_idle_within(Duration::from_secs(self.settings.grace)).await {
             self.held.abandon_all();
-            self.tasks.wait().await;
+            if !self.is_idle_within(STOP).await {
+                tracing::warn!(actions = self.held.len(), "work on actions did not stop in time");
+            }
         }
         last.cancel();
-        if let Err(error) = keeper.await {
-            tracing::warn!(%error, "the lease keeper ended badly");
+        keepers.close();
+        keepers.wait().await;
+        let handed = async {
+            let mut conn = self.leases.session();
+            let handed = senlin_db::leases::release_all(&mut conn, self.id).await?;
+            services::unregister(&mut conn, self.id).await?;
+            Ok::<_, DbError>(handed)
+        };
+        match tokio::time::timeout(STOP, handed).await {
+            Ok(Ok(handed)) => tracing::info!(engine = %self.id, handed, took = ?begun.elapsed(), "engine has stopped"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %worker::chain(&error), "nothing could be handed back; the leases run out");
+            }
+            Err(_) => tracing::warn!("the database does not answer; the leases run out"),
         }
-        let mut conn = self.db.get().await?;
-        let handed = senlin_db::fence::hand_back(&mut conn, self.id).await?;
-        services::unregister(&mut conn, self.id).await?;
-        tracing::info!(engine = %self.id, handed, "engine has stopped");
         Ok(())
+    }
+
+    /// Whether every action has ended, been handed back or been let go, within `limit`.
+    async fn is_idle_within(&self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while self.held.len() > 0 {
+            if Instant::now() >= end {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 }
 
 /// The machine's name, for the list of services.
-fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
 }

@@ -1,7 +1,7 @@
 //! How the engine gets from a host's node to a connected driver.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,6 +23,23 @@ const FRESH: Duration = Duration::from_secs(30);
 pub(crate) struct Fleet {
     connector: Arc<dyn HostConnector>,
     endpoints: Mutex<HashMap<NodeId, (Instant, Endpoint)>>,
+    /// Hosts whose heartbeat is under way.
+    beating: Arc<Mutex<HashSet<NodeId>>>,
+}
+
+/// The one heartbeat of a host that is under way; ends when it is dropped.
+pub(crate) struct Beating {
+    host: NodeId,
+    all: Arc<Mutex<HashSet<NodeId>>>,
+}
+
+impl Drop for Beating {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.host);
+    }
 }
 
 impl Fleet {
@@ -30,7 +47,18 @@ impl Fleet {
         Self {
             connector,
             endpoints: Mutex::default(),
+            beating: Arc::default(),
         }
+    }
+
+    /// Begins a heartbeat, unless the host has not answered the last one yet:
+    /// a dark host costs one waiting call, not one per beat.
+    pub(crate) fn begin_beat(&self, host: NodeId) -> Option<Beating> {
+        let begun = self.beating.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+        begun.then(|| Beating {
+            host,
+            all: self.beating.clone(),
+        })
     }
 
     /// A driver for the host that `node` is.

@@ -1,17 +1,25 @@
-//! Keeping what was claimed: one statement renews every lease. When that
-//! cannot be done in time, all work stops before another engine may begin it.
+//! Keeping what was claimed. An engine renews exactly the claims it works on;
+//! what it owns beside those goes back to the queue. When a claim could not be
+//! renewed in time its work stops before another engine may begin it, whatever
+//! else hangs: that deadline is a timer of its own.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use senlin_core::ids::ActionId;
-use senlin_db::queue;
+use senlin_db::{
+    DbError, LONGEST_STATEMENT,
+    leases::{self, Claim},
+    services,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, worker};
+use crate::{Engine, engine::hostname, worker};
+
+/// How often cancels are looked for, and how often deadlines.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a running action is told to stop.
 #[derive(Debug, Clone, Default)]
@@ -22,59 +30,107 @@ pub(crate) struct Reins {
     pub(crate) abandon: CancellationToken,
 }
 
-/// The actions this engine is working on.
+#[derive(Debug)]
+struct Entry {
+    reins: Reins,
+    /// Before the statement that claimed or renewed it was sent: the lease
+    /// runs from then on at the earliest.
+    since: Instant,
+}
+
+/// The claims this engine works on. The same action may be in it twice for a
+/// moment: claimed again while the work of an attempt that was lost ends.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<HashMap<ActionId, Reins>>);
+pub(crate) struct Held(Mutex<HashMap<Claim, Entry>>);
 
 impl Held {
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ActionId, Reins>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<Claim, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn take(&self, id: ActionId) -> Reins {
+    /// `since`: an instant before the claim was asked for.
+    pub(crate) fn insert(&self, claim: Claim, since: Instant) -> Reins {
         let reins = Reins::default();
-        self.map().insert(id, reins.clone());
+        let entry = Entry {
+            reins: reins.clone(),
+            since,
+        };
+        self.map().insert(claim, entry);
         reins
     }
 
-    pub(crate) fn drop(&self, id: ActionId) {
-        self.map().remove(&id);
-    }
-
-    pub(crate) fn cancel(&self, id: ActionId) {
-        if let Some(reins) = self.map().get(&id) {
-            reins.cancel.cancel();
-        }
-    }
-
-    pub(crate) fn abandon_all(&self) {
-        for reins in self.map().values() {
-            reins.abandon.cancel();
-        }
+    pub(crate) fn remove(&self, claim: Claim) {
+        self.map().remove(&claim);
     }
 
     pub(crate) fn len(&self) -> usize {
         self.map().len()
     }
 
-    fn snapshot(&self) -> Vec<ActionId> {
+    fn claims(&self) -> Vec<Claim> {
         self.map().keys().copied().collect()
     }
 
-    fn abandon(&self, id: ActionId) {
-        if let Some(reins) = self.map().get(&id) {
-            reins.abandon.cancel();
+    fn cancel(&self, claim: Claim) {
+        if let Some(entry) = self.map().get(&claim) {
+            entry.reins.cancel.cancel();
+        }
+    }
+
+    fn renewed(&self, claim: Claim, since: Instant) {
+        if let Some(entry) = self.map().get_mut(&claim) {
+            entry.since = since;
+        }
+    }
+
+    fn abandon(&self, claim: Claim) {
+        if let Some(entry) = self.map().get(&claim) {
+            entry.reins.abandon.cancel();
+        }
+    }
+
+    pub(crate) fn abandon_all(&self) {
+        for entry in self.map().values() {
+            entry.reins.abandon.cancel();
+        }
+    }
+
+    /// Stops the work on every claim that was not renewed for `limit`; returns
+    /// how many that were.
+    fn abandon_expired(&self, limit: Duration) -> usize {
+        let map = self.map();
+        let expired = map
+            .values()
+            .filter(|e| e.since.elapsed() > limit && !e.reins.abandon.is_cancelled());
+        expired.map(|e| e.reins.abandon.cancel()).count()
+    }
+}
+
+/// Stops the work on what could not be renewed. Waits for nothing but the clock.
+pub(crate) async fn guard(engine: Arc<Engine>, stop: CancellationToken) {
+    // A margin of a fifth: stop before anybody else may begin.
+    let limit = lease(&engine) * 4 / 5;
+    let mut timer = tokio::time::interval(LOOK / 2);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        let expired = engine.held.abandon_expired(limit);
+        if expired > 0 {
+            tracing::error!(expired, "leases are about to expire: work on them stops");
         }
     }
 }
 
-/// Renews until `stop`; passes on what users cancelled.
+/// Renews until `stop`; passes on what users cancelled. It has a connection of
+/// its own, so that a busy pool keeps no lease from being renewed.
 pub(crate) async fn keep(engine: Arc<Engine>, stop: CancellationToken) {
-    let lease = Duration::from_secs(u64::try_from(engine.settings.lease).unwrap_or(60));
     let every = Duration::from_secs(engine.settings.renew);
-    let mut renewed = Instant::now();
-    let mut next = Instant::now() + every;
-    let mut timer = tokio::time::interval(Duration::from_secs(1));
+    // At once: that is also how the engine announces itself.
+    let mut next = Instant::now();
+    let mut timer = tokio::time::interval(LOOK);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -82,52 +138,73 @@ pub(crate) async fn keep(engine: Arc<Engine>, stop: CancellationToken) {
             _ = timer.tick() => {}
         }
         let asked = Instant::now();
-        let outcome = if asked >= next {
-            renew(&engine).await
-        } else {
-            cancels(&engine).await.map(|()| false)
+        let work = async {
+            if asked < next {
+                return cancels(&engine).await.map(|()| false);
+            }
+            renew(&engine, asked).await?;
+            Ok(true)
+        };
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return,
+            outcome = work => outcome,
         };
         match outcome {
-            Ok(true) => {
-                renewed = asked;
-                next = asked + every;
-            }
+            Ok(true) => next = asked + every,
             Ok(false) => {}
             Err(error) => tracing::warn!(error = %worker::chain(&error), "leases could not be renewed"),
         }
-        // A margin of a fifth: stop before anybody else may start.
-        if renewed.elapsed() > lease * 4 / 5 && engine.held.len() > 0 {
-            tracing::error!("leases are about to expire: all work stops");
-            engine.held.abandon_all();
-        }
     }
 }
 
-async fn renew(engine: &Engine) -> Result<bool, senlin_db::DbError> {
-    let before = engine.held.snapshot();
-    let mut conn = engine.db.get().await?;
-    let ours = queue::renew(&mut conn, engine.id, engine.settings.lease).await?;
-    for (id, cancel) in &ours {
+fn lease(engine: &Engine) -> Duration {
+    Duration::from_secs(u64::try_from(engine.settings.lease).unwrap_or(60))
+}
+
+/// Says that the engine is there; renews what is held; hands back what is owned and not held.
+pub(crate) async fn renew(engine: &Engine, asked: Instant) -> Result<(), DbError> {
+    let before = engine.held.claims();
+    let mut conn = engine.leases.session();
+    services::register(&mut conn, engine.id, &hostname(), "senlin-engine", "senlin-engine").await?;
+    let ours = leases::renew(&mut conn, engine.id, &before, engine.settings.lease).await?;
+    for (claim, cancel) in &ours {
+        engine.held.renewed(*claim, asked);
         if *cancel {
-            engine.held.cancel(*id);
+            engine.held.cancel(*claim);
         }
     }
-    // What we thought ours and is not: force-cancelled, or taken back.
-    for id in before {
-        if !ours.iter().any(|(o, _)| *o == id) {
-            engine.held.abandon(id);
+    // What we thought ours and is not: ended by force, or taken back.
+    for claim in before {
+        if !ours.iter().any(|(o, _)| *o == claim) {
+            engine.held.abandon(claim);
         }
     }
-    Ok(true)
+    hand_back(engine, LONGEST_STATEMENT).await
 }
 
-async fn cancels(engine: &Engine) -> Result<(), senlin_db::DbError> {
-    if engine.held.len() == 0 {
+/// Hands back what is owned and not held, if it was claimed `grace` ago: the
+/// answer to a younger claim may still be on its way.
+pub(crate) async fn hand_back(engine: &Engine, grace: Duration) -> Result<(), DbError> {
+    let held = engine.held.claims();
+    let mut conn = engine.leases.session();
+    let lost =
+        leases::hand_back_others(&mut conn, engine.id, &held, engine.settings.lease, grace.as_secs_f64()).await?;
+    for action in &lost {
+        tracing::warn!(%action, "nobody worked on an action of this engine: it is handed back");
+    }
+    if !lost.is_empty() {
+        engine.work.notify_one();
+    }
+    Ok(())
+}
+
+async fn cancels(engine: &Engine) -> Result<(), DbError> {
+    let held = engine.held.claims();
+    if held.is_empty() {
         return Ok(());
     }
-    let mut conn = engine.db.get().await?;
-    for id in queue::cancelled(&mut conn, engine.id).await? {
-        engine.held.cancel(id);
+    for claim in leases::cancelled(&mut engine.leases.session(), engine.id, &held).await? {
+        engine.held.cancel(claim);
     }
     Ok(())
 }

@@ -3,15 +3,21 @@
 
 use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
 
-use senlin_core::{Map, action::ActionStatus, node::NodeStatus, profile_type::ProfileError, steps::Interrupt};
+use senlin_core::{
+    Map,
+    action::{Action, ActionStatus},
+    node::NodeStatus,
+    profile_type::ProfileError,
+    steps::Interrupt,
+};
 use senlin_db::{
     DbError, children,
     fence::{self, End, Fence, NodeChange},
-    members,
+    leases, members,
     queue::Claimed,
     spawn,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinError, time::Instant};
 use tracing::Instrument;
 
 use crate::{
@@ -33,18 +39,24 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// Runs a claimed action to its end, its wait, or its retry. Everything that
 /// it wrote is fenced; a panic in a handler counts as a failure of the engine.
-pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, permit: Option<OwnedSemaphorePermit>) {
+///
+/// `reins`: what [`crate::lease::Held::insert`] returned for the claim.
+pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, reins: Reins, permit: OwnedSemaphorePermit) {
     let action = claimed.action.clone();
+    let claim = (action.id, action.attempt);
     let span = tracing::info_span!("action", id = %action.id, kind = action.kind.as_str(),
         attempt = action.attempt, request_id = %action.request_id);
-    let reins = engine.held.take(action.id);
     let begun = Instant::now();
     let work = tokio::spawn(run_inner(engine.clone(), claimed, reins).instrument(span.clone()));
     let outcome = work.await;
-    engine.held.drop(action.id);
+    engine.held.remove(claim);
     drop(permit);
     engine.metrics.ran(action.kind, begun.elapsed());
-    let _entered = span.enter();
+    conclude(&engine, &action, outcome).instrument(span).await;
+}
+
+/// What comes after the work: others are woken, or the claim goes back.
+async fn conclude(engine: &Engine, action: &Action, outcome: Result<Result<Outcome, Failure>, JoinError>) {
     match outcome {
         Ok(Ok(Outcome::Recorded { parents, spawned })) => {
             for parent in parents {
@@ -57,14 +69,37 @@ pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, permit: Option<Ow
             // A slot, a lock or a child is free to be claimed.
             engine.work.notify_one();
         }
-        Ok(Ok(Outcome::Next(phase))) => tracing::error!(phase, "a handler ended between phases"),
+        Ok(Ok(Outcome::Next(phase))) => {
+            tracing::error!(phase, "a handler ended between phases");
+            hand_back(engine, action, "Its handler ended between phases.").await;
+        }
         Ok(Err(Failure::Interrupt(Interrupt::LeaseLost) | Failure::Db(DbError::LeaseLost))) => {
             tracing::warn!("the action is not ours any more; nothing more is written");
         }
         Ok(Err(failure)) => {
-            tracing::warn!(error = %chain(&failure), "the outcome could not be recorded; the lease will run out");
+            tracing::warn!(error = %chain(&failure), "the outcome could not be recorded");
+            hand_back(engine, action, "Its outcome could not be recorded.").await;
         }
-        Err(panic) => tracing::error!(error = %panic, "a handler panicked; the lease will run out"),
+        Err(panic) => {
+            tracing::error!(error = %panic, "a handler panicked");
+            hand_back(
+                engine,
+                action,
+                "Its handler failed unexpectedly; the engine's log has the details.",
+            )
+            .await;
+        }
+    }
+}
+
+/// Hands a claim back that nobody works on any more. If that fails too, the
+/// keeper of leases does it.
+async fn hand_back(engine: &Engine, action: &Action, reason: &str) {
+    let claim = (action.id, action.attempt);
+    let handed = leases::hand_back(&mut engine.db.session(), engine.id, claim, reason).await;
+    match handed {
+        Ok(_) => engine.work.notify_one(),
+        Err(error) => tracing::warn!(error = %chain(&error), "the claim could not be handed back; trying again"),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Actions as users see, record and cancel them. Running them is [`crate::queue`].
 
 use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Time,
     action::{Action, ActionKind, ActionStatus, NewAction},

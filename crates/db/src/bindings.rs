@@ -1,7 +1,6 @@
 //! Policies attached to clusters.
 
 use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{Map, Time, ids::*, policy::Binding};
 use serde_json::Value;
 use uuid::Uuid;

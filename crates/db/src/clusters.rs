@@ -1,7 +1,6 @@
 //! Clusters.
 
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Map, Time,
     action::NewAction,

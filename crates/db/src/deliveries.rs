@@ -1,7 +1,6 @@
 //! What came in through receivers, and what became of it.
 
 use diesel::sql_types::{Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{Time, ids::*};
 use uuid::Uuid;
 

@@ -38,22 +38,18 @@ impl DbError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
-            Self::Query(Diesel::DatabaseError(kind, info)) => {
-                matches!(
-                    kind,
-                    DatabaseErrorKind::SerializationFailure
-                        | DatabaseErrorKind::ClosedConnection
-                        | DatabaseErrorKind::UnableToSendCommand
-                ) || {
-                    let text = info.message();
-                    text.contains("deadlock detected")
-                        || text.contains("connection closed")
-                        || text.contains("terminating connection")
-                        || text.contains("the database system is")
-                }
-            }
-            Self::Query(Diesel::BrokenTransactionManager) => true,
+            Self::Unavailable(_) | Self::Query(Diesel::BrokenTransactionManager) => true,
+            Self::Query(error) => Condition::of(error) != Condition::Final,
+            _ => false,
+        }
+    }
+
+    /// The connection is of no use any more, or its server is not: another one
+    /// may be.
+    pub(crate) fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Query(Diesel::BrokenTransactionManager) => true,
+            Self::Query(error) => Condition::of(error) == Condition::Lost,
             _ => false,
         }
     }
@@ -80,5 +76,59 @@ impl DbError {
 impl From<Diesel> for DbError {
     fn from(error: Diesel) -> Self {
         Self::Query(error)
+    }
+}
+
+/// What an error says of trying again.
+#[derive(Debug, PartialEq, Eq)]
+enum Condition {
+    /// On another connection.
+    Lost,
+    /// As it was.
+    Again,
+    /// No use.
+    Final,
+}
+
+impl Condition {
+    fn of(error: &Diesel) -> Self {
+        let Diesel::DatabaseError(kind, info) = error else {
+            return Self::Final;
+        };
+        match kind {
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Self::Lost,
+            DatabaseErrorKind::SerializationFailure => Self::Again,
+            // A primary that became a standby.
+            DatabaseErrorKind::ReadOnlyTransaction => Self::Lost,
+            _ => Self::of_text(info.message()),
+        }
+    }
+
+    /// diesel passes no SQLSTATE on for these, only the server's English. A
+    /// closed connection is found out in any language, when it is next taken.
+    fn of_text(text: &str) -> Self {
+        let lost = [
+            "connection closed",
+            "terminating connection",
+            "the database system is",
+            "server closed the connection",
+            "Connection reset by peer",
+            "Broken pipe",
+            "communicating with the server",
+        ];
+        let again = [
+            "deadlock detected",
+            "canceling statement due to",
+            "could not obtain lock",
+            "could not serialize access",
+            "tuple to be locked was already moved",
+        ];
+        if lost.iter().any(|l| text.contains(l)) {
+            Self::Lost
+        } else if again.iter().any(|a| text.contains(a)) {
+            Self::Again
+        } else {
+            Self::Final
+        }
     }
 }

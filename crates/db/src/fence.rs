@@ -1,7 +1,6 @@
 //! Writes on behalf of an action, each only while it is still ours.
 
 use diesel::sql_types::{Nullable, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Map,
     action::{Action, ActionStatus},

@@ -1,7 +1,6 @@
 //! What the health manager sees of members, and the recoveries it begins.
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{ids::*, node::NodeStatus};
 use serde_json::json;
 use uuid::Uuid;

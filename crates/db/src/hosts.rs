@@ -1,7 +1,6 @@
 //! Hosts: which endpoint is whose, and whether it answers.
 
 use diesel::sql_types::{Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Time,
     host::{Host, HostInfo, HostState},

@@ -24,6 +24,7 @@ pub mod health;
 pub mod hooks;
 pub mod hosts;
 pub mod idempotency;
+pub mod leases;
 pub mod loads;
 pub mod members;
 pub mod nodes;
@@ -42,7 +43,7 @@ pub mod wishes;
 pub use connect::{Servers, Unusable, usable};
 pub use error::{DbError, Result};
 pub use migrate::{SchemaState, migrate, schema_state};
-pub use pool::{Conn, Db};
+pub use pool::{Conn, Db, LONGEST_STATEMENT};
 
 /// A JSON column that holds an object.
 pub(crate) fn object(value: serde_json::Value) -> senlin_core::Map {

@@ -1,7 +1,6 @@
 //! Members: nodes entering, leaving and going, on behalf of an action.
 
 use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{Map, ids::*, node::NodeStatus};
 use uuid::Uuid;
 

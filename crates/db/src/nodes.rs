@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Time,
     action::NewAction,

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     host::{HostInfo, HostState},
     ids::*,

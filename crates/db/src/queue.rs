@@ -5,7 +5,6 @@
 //! attempt. `docs/actions.md` has the life cycle.
 
 use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Time,
     action::{Action, ActionKind, ActionStatus},

@@ -1,6 +1,5 @@
 //! Children: recorded in one transaction with their parent's wait for them.
 
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Map,
     action::NewAction,

@@ -15,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Conn, Result};
+use crate::{Conn, Result, pool::bounded};
 
 /// A bound value.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ pub enum Bind {
     Json(Option<Value>),
     Time(Option<senlin_core::Time>),
     Uuids(Vec<Uuid>),
+    BigInts(Vec<i64>),
     Texts(Vec<String>),
 }
 
@@ -95,6 +96,11 @@ impl From<Vec<Uuid>> for Bind {
         Self::Uuids(value)
     }
 }
+impl From<Vec<i64>> for Bind {
+    fn from(value: Vec<i64>) -> Self {
+        Self::BigInts(value)
+    }
+}
 impl From<Vec<String>> for Bind {
     fn from(value: Vec<String>) -> Self {
         Self::Texts(value)
@@ -140,7 +146,9 @@ impl Sql {
     where
         R: diesel::deserialize::FromSqlRow<Untyped, Pg> + Send + 'static,
     {
-        Ok(RunQueryDsl::load(self, conn).await?)
+        let mut lease = conn.lease().await?;
+        let done = bounded(RunQueryDsl::load(self, lease.connection())).await;
+        lease.end(done)
     }
 
     /// The first row, if any.
@@ -159,7 +167,9 @@ impl Sql {
     /// # Errors
     /// When the database refuses.
     pub async fn execute(self, conn: &mut Conn) -> Result<usize> {
-        Ok(RunQueryDsl::execute(self, conn).await?)
+        let mut lease = conn.lease().await?;
+        let done = bounded(RunQueryDsl::execute(self, lease.connection())).await;
+        lease.end(done)
     }
 }
 
@@ -180,6 +190,7 @@ impl QueryFragment<Pg> for Sql {
                 Bind::Json(v) => out.push_bind_param::<Nullable<Jsonb>, _>(v)?,
                 Bind::Time(v) => out.push_bind_param::<Nullable<Timestamptz>, _>(v)?,
                 Bind::Uuids(v) => out.push_bind_param::<Array<SqlUuid>, _>(v)?,
+                Bind::BigInts(v) => out.push_bind_param::<Array<BigInt>, _>(v)?,
                 Bind::Texts(v) => out.push_bind_param::<Array<Text>, _>(v)?,
             }
             out.push_sql(piece);

@@ -1,6 +1,5 @@
 //! Actions that nobody asked for: a policy decided on them.
 
-use diesel_async::AsyncConnection;
 use senlin_core::{Map, action::ActionKind, ids::*};
 
 use crate::{Conn, Result, sql::Sql};

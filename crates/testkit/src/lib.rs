@@ -13,6 +13,8 @@ use senlin_db::Db;
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
+pub mod proxy;
+
 /// The folder of the workspace.
 #[must_use]
 pub fn workspace() -> PathBuf {

@@ -13,6 +13,7 @@ mod faults;
 mod health;
 mod hooks;
 mod life;
+mod ownership;
 mod policies;
 mod queue;
 mod world;

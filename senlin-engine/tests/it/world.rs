@@ -10,7 +10,7 @@ use senlin_core::{
     seal::Sealer,
 };
 use senlin_db::{
-    actions,
+    Db, actions,
     clusters::{self, NewCluster},
     nodes,
     policies::{self, NewPolicy},
@@ -74,6 +74,11 @@ const PROJECT: &str = "p1";
 impl World {
     /// A cluster of `n` simulated hosts.
     pub(crate) async fn new(n: usize) -> Self {
+        Self::with(n, "patience=0").await
+    }
+
+    /// A cluster of `n` simulated hosts with these knobs.
+    pub(crate) async fn with(n: usize, knobs: &str) -> Self {
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let db = TestDb::new().await.unwrap();
         let sealer = Sealer::new(&Sealer::generate_key()).unwrap();
@@ -91,7 +96,7 @@ impl World {
             let sim = Sim::host(&name);
             sim.log_calls();
             world.sims.push(sim);
-            endpoints.push(json!({"url": format!("sim://{name}?patience=0")}));
+            endpoints.push(json!({"url": format!("sim://{name}?{knobs}")}));
         }
         let profile = world
             .profile(
@@ -110,19 +115,25 @@ impl World {
     }
 
     pub(crate) async fn engine(&self, faults: Arc<dyn Faults>) -> Arc<Engine> {
+        // One connection is enough for everything that engines do.
+        let db = self.db.db.apart(1).unwrap();
+        Engine::with_faults(self.parts(db), faults).await.unwrap()
+    }
+
+    /// What an engine on this database is made of.
+    pub(crate) fn parts(&self, db: Db) -> Parts {
         let mut settings = Settings::default();
         settings.rules.allow_simulated = true;
         settings.allow_addresses = vec!["127.0.0.1".to_owned()];
-        let parts = Parts {
-            db: self.db.db.clone(),
+        Parts {
+            db,
             bus: self.bus.clone(),
             registry: senlin_profiles::all(),
             connector: Arc::new(Connector::new(senlin_drivers::Settings { allow_simulated: true })),
             sealer: self.sealer.clone(),
             settings,
             metrics: Metrics::default(),
-        };
-        Engine::with_faults(parts, faults).await.unwrap()
+        }
     }
 
     pub(crate) async fn profile(

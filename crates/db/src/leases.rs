@@ -1,0 +1,145 @@
+//! Leases: what an engine owns, it owns for a time, and renews by name. What
+//! it owns and does not know of goes back to the queue.
+
+use diesel::sql_types::{Bool, Integer, Uuid as SqlUuid};
+use senlin_core::ids::*;
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result,
+    sql::{Sql, row},
+};
+
+/// A claim: the action, and which time it was claimed.
+pub type Claim = (ActionId, i32);
+
+row! { LeaseRow { id: Uuid = SqlUuid, attempt: i32 = Integer, cancel: bool = Bool } }
+row! { IdRow { id: Uuid = SqlUuid } }
+
+fn split(claims: &[Claim]) -> (Vec<Uuid>, Vec<i64>) {
+    claims.iter().map(|(id, attempt)| (id.0, i64::from(*attempt))).unzip()
+}
+
+/// Renews exactly these claims of `owner` for `lease` seconds. Returns those
+/// that are still its own, each with whether its end was asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i32) -> Result<Vec<(Claim, bool)>> {
+    let (ids, attempts) = split(claims);
+    let rows: Vec<LeaseRow> = Sql::new(
+        "WITH held AS (
+            SELECT a.id FROM actions a JOIN unnest(?, ?) AS h(id, attempt) ON a.id = h.id AND a.attempt = h.attempt
+            WHERE a.owner = ? AND a.status = 'RUNNING' ORDER BY a.id FOR NO KEY UPDATE OF a)
+        UPDATE actions a SET lease_expires_at = now() + make_interval(secs => ?)
+        FROM held WHERE a.id = held.id RETURNING a.id, a.attempt, a.control IS NOT NULL AS cancel",
+    )
+    .bind(ids)
+    .bind(attempts)
+    .bind(owner)
+    .bind(f64::from(lease))
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| ((r.id.into(), r.attempt), r.cancel)).collect())
+}
+
+/// Hands back what `owner` owns beside `claims`: nobody works on it. A claim
+/// younger than `grace` seconds may not have come to its engine's knowledge
+/// yet, and stays. Returns what was handed back.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hand_back_others(
+    conn: &mut Conn,
+    owner: ServiceId,
+    claims: &[Claim],
+    lease: i32,
+    grace: f64,
+) -> Result<Vec<ActionId>> {
+    let (ids, attempts) = split(claims);
+    let rows: Vec<IdRow> = Sql::new(
+        "WITH stray AS (
+            SELECT a.id FROM actions a
+            WHERE a.owner = ? AND a.status = 'RUNNING'
+                AND a.lease_expires_at < now() + make_interval(secs => ?)
+                AND NOT EXISTS (SELECT 1 FROM unnest(?, ?) AS h(id, attempt)
+                    WHERE h.id = a.id AND h.attempt = a.attempt)
+            ORDER BY a.id FOR UPDATE OF a SKIP LOCKED),",
+    )
+    .push(BACK)
+    .bind(owner)
+    .bind(f64::from(lease) - grace)
+    .bind(ids)
+    .bind(attempts)
+    .bind("Its engine lost track of it.")
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+}
+
+/// Hands one claim back at once: its work broke off without an end.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hand_back(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &str) -> Result<bool> {
+    let rows: Vec<IdRow> = Sql::new(
+        "WITH stray AS (
+            SELECT a.id FROM actions a
+            WHERE a.owner = ? AND a.status = 'RUNNING' AND a.id = ? AND a.attempt = ? FOR UPDATE),",
+    )
+    .push(BACK)
+    .bind(owner)
+    .bind(claim.0)
+    .bind(claim.1)
+    .bind(reason)
+    .load(conn)
+    .await?;
+    Ok(!rows.is_empty())
+}
+
+/// What `stray` names is READY again, later each time, and its locks stay.
+const BACK: &str = "
+back AS (
+    UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, retries = retries + 1,
+        status_reason = ?, updated_at = now(),
+        run_after = now() + make_interval(secs => least(60, power(2, retries) - 1))
+    FROM stray WHERE a.id = stray.id RETURNING a.*),
+told AS (
+    INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+    SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action, 'retry',
+        status_reason FROM back)
+SELECT id FROM back";
+
+/// Those of these claims whose end was asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn cancelled(conn: &mut Conn, owner: ServiceId, claims: &[Claim]) -> Result<Vec<Claim>> {
+    let (ids, _) = split(claims);
+    let rows: Vec<LeaseRow> = Sql::new(
+        "SELECT id, attempt, true AS cancel FROM actions
+        WHERE id = ANY (?) AND owner = ? AND status = 'RUNNING' AND control IS NOT NULL",
+    )
+    .bind(ids)
+    .bind(owner)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.id.into(), r.attempt)).collect())
+}
+
+/// Hands back everything of `owner`, untouched, when it shuts down.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn release_all(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
+    Sql::new(
+        "WITH mine AS (
+            SELECT id FROM actions WHERE owner = ? AND status = 'RUNNING' ORDER BY id FOR UPDATE)
+        UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, updated_at = now(),
+            status_reason = 'Handed back by an engine that shut down.'
+        FROM mine WHERE a.id = mine.id",
+    )
+    .bind(owner)
+    .execute(conn)
+    .await
+}
