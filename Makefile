@@ -22,6 +22,7 @@ test: deps ## everything CI runs
 	cargo test --workspace -- --show-output
 
 tempest: deps ## run senlin-tempest-plugin's api tests against ours
+	scripts/deps.sh tempest
 	scripts/services.sh start
 	cargo build --workspace --bins
 	target/debug/tempest
@@ -47,4 +48,7 @@ services: deps ## start PostgreSQL and RabbitMQ for tests
 services-stop: ## stop them
 	scripts/services.sh stop
 
-.PHONY: help deps run test tempest fuzz storm bench services services-stop
+purge: ## say what all this has left on the machine; scripts/purge.sh --yes removes it
+	scripts/purge.sh
+
+.PHONY: help deps run test tempest fuzz storm bench services services-stop purge

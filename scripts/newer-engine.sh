@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # Unpacks the Docker Engine of the next Debian release (API 1.45) into a folder
 # and prints the folder: tests run it beside this release's (API 1.41). Nothing
-# is installed, and the machine's own apt sources stay as they are.
+# is installed, and the machine's own apt sources stay as they are. The folder
+# is there as a whole or not at all, however many ask for it at once.
 set -euo pipefail
 suite=trixie
-dir=${SENLIN_ENGINES:-/var/cache/senlin/engines}/$suite
-if [ ! -x "$dir/usr/sbin/dockerd" ]; then
-    work=$(mktemp -d)
+cache=${SENLIN_ENGINES:-/var/cache/senlin/engines}
+dir=$cache/$suite
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+if [ ! -e "$dir/whole" ]; then
+    work=$(mktemp -d "$cache/new.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    mkdir -p "$work"/{state/lists/partial,cache/archives/partial,unpacked} "$dir"
+    mkdir -p "$work"/{state/lists/partial,cache/archives/partial,unpacked}
     # The same mirror and keyring that this release comes from.
     mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "main" && $2 !~ /security/ {print $2; exit}')
@@ -22,6 +27,9 @@ if [ ! -x "$dir/usr/sbin/dockerd" ]; then
     for deb in "$work"/*.deb; do dpkg -x "$deb" "$work/unpacked"; done
     # Its runc wants a newer libc; this release's serves.
     rm -f "$work/unpacked/usr/sbin/runc" "$work/unpacked/usr/bin/runc"
-    cp -a "$work/unpacked/." "$dir/"
+    touch "$work/unpacked/whole"
+    # What an earlier release of this script left half done.
+    [ ! -e "$dir" ] || mv "$dir" "$work/old"
+    mv "$work/unpacked" "$dir"
 fi
 echo "$dir"

@@ -73,7 +73,10 @@ start)
     start_rabbit 9>&-
     ;;
 start-durable)
-    start_durable
+    mkdir -p "$work"
+    exec 9>"$work/lock"
+    flock 9
+    start_durable 9>&-
     ;;
 stop)
     as_pg "$pg_bin/pg_ctl" -D "$work/pg-durable/data" -m fast stop >/dev/null 2>&1 || true

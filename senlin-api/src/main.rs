@@ -10,13 +10,16 @@ use senlin_api::{
 };
 use senlin_bus::{AmqpBus, AmqpSettings};
 use senlin_core::profile_type::SpecRules;
-use senlin_db::{Db, SchemaState, schema_state};
+use senlin_db::{Db, Servers, Unusable, usable};
 use senlin_runtime::{
     log::{self, Log},
+    ops,
     secrets::{Bus, Database, Secrets},
     settings, signal,
+    start::{Hold, Waiting},
 };
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,23 +46,24 @@ async fn main() -> anyhow::Result<()> {
     let all: All = settings::load(file.as_deref())?;
     log::init(&all.log)?;
     let shutdown = signal::shutdown()?;
-    let db = Db::connect(&all.database.resolve()?, all.database.pool_size)?;
-    let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
-    anyhow::ensure!(state == SchemaState::Current, "{state}");
+    let database = all.database.resolve()?;
+    let servers = Servers::parse(&database)?;
+    let db = Db::connect(&database, all.database.pool_size)?;
+    let broker = AmqpSettings::new(&all.bus.resolve()?, &all.bus.prefix, all.bus.quorum)?;
+    let sealer = all.secrets.sealer()?;
     let auth = auth::from_settings(all.keystone, &all.api.tokens_file)?;
     let rbac = Rbac::from_settings(all.api.policy_file.as_deref())?;
     let listener =
         TcpListener::bind(all.api.listen).with_context(|| format!("listen on api.listen {}", all.api.listen))?;
-    let bus = AmqpBus::start(AmqpSettings {
-        url: all.bus.resolve()?,
-        prefix: all.bus.prefix,
-        prefetch: 16,
-    });
+    let ask = || async { usable(&servers, &db).await.map_err(hold) };
+    if !wait(&listener, ask, &shutdown).await? {
+        return Ok(());
+    }
     let api = Api::new(Parts {
-        db,
-        bus: Arc::new(bus),
+        db: db.clone(),
+        bus: Arc::new(AmqpBus::start(broker)),
         registry: senlin_profiles::all(),
-        sealer: all.secrets.sealer()?,
+        sealer,
         auth,
         rbac,
         settings: all.api,
@@ -67,4 +71,27 @@ async fn main() -> anyhow::Result<()> {
         metrics: prometheus_client::registry::Registry::default(),
     });
     api.serve(listener, shutdown).await
+}
+
+fn hold(why: Unusable) -> Hold {
+    match why {
+        Unusable::Passing(why) => Hold::Passing(why),
+        Unusable::Lasting(why) => Hold::Lasting(why),
+    }
+}
+
+/// Answers health checks while it waits for the database. False: told to stop.
+async fn wait<F>(listener: &TcpListener, ask: impl FnMut() -> F, shutdown: &CancellationToken) -> anyhow::Result<bool>
+where
+    F: Future<Output = Result<(), Hold>>,
+{
+    let (waiting, done) = (Waiting::default(), CancellationToken::new());
+    let twin = listener.try_clone()?;
+    twin.set_nonblocking(true)?;
+    let twin = tokio::net::TcpListener::from_std(twin)?;
+    let held = tokio::spawn(ops::hold(twin, waiting.clone(), done.clone()));
+    let there = waiting.for_all("the database", ask, shutdown).await;
+    done.cancel();
+    held.await?;
+    Ok(there?)
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use senlin_bus::{AmqpBus, AmqpSettings, Bus as _};
 use senlin_core::profile_type::SpecRules;
-use senlin_db::{Db, SchemaState, schema_state};
+use senlin_db::{Db, Servers, Unusable, schema_state, usable};
 use senlin_drivers::Connector;
 use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, web};
 use senlin_runtime::{
@@ -14,8 +14,10 @@ use senlin_runtime::{
     ops,
     secrets::{Bus, Database, Secrets},
     settings, signal,
+    start::{Hold, Waiting},
 };
 use serde::Deserialize;
+use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,45 +62,65 @@ async fn main() -> anyhow::Result<()> {
     all.engine.check().map_err(anyhow::Error::msg)?;
     let shutdown = signal::shutdown()?;
     let (database, broker) = (all.database.resolve()?, all.bus.resolve()?);
-    all.engine.barred = web::addresses(&[&database, &broker]);
+    let servers = Servers::parse(&database)?;
+    let broker = AmqpSettings::new(&broker, &all.bus.prefix, all.bus.quorum)?;
+    all.engine.barred = web::addresses(&[servers.places(), broker.brokers.places()].concat());
+    let sealer = all.secrets.sealer()?;
+    let listener = TcpListener::bind(all.ops.listen)
+        .await
+        .with_context(|| format!("listen on ops.listen {}", all.ops.listen))?;
     let db = Db::connect(&database, all.database.pool_size)?;
-    let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
-    anyhow::ensure!(state == SchemaState::Current, "{state}");
-    let bus = Arc::new(AmqpBus::start(AmqpSettings {
-        url: broker,
-        prefix: all.bus.prefix,
-        prefetch: 16,
-    }));
+    let bus = Arc::new(AmqpBus::start(broker));
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry);
+    let waiting = Waiting::default();
+    let ready = ready(&waiting, &db, &bus);
+    let ops = tokio::spawn(ops::serve(listener, Arc::new(registry), ready, shutdown.clone()));
+    let ask = || async { usable(&servers, &db).await.map_err(hold) };
+    if !waiting.for_all("the database", ask, &shutdown).await? {
+        return Ok(());
+    }
     let connector = Connector::new(senlin_drivers::Settings {
         allow_simulated: all.rules.allow_simulated,
     });
     let parts = Parts {
-        db: db.clone(),
+        db,
         bus: bus.clone(),
         registry: senlin_profiles::all(),
         connector: Arc::new(connector),
-        sealer: all.secrets.sealer()?,
+        sealer,
         settings: all.engine,
         metrics,
     };
-    let engine = Engine::new(parts).await?;
-    let (checked_db, checked_bus) = (db.clone(), bus.clone());
-    let ready: ops::Ready = Arc::new(move || {
-        let (db, bus) = (checked_db.clone(), checked_bus.clone());
+    Engine::new(parts).await?.run(shutdown).await?;
+    bus.close().await;
+    ops.await??;
+    Ok(())
+}
+
+fn hold(why: Unusable) -> Hold {
+    match why {
+        Unusable::Passing(why) => Hold::Passing(why),
+        Unusable::Lasting(why) => Hold::Lasting(why),
+    }
+}
+
+/// Whether the engine can work just now.
+fn ready(waiting: &Waiting, db: &Db, bus: &Arc<AmqpBus>) -> ops::Ready {
+    let (waiting, db, bus) = (waiting.clone(), db.clone(), bus.clone());
+    Arc::new(move || {
+        let (waiting, db, bus) = (waiting.clone(), db.clone(), bus.clone());
         Box::pin(async move {
-            drop(db.get().await.map_err(|e| e.to_string())?);
+            if let Some(reason) = waiting.reason() {
+                return Err(reason);
+            }
+            let asked = async { schema_state(&mut *db.get().await?).await };
+            asked.await.map_err(|e| e.to_string())?;
             if bus.connected() {
                 Ok(())
             } else {
                 Err("the message bus is not connected".to_owned())
             }
         })
-    });
-    let ops = tokio::spawn(ops::serve(all.ops.listen, Arc::new(registry), ready, shutdown.clone()));
-    engine.run(shutdown).await?;
-    bus.close().await;
-    ops.await?
-        .with_context(|| format!("listen on ops.listen {}", all.ops.listen))
+    })
 }

@@ -18,7 +18,6 @@ use rustls::{
     crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use senlin_core::secret::Secret;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -169,14 +168,12 @@ impl Web {
     }
 }
 
-/// The addresses behind URLs of the control plane's own parts.
+/// The addresses of the control plane's own parts, each `host:port`. A path is
+/// a socket, which no URL reaches.
 #[must_use]
-pub fn addresses(urls: &[&Secret]) -> Vec<IpAddr> {
-    let resolve = |url: &&Secret| {
-        let uri: Uri = url.expose().parse().ok()?;
-        (host(&uri), uri.port_u16().unwrap_or(0)).to_socket_addrs().ok()
-    };
-    let found = urls.iter().filter_map(resolve).flatten();
+pub fn addresses(places: &[String]) -> Vec<IpAddr> {
+    let resolve = |place: &String| place.to_socket_addrs().ok();
+    let found = places.iter().filter_map(resolve).flatten();
     found.map(|address| address.ip().to_canonical()).collect()
 }
 
@@ -340,10 +337,15 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_control_plane_are_known() {
-        let database = Secret::new("postgresql://me:secret@203.0.113.9:5432/senlin");
-        let bus = Secret::new("amqp://me:secret@203.0.113.10/%2f");
-        let known: Vec<String> = addresses(&[&database, &bus]).iter().map(ToString::to_string).collect();
-        assert_eq!(known, ["203.0.113.9", "203.0.113.10"]);
+        let places = [
+            "203.0.113.9:5432",
+            "[2001:db8::1]:5432",
+            "/run/postgresql",
+            "203.0.113.10:5672",
+        ];
+        let known = addresses(&places.map(str::to_owned));
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        assert_eq!(known, ["203.0.113.9", "2001:db8::1", "203.0.113.10"]);
     }
 
     #[test]

@@ -77,7 +77,10 @@ impl Postgres {
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
-        command.current_dir("/").env("PGDATA", self.home.join("data"));
+        command
+            .current_dir("/")
+            .env("PGDATA", self.home.join("data"))
+            .env("PGCONNECT_TIMEOUT", "10");
         command
     }
 

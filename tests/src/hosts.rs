@@ -265,7 +265,7 @@ impl Host {
             sh(&format!(
                 "d=$(mktemp -d); mkdir -p $d/bin $d/tmp $d/etc; cp $(command -v busybox) $d/bin/busybox;
                  for a in $($d/bin/busybox --list | grep -v '^busybox$'); do ln -s busybox $d/bin/$a; done;
-                 tar -C $d -cf {0}.new .; mv {0}.new {0}; rm -rf $d",
+                 tar -C $d -cf $d.tar .; mv $d.tar {0}; rm -rf $d",
                 tar.display()
             ))?;
         }

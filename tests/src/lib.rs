@@ -1,9 +1,11 @@
 //! What end to end tests and the benchmark share: real programs, real hosts.
 
+pub mod brokers;
 pub mod hosts;
 pub mod http;
 pub mod keystone;
 pub mod metrics;
+pub mod pair;
 pub mod programs;
 pub mod registry;
 pub mod story;

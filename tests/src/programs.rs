@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use senlin_core::secret::Secret;
 use senlin_testkit::{TestDb, amqp_url, until};
 
 use crate::http::Client;
@@ -19,6 +20,19 @@ pub const TOKEN: &str = "test-token";
 
 /// The token of a reader of the same project.
 pub const READER: &str = "test-reader-token";
+
+/// Where a program is: beside this one, debug for tests, release for the benchmark.
+///
+/// # Errors
+/// When this one is nowhere.
+pub fn path(name: &str) -> anyhow::Result<PathBuf> {
+    let mut dir = std::env::current_exe()?;
+    dir.pop();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    Ok(dir.join(name))
+}
 
 /// A program that runs.
 pub struct Program {
@@ -33,15 +47,9 @@ impl Program {
     /// # Errors
     /// When it was not built.
     pub fn start(name: &str, settings: &Path, tag: &str) -> anyhow::Result<Self> {
-        // The programs beside this one: debug for tests, release for the benchmark.
-        let mut dir = std::env::current_exe()?;
-        dir.pop();
-        if dir.ends_with("deps") {
-            dir.pop();
-        }
         let log = settings.with_file_name(format!("{tag}.log"));
         let out = fs::File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(dir.join(name))
+        let child = Command::new(path(name)?)
             .arg(settings)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
@@ -61,6 +69,14 @@ impl Program {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Whether it ended well; waits for the end.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn wait(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.wait()?.success())
     }
 
     /// SIGTERM, and its exit status.
@@ -98,8 +114,17 @@ pub struct Plane {
     engine: String,
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nobody listens on just now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// `127.0.0.1:port` where nobody listens just now.
+///
+/// # Errors
+/// When there is no port left.
+pub fn unused() -> anyhow::Result<String> {
+    Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
 fn private(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -157,7 +182,7 @@ impl Plane {
         senlin_testkit::services("start-durable")?;
         let db = TestDb::durable().await?;
         db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
-        Self::launch(db, engines, extra, api).await
+        Self::launch(db, &amqp_url()?, engines, extra, api).await
     }
 
     /// The same on a database that is there already.
@@ -165,7 +190,15 @@ impl Plane {
     /// # Errors
     /// When a part does not come up.
     pub async fn on(db: TestDb, engines: usize, extra: &str) -> anyhow::Result<Self> {
-        Self::launch(db, engines, extra, "").await
+        Self::launch(db, &amqp_url()?, engines, extra, "").await
+    }
+
+    /// The same with a broker of its own.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn over(bus: &Secret, db: TestDb, engines: usize, extra: &str) -> anyhow::Result<Self> {
+        Self::launch(db, bus, engines, extra, "").await
     }
 
     /// The same with settings of the API alone, such as those of Keystone.
@@ -173,10 +206,24 @@ impl Plane {
     /// # Errors
     /// When a part does not come up.
     pub async fn with_api(engines: usize, extra: &str, api: &str) -> anyhow::Result<Self> {
-        Self::launch(TestDb::new().await?, engines, extra, api).await
+        Self::launch(TestDb::new().await?, &amqp_url()?, engines, extra, api).await
     }
 
-    async fn launch(db: TestDb, engines: usize, extra: &str, api_extra: &str) -> anyhow::Result<Self> {
+    async fn launch(db: TestDb, bus: &Secret, engines: usize, extra: &str, api_extra: &str) -> anyhow::Result<Self> {
+        let plane = Self::spawn(db, bus, engines, extra, api_extra)?;
+        ready(&plane.client).await?;
+        Ok(plane)
+    }
+
+    /// Starts everything, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When a program was not built.
+    pub fn begin(db: TestDb, engines: usize, extra: &str) -> anyhow::Result<Self> {
+        Self::spawn(db, &amqp_url()?, engines, extra, "")
+    }
+
+    fn spawn(db: TestDb, bus: &Secret, engines: usize, extra: &str, api_extra: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
         private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
@@ -193,7 +240,7 @@ impl Plane {
             "[database]\nurl = \"{}\"\npool_size = 24\n[bus]\nurl = \"{}\"\nprefix = \"t{port}\"\n\
              [secrets]\nkey_file = \"{dir}/key\"\n",
             db.url(),
-            amqp_url()?.expose(),
+            bus.expose(),
             dir = dir.display(),
         );
         let (engine, extra): (Vec<&str>, Vec<&str>) = extra.lines().partition(|l| l.starts_with("engine."));
@@ -212,8 +259,16 @@ impl Plane {
         for _ in 0..engines {
             plane.add_engine()?;
         }
-        ready(&plane.client).await?;
         Ok(plane)
+    }
+
+    /// Starts the API and every engine again that have ended.
+    ///
+    /// # Errors
+    /// When a program was not built.
+    pub fn again(&mut self) -> anyhow::Result<()> {
+        self.api = Program::start("senlin-api", &self.dir.join("api.toml"), "api")?;
+        (0..self.engines.len()).try_for_each(|at| self.revive(at))
     }
 
     /// Starts another API on the same database, with settings of its own.

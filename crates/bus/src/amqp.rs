@@ -14,11 +14,6 @@ use std::{
     time::Duration,
 };
 
-use lapin::{
-    Channel, Connection, ConnectionProperties,
-    options::{ConfirmSelectOptions, QueueDeclareOptions},
-    types::FieldTable,
-};
 use senlin_core::{ids::ActionId, secret::Secret};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -26,20 +21,57 @@ use uuid::Uuid;
 
 use crate::{Answer, Bus, BusError, CallError, Hint, Hints, Reply, Request};
 
+mod brokers;
 mod hear;
+mod line;
 mod put;
 mod send;
 mod serve;
 
-/// Where the broker is.
+pub use brokers::Brokers;
+
+/// Where the brokers are, and how queues are made there.
 #[derive(Debug, Clone)]
 pub struct AmqpSettings {
-    /// `amqp://user:password@host:5672/vhost`.
-    pub url: Secret,
+    /// One broker, or those of a cluster.
+    pub brokers: Brokers,
     /// Queues are named `<prefix>.wake` and `<prefix>.rpc`.
     pub prefix: String,
+    /// Durable queues live on a majority of the brokers instead of one.
+    pub quorum: bool,
     /// Hints that one engine is given before it has taken the first.
     pub prefetch: u16,
+}
+
+/// Hints that one engine is given before it has taken the first.
+const PREFETCH: u16 = 16;
+
+impl AmqpSettings {
+    /// Settings for `amqp://user:password@host1:port1,host2:port2/vhost`.
+    /// Durable queues are quorum queues when it names several hosts, unless
+    /// `quorum` says otherwise.
+    ///
+    /// # Errors
+    /// When it is no such URL.
+    pub fn new(url: &Secret, prefix: &str, quorum: Option<bool>) -> Result<Self, BusError> {
+        let brokers = Brokers::parse(url)?;
+        Ok(Self {
+            quorum: quorum.unwrap_or(brokers.places().len() > 1),
+            brokers,
+            prefix: prefix.to_owned(),
+            prefetch: PREFETCH,
+        })
+    }
+
+    /// The type of a queue cannot be changed: each has a name of its own.
+    fn wake_queue(&self) -> String {
+        let kind = if self.quorum { ".quorum" } else { "" };
+        format!("{}.wake{kind}", self.prefix)
+    }
+
+    fn rpc_queue(&self) -> String {
+        format!("{}.rpc", self.prefix)
+    }
 }
 
 /// Messages that wait to be sent at most; hints beyond are dropped.
@@ -89,51 +121,6 @@ impl AmqpBus {
     }
 }
 
-/// An open channel and the connection that it lives on.
-struct Line {
-    channel: Channel,
-    // Dropping it closes the channel.
-    _connection: Connection,
-}
-
-/// A broker that takes a connection while it starts up may never answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Connects and declares the queue of hints, so that either side may come first.
-async fn open(settings: &AmqpSettings, role: &str) -> lapin::Result<Line> {
-    match tokio::time::timeout(PATIENCE, try_open(settings, role)).await {
-        Ok(line) => line,
-        Err(_) => Err(lapin::ErrorKind::IOError(Arc::new(std::io::ErrorKind::TimedOut.into())).into()),
-    }
-}
-
-async fn try_open(settings: &AmqpSettings, role: &str) -> lapin::Result<Line> {
-    let name = format!("{}-{role}", settings.prefix);
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = Connection::connect(settings.url.expose(), properties).await?;
-    let channel = connection.create_channel().await?;
-    channel
-        .queue_declare(
-            wake_queue(settings).into(),
-            QueueDeclareOptions::durable(),
-            FieldTable::default(),
-        )
-        .await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(Line {
-        channel,
-        _connection: connection,
-    })
-}
-
-fn wake_queue(settings: &AmqpSettings) -> String {
-    format!("{}.wake", settings.prefix)
-}
-
-fn rpc_queue(settings: &AmqpSettings) -> String {
-    format!("{}.rpc", settings.prefix)
-}
-
 /// Waits 0.2 s, then longer, up to 5 s between tries. False: stop.
 async fn pause(tries: &mut u32, stop: &CancellationToken) -> bool {
     let wait = Duration::from_millis(200 * u64::from(*tries + 1).min(25));
@@ -146,6 +133,15 @@ async fn pause(tries: &mut u32, stop: &CancellationToken) -> bool {
 
 fn map<K, V>(shared: &Mutex<HashMap<K, V>>) -> std::sync::MutexGuard<'_, HashMap<K, V>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a call off the list of those that wait.
+struct Forget<'a>(&'a Waiting, &'a str);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        map(self.0).remove(self.1);
+    }
 }
 
 impl AmqpBus {
@@ -185,21 +181,21 @@ impl Bus for AmqpBus {
         let id = Uuid::new_v4().to_string();
         let (sender, receiver) = oneshot::channel();
         map(&self.waiting).insert(id.clone(), sender);
+        // Forgotten also when the caller does not wait for the end.
+        let _forget = Forget(&self.waiting, &id);
         let outgoing = Outgoing::Call {
             id: id.clone(),
             request,
             deadline,
         };
-        let outcome = match self.outgoing.try_send(outgoing) {
+        match self.outgoing.try_send(outgoing) {
             Err(_) => Err(CallError::Unavailable),
             Ok(()) => match tokio::time::timeout(deadline, receiver).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(CallError::Unavailable),
                 Err(_) => Err(CallError::TimedOut(deadline)),
             },
-        };
-        map(&self.waiting).remove(&id);
-        outcome
+        }
     }
 
     async fn serve(&self, answer: Arc<dyn Answer>, stop: CancellationToken) -> Result<(), BusError> {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub mod amqp;
 pub mod local;
 
-pub use amqp::{AmqpBus, AmqpSettings};
+pub use amqp::{AmqpBus, AmqpSettings, Brokers};
 pub use local::LocalBus;
 
 /// "These actions may be claimed."
@@ -70,6 +70,12 @@ pub enum CallError {
 #[error("{0}")]
 pub struct BusError(pub String);
 
+impl From<lapin::Error> for BusError {
+    fn from(error: lapin::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Hints as an engine receives them.
 pub struct Hints(mpsc::Receiver<Hint>);
 
@@ -87,7 +93,8 @@ pub trait Answer: Send + Sync {
     async fn answer(&self, request: Request) -> Reply;
 }
 
-/// The bus. One suite (`tests/it`) runs on every implementation.
+/// The bus. One suite (`tests/it`) runs on every implementation. Nothing here
+/// waits for a broker without a bound.
 #[async_trait::async_trait]
 pub trait Bus: Send + Sync {
     /// Hints that these actions may be claimed. Never blocks and never fails:

@@ -7,6 +7,7 @@
 //!
 //! Functions take a connection, so they compose inside a transaction.
 
+pub mod connect;
 pub mod error;
 pub mod migrate;
 pub mod pool;
@@ -39,6 +40,7 @@ pub mod spawn;
 pub mod targets;
 pub mod wishes;
 
+pub use connect::{Servers, Unusable, usable};
 pub use error::{DbError, Result};
 pub use migrate::{SchemaState, migrate, schema_state};
 pub use pool::{Conn, Db, LONGEST_STATEMENT};

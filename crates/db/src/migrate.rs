@@ -4,12 +4,12 @@
 //! the release before still works on the new schema.
 
 use diesel::{migration::MigrationSource, pg::Pg};
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection};
+use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use senlin_core::secret::Secret;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, Servers,
     sql::{Sql, row},
 };
 
@@ -50,7 +50,8 @@ impl std::fmt::Display for SchemaState {
 /// # Errors
 /// When the database cannot be reached or a migration fails.
 pub async fn migrate(url: &Secret) -> Result<Vec<String>> {
-    let conn = AsyncPgConnection::establish(url.expose())
+    let conn = Servers::parse(url)?
+        .connect()
         .await
         .map_err(|e| DbError::Unavailable(Box::new(e)))?;
     let mut harness = AsyncMigrationHarness::new(conn);

@@ -14,7 +14,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use diesel::QueryResult;
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Object, deadpool::Pool,
     },
@@ -22,11 +22,11 @@ use diesel_async::{
 use senlin_core::secret::Secret;
 use tokio::{runtime::Handle, time::error::Elapsed};
 
-use crate::{DbError, Result};
+use crate::{DbError, Result, Servers};
 
 /// How long a caller waits for a connection.
 const WAIT: Duration = Duration::from_secs(10);
-/// How long making a connection may take.
+/// How long a server may take to set up a connection that it has let in.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server may work on a statement, its wait for locks included.
 const STATEMENT: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ type Pooled = Object<AsyncPgConnection>;
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
-    url: Arc<Secret>,
+    servers: Arc<Servers>,
     runtime: Handle,
 }
 
@@ -55,9 +55,9 @@ impl Db {
     /// of the HTTP server's worker threads.
     ///
     /// # Errors
-    /// When the pool cannot be built.
+    /// When the URL cannot be understood, or the pool cannot be built.
     pub fn connect(url: &Secret, size: usize) -> Result<Self> {
-        Self::on(Arc::new(url.clone()), Handle::current(), size)
+        Self::on(Arc::new(Servers::parse(url)?), Handle::current(), size)
     }
 
     /// A pool of its own to the same database, for what must not wait for
@@ -66,34 +66,27 @@ impl Db {
     /// # Errors
     /// As [`Self::connect`].
     pub fn apart(&self, size: usize) -> Result<Self> {
-        Self::on(self.url.clone(), self.runtime.clone(), size)
+        Self::on(self.servers.clone(), self.runtime.clone(), size)
     }
 
-    fn on(url: Arc<Secret>, runtime: Handle, size: usize) -> Result<Self> {
+    fn on(servers: Arc<Servers>, runtime: Handle, size: usize) -> Result<Self> {
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.recycling_method = RecyclingMethod::Fast;
-        let driver = runtime.clone();
-        config.custom_setup = Box::new(move |url| {
-            let runtime = driver.clone();
-            let url = url.to_owned();
+        let (driver, asked) = (runtime.clone(), servers.clone());
+        config.custom_setup = Box::new(move |_url| {
+            let (runtime, servers) = (driver.clone(), asked.clone());
             Box::pin(async move {
-                let task = runtime.spawn(async move { tokio::time::timeout(CONNECT, establish(&url)).await });
-                match task.await {
-                    Ok(Ok(connection)) => connection,
-                    Ok(Err(elapsed)) => Err(diesel::ConnectionError::BadConnection(format!(
-                        "no connection within {} s: {elapsed}",
-                        CONNECT.as_secs()
-                    ))),
-                    Err(e) => Err(diesel::ConnectionError::BadConnection(e.to_string())),
-                }
+                let task = runtime.spawn(async move { establish(&servers).await });
+                task.await
+                    .map_err(|e| diesel::ConnectionError::BadConnection(e.to_string()))?
             })
         });
-        let manager = AsyncDieselConnectionManager::new_with_config(url.expose(), config);
+        let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let pool = Pool::builder(manager)
             .max_size(size)
             .build()
             .map_err(|e| DbError::Unavailable(Box::new(e)))?;
-        Ok(Self { pool, url, runtime })
+        Ok(Self { pool, servers, runtime })
     }
 
     /// What statements run on. It holds no connection until one does.
@@ -137,15 +130,15 @@ impl Db {
 
 /// A connection whose server gives up by itself: on a statement that takes too
 /// long, and on a transaction whose client has been suspended.
-async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
+async fn establish(servers: &Servers) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let bad = |why: String| diesel::ConnectionError::BadConnection(why);
+    let mut connection = servers.connect().await.map_err(|e| bad(e.to_string()))?;
     let bound = STATEMENT.as_millis();
-    connection
-        .batch_execute(&format!(
-            "SET statement_timeout = {bound}; SET idle_in_transaction_session_timeout = {bound}"
-        ))
-        .await
-        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    let set = format!("SET statement_timeout = {bound}; SET idle_in_transaction_session_timeout = {bound}");
+    match tokio::time::timeout(CONNECT, connection.batch_execute(&set)).await {
+        Ok(done) => done.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?,
+        Err(elapsed) => return Err(bad(elapsed.to_string())),
+    }
     Ok(connection)
 }
 

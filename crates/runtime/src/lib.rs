@@ -8,3 +8,4 @@ pub mod ops;
 pub mod secrets;
 pub mod settings;
 pub mod signal;
+pub mod start;

@@ -11,7 +11,7 @@ use crate::settings::{SettingsError, private};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// `postgres://user:password@host/name`.
+    /// `postgres://user:password@host/name`; hosts may be several, with commas.
     pub url: Option<Secret>,
     /// A file that holds it.
     pub url_file: Option<PathBuf>,
@@ -28,13 +28,16 @@ fn pool_size() -> usize {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bus {
-    /// `amqp://user:password@host:5672/vhost`.
+    /// `amqp://user:password@host:5672/vhost`; hosts may be several, with commas.
     pub url: Option<Secret>,
     /// A file that holds it.
     pub url_file: Option<PathBuf>,
     /// Beginning of the queues' names.
     #[serde(default = "prefix")]
     pub prefix: String,
+    /// Whether durable queues are quorum queues; they are when the URL names
+    /// several hosts, unless this says otherwise.
+    pub quorum: Option<bool>,
 }
 
 fn prefix() -> String {

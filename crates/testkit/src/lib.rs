@@ -3,6 +3,8 @@
 //! Services that are missing make a test fail, not pass: `scripts/services.sh`
 //! starts them.
 
+pub mod gate;
+
 use std::{future::Future, path::PathBuf, process::Command, sync::Once, time::Duration};
 
 use anyhow::Context;
@@ -103,6 +105,20 @@ impl TestDb {
     /// When PostgreSQL cannot be reached.
     pub async fn empty() -> anyhow::Result<Self> {
         Self::copy(variable("SENLIN_TEST_PG_URL")?, "template0").await
+    }
+
+    /// A database that is there already, on a server of the test's own.
+    ///
+    /// # Errors
+    /// When the URL cannot be understood.
+    pub fn at(url: &str) -> anyhow::Result<Self> {
+        let name = url.rsplit_once('/').map_or("", |(_, name)| name);
+        Ok(Self {
+            admin_url: url.to_owned(),
+            name: name.split('?').next().unwrap_or_default().to_owned(),
+            db: Db::connect(&Secret::new(url), 4)?,
+            url: url.to_owned(),
+        })
     }
 
     async fn copy(admin_url: String, template: &str) -> anyhow::Result<Self> {

@@ -8,8 +8,12 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{AmqpSettings, open, pause, wake_queue};
-use crate::Hint;
+use super::{
+    AmqpSettings,
+    line::{bounded, open},
+    pause,
+};
+use crate::{BusError, Hint};
 
 pub(super) async fn run(settings: AmqpSettings, hints: mpsc::Sender<Hint>, stop: CancellationToken) {
     let mut tries = 0;
@@ -29,21 +33,17 @@ async fn listen(
     hints: &mpsc::Sender<Hint>,
     stop: &CancellationToken,
     tries: &mut u32,
-) -> lapin::Result<()> {
+) -> Result<(), BusError> {
     let line = open(settings, "hear").await?;
     *tries = 0;
-    line.channel
-        .basic_qos(settings.prefetch, BasicQosOptions::default())
-        .await?;
-    let mut consumer = line
-        .channel
-        .basic_consume(
-            wake_queue(settings).into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    bounded(line.channel.basic_qos(settings.prefetch, BasicQosOptions::default())).await?;
+    let mut consumer = bounded(line.channel.basic_consume(
+        settings.wake_queue().into(),
+        "".into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    ))
+    .await?;
     loop {
         let delivery = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -51,11 +51,11 @@ async fn listen(
             delivery = consumer.next() => delivery,
         };
         let Some(delivery) = delivery else {
-            return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
+            return Err(BusError("the broker ended the consumer".to_owned()));
         };
         let delivery = delivery?;
         // Taken means done: the row is the truth, not the message.
-        delivery.ack(BasicAckOptions::default()).await?;
+        bounded(delivery.ack(BasicAckOptions::default())).await?;
         match serde_json::from_slice(&delivery.data) {
             Ok(hint) => {
                 if hints.send(hint).await.is_err() {

@@ -1,14 +1,13 @@
 //! Messages for others, in queues of their own: rare, so each has a connection
 //! of its own and is confirmed before anybody goes on.
 
-use lapin::{
-    BasicProperties, Confirmation,
-    options::{BasicPublishOptions, QueueDeclareOptions},
-    types::FieldTable,
-};
+use lapin::{BasicProperties, Confirmation, options::BasicPublishOptions};
 
-use super::{AmqpSettings, open};
-use crate::CallError;
+use super::{
+    AmqpSettings,
+    line::{bounded, open},
+};
+use crate::{BusError, CallError};
 
 pub(super) async fn put(settings: &AmqpSettings, queue: &str, text: String, seconds: u32) -> Result<(), CallError> {
     let sent = try_put(settings, &format!("{}.{queue}", settings.prefix), text, seconds).await;
@@ -22,24 +21,23 @@ pub(super) async fn put(settings: &AmqpSettings, queue: &str, text: String, seco
     }
 }
 
-async fn try_put(settings: &AmqpSettings, queue: &str, text: String, seconds: u32) -> lapin::Result<Confirmation> {
+async fn try_put(settings: &AmqpSettings, queue: &str, text: String, seconds: u32) -> Result<Confirmation, BusError> {
     const PERSISTENT: u8 = 2;
-    let line = open(settings, "put").await?;
-    line.channel
-        .queue_declare(queue.into(), QueueDeclareOptions::durable(), FieldTable::default())
-        .await?;
+    let mut line = open(settings, "put").await?;
+    line.durable(settings, queue).await?;
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_expiration((u64::from(seconds) * 1000).to_string().into());
-    line.channel
-        .basic_publish(
+    let publish = async {
+        let confirm = line.channel.basic_publish(
             "".into(),
             queue.into(),
             BasicPublishOptions::default(),
             text.as_bytes(),
             properties,
-        )
-        .await?
-        .await
+        );
+        confirm.await?.await
+    };
+    bounded(publish).await
 }

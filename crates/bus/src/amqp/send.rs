@@ -15,13 +15,19 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{AmqpSettings, Line, Outgoing, Waiting, map, open, pause, rpc_queue, wake_queue};
-use crate::CallError;
+use super::{
+    AmqpSettings, Outgoing, Waiting,
+    line::{Line, bounded, open},
+    map, pause,
+};
+use crate::{BusError, CallError};
 
 /// The broker's own pseudo-queue: replies come straight to this channel.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 /// Confirms that may be outstanding before the next message waits.
 const UNCONFIRMED: usize = 1024;
+/// Milliseconds that a hint waits for an engine; a sweep is faster than that.
+const HINT_LIVES: &str = "60000";
 
 pub(super) async fn run(
     settings: AmqpSettings,
@@ -30,11 +36,11 @@ pub(super) async fn run(
     connected: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
-    let mut tries = 0;
+    let (mut tries, mut said) = (0, None);
     loop {
         match open(&settings, "send").await {
             Ok(line) => {
-                tries = 0;
+                (tries, said) = (0, None);
                 connected.store(true, Ordering::SeqCst);
                 tracing::info!("connected to the broker");
                 let outcome = converse(&settings, &line, &mut queue, &waiting, &stop).await;
@@ -47,7 +53,10 @@ pub(super) async fn run(
                     Err(error) => tracing::warn!(%error, "the broker is gone; reconnecting"),
                 }
             }
-            Err(error) if tries == 0 => tracing::warn!(%error, "no broker; trying again until there is one"),
+            Err(error) if said.as_ref() != Some(&error.0) => {
+                tracing::warn!(%error, "no broker; trying again until there is one");
+                said = Some(error.0);
+            }
             Err(error) => tracing::debug!(%error, tries, "still no broker"),
         }
         // What waited is stale by the time the broker is back.
@@ -64,28 +73,27 @@ async fn converse(
     queue: &mut mpsc::Receiver<Outgoing>,
     waiting: &Waiting,
     stop: &CancellationToken,
-) -> lapin::Result<()> {
+) -> Result<(), BusError> {
     let channel = &line.channel;
     let options = BasicConsumeOptions {
         no_ack: true,
         ..BasicConsumeOptions::default()
     };
-    let mut replies = channel
-        .basic_consume(REPLY_TO.into(), "".into(), options, FieldTable::default())
-        .await?;
+    let mut replies =
+        bounded(channel.basic_consume(REPLY_TO.into(), "".into(), options, FieldTable::default())).await?;
     let mut confirms = FuturesUnordered::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             reply = replies.next() => match reply {
                 Some(reply) => answered(waiting, &reply?),
-                None => return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
+                None => return Err(BusError("the broker ended the consumer".to_owned())),
             },
             Some((id, confirm)) = confirms.next() => confirmed(waiting, id, confirm)?,
             message = queue.recv(), if confirms.len() < UNCONFIRMED => {
                 let Some(message) = message else { return Ok(()) };
                 let (id, confirm) = publish(settings, line, message).await?;
-                confirms.push(async move { (id, confirm.await) });
+                confirms.push(async move { (id, bounded(confirm).await) });
             }
         }
     }
@@ -95,17 +103,20 @@ async fn publish(
     settings: &AmqpSettings,
     line: &Line,
     message: Outgoing,
-) -> lapin::Result<(
-    Option<String>,
-    impl Future<Output = lapin::Result<Confirmation>> + use<>,
-)> {
+) -> Result<
+    (
+        Option<String>,
+        impl Future<Output = lapin::Result<Confirmation>> + use<>,
+    ),
+    BusError,
+> {
     let json = BasicProperties::default().with_content_type("application/json".into());
     let (id, key, options, properties, body) = match message {
         Outgoing::Hint(hint) => (
             None,
-            wake_queue(settings),
+            settings.wake_queue(),
             BasicPublishOptions::default(),
-            json,
+            json.with_expiration(HINT_LIVES.into()),
             serde_json::to_vec(&hint),
         ),
         Outgoing::Call { id, request, deadline } => {
@@ -121,7 +132,7 @@ async fn publish(
             };
             (
                 Some(id),
-                rpc_queue(settings),
+                settings.rpc_queue(),
                 options,
                 properties,
                 serde_json::to_vec(&request),
@@ -129,14 +140,13 @@ async fn publish(
         }
     };
     let body = body.unwrap_or_default();
-    let confirm = line
+    let publish = line
         .channel
-        .basic_publish("".into(), key.into(), options, &body, properties)
-        .await?;
-    Ok((id, confirm))
+        .basic_publish("".into(), key.into(), options, &body, properties);
+    Ok((id, bounded(publish).await?))
 }
 
-fn confirmed(waiting: &Waiting, id: Option<String>, confirm: lapin::Result<Confirmation>) -> lapin::Result<()> {
+fn confirmed(waiting: &Waiting, id: Option<String>, confirm: Result<Confirmation, BusError>) -> Result<(), BusError> {
     let returned = match confirm? {
         Confirmation::Ack(returned) | Confirmation::Nack(returned) => returned.is_some(),
         Confirmation::NotRequested => false,

@@ -12,8 +12,12 @@ use lapin::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{AmqpSettings, Line, open, pause, rpc_queue};
-use crate::{Answer, Fault, Reply, Request};
+use super::{
+    AmqpSettings,
+    line::{Line, PATIENCE, bounded, open},
+    pause,
+};
+use crate::{Answer, BusError, Fault, Reply, Request};
 
 /// Requests that one engine answers at once.
 const AT_ONCE: u16 = 32;
@@ -31,7 +35,10 @@ pub(super) async fn run(settings: &AmqpSettings, answer: Arc<dyn Answer>, stop: 
         }
     }
     running.close();
-    running.wait().await;
+    // Whoever asked has a deadline too.
+    if tokio::time::timeout(PATIENCE, running.wait()).await.is_err() {
+        tracing::debug!(left = running.len(), "requests are left unanswered");
+    }
 }
 
 async fn listen(
@@ -40,33 +47,34 @@ async fn listen(
     stop: &CancellationToken,
     running: &TaskTracker,
     tries: &mut u32,
-) -> lapin::Result<()> {
+) -> Result<(), BusError> {
     let line = Arc::new(open(settings, "serve").await?);
     *tries = 0;
     let options = QueueDeclareOptions {
         auto_delete: true,
         ..QueueDeclareOptions::default()
     };
-    line.channel
-        .queue_declare(rpc_queue(settings).into(), options, FieldTable::default())
-        .await?;
-    line.channel.basic_qos(AT_ONCE, BasicQosOptions::default()).await?;
-    let mut consumer = line
-        .channel
-        .basic_consume(
-            rpc_queue(settings).into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let queue = settings.rpc_queue();
+    bounded(
+        line.channel
+            .queue_declare(queue.as_str().into(), options, FieldTable::default()),
+    )
+    .await?;
+    bounded(line.channel.basic_qos(AT_ONCE, BasicQosOptions::default())).await?;
+    let mut consumer = bounded(line.channel.basic_consume(
+        queue.into(),
+        "".into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    ))
+    .await?;
     loop {
         let delivery = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             delivery = consumer.next() => delivery,
         };
         let Some(delivery) = delivery else {
-            return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
+            return Err(BusError("the broker ended the consumer".to_owned()));
         };
         running.spawn(reply(line.clone(), answer.clone(), delivery?));
     }
@@ -90,7 +98,7 @@ async fn reply(line: Arc<Line>, answer: Arc<dyn Answer>, delivery: Delivery) {
         }
         delivery.ack(BasicAckOptions::default()).await
     };
-    if let Err(error) = sent.await {
+    if let Err(error) = bounded(sent).await {
         tracing::debug!(%error, "an answer was lost with the broker");
     }
 }

@@ -11,10 +11,12 @@
 use std::{sync::Arc, time::Duration};
 
 use senlin_bus::{AmqpBus, AmqpSettings, Answer, Bus, CallError, Fault, LocalBus, Reply, Request};
-use senlin_core::{Map, ids::ActionId};
+use senlin_core::{Map, ids::ActionId, secret::Secret};
 use senlin_testkit::{amqp_url, services, until};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+mod hang;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -47,14 +49,14 @@ fn request(verb: &str) -> Request {
 }
 
 async fn amqp() -> AmqpBus {
-    let prefix = format!("bus-{}", ActionId::random());
-    let bus = AmqpBus::start(AmqpSettings {
-        url: amqp_url().unwrap(),
-        prefix,
-        prefetch: 8,
-    });
+    let bus = AmqpBus::start(settings(&amqp_url().unwrap()));
     connected(&bus).await;
     bus
+}
+
+/// Queues of a test's own.
+fn settings(url: &Secret) -> AmqpSettings {
+    AmqpSettings::new(url, &format!("bus-{}", ActionId::random()), None).unwrap()
 }
 
 async fn connected(bus: &dyn Bus) {
@@ -195,11 +197,7 @@ async fn over_rabbitmq_and_through_its_death() {
     bus.wake(&[ActionId::random()], "lost");
 
     // One that is started while there is no broker waits for it.
-    let late = AmqpBus::start(AmqpSettings {
-        url: amqp_url().unwrap(),
-        prefix: format!("bus-{}", ActionId::random()),
-        prefetch: 8,
-    });
+    let late = AmqpBus::start(settings(&amqp_url().unwrap()));
     assert!(!late.connected());
 
     services("start-rabbit").unwrap();

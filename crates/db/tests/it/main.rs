@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod connect;
+
 use senlin_db::{SchemaState, schema_state};
 use senlin_testkit::TestDb;
 
