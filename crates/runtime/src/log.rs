@@ -1,6 +1,6 @@
 //! Log lines.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use senlin_core::text::is_unsafe;
 use serde::Deserialize;

@@ -102,11 +102,11 @@ async fn d3_dependents_are_bounded_and_found_by_an_index() {
         .execute(&format!(
             "INSERT INTO profiles (id, name, type, spec, user_id, project, host_cluster_id, host_node_id)
             SELECT gen_random_uuid(), 'p' || i, 'x-1', '{{}}', 'u', 'p1', c.id, '{THREE}'
-            FROM clusters c, generate_series(1, 5000) i WHERE c.name = 'hosts';
-            VACUUM ANALYZE profiles"
+            FROM clusters c, generate_series(1, 5000) i WHERE c.name = 'hosts'"
         ))
         .await
         .unwrap();
+    server.db.execute("VACUUM ANALYZE profiles").await.unwrap();
     for (path, pointer) in [
         ("/v1/clusters/hosts", "/cluster/dependents/profiles"),
         ("/v1/clusters", "/clusters/0/dependents/profiles"),
