@@ -26,7 +26,9 @@ mod asked;
 mod bad_input;
 mod contract;
 mod document;
+mod keys;
 mod newer;
+mod quotas;
 mod receivers;
 mod roles;
 
