@@ -107,15 +107,15 @@ impl ContainerDriver for DockerHost {
     }
 
     async fn info(&self) -> Result<HostInfo, DriverError> {
-        let version = self.call("version", 5, self.docker.version()).await?;
-        let api = version.api_version.unwrap_or_default();
-        connect::new_enough(&self.endpoint, version.version.as_deref().unwrap_or("?"), &api)?;
+        let said = self.call("version", 5, self.docker.version()).await?;
+        let name = |said: Option<String>| clean(&said.unwrap_or_default(), NAME);
+        let (version, api) = (name(said.version), name(said.api_version));
+        connect::new_enough(&self.endpoint, &version, &api)?;
         let info = self.call("info", 5, self.docker.info()).await?;
         let labels = info.labels.unwrap_or_default();
-        let name = |said: Option<String>| clean(&said.unwrap_or_default(), NAME);
         Ok(HostInfo {
-            engine_version: name(version.version),
-            api_version: clean(&api, NAME),
+            engine_version: version,
+            api_version: api,
             hostname: name(info.name),
             os: name(info.os_type),
             arch: name(info.architecture),
