@@ -332,12 +332,8 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     if let Some((key, value)) = filters.iter().find(|(_, value)| !value.is_string()) {
         return refuse(format!("The value '{value}' of the filter '{key}' is not a string."));
     }
-    let mut conn = call.conn().await?;
     let mut ids = Vec::new();
-    for id in &cluster.nodes {
-        let Some(node) = nodes::get(&mut conn, *id).await? else {
-            continue;
-        };
+    for node in nodes::members(&mut *call.conn().await?, cluster.id).await? {
         let is = |key: &str, have: &str| filters.get(key).and_then(Value::as_str).is_none_or(|want| want == have);
         if is("name", &node.name)
             && is("profile_id", &node.profile_id.to_string())
@@ -347,7 +343,6 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
             ids.push(node.id);
         }
     }
-    drop(conn);
     if ids.is_empty() && !filters.is_empty() {
         return refuse(format!(
             "No node ({}) matched the specified filter.",
