@@ -20,6 +20,7 @@ use senlin_core::{
         Resources, RestartPolicy, Usage,
     },
     host::{Endpoint, HostInfo},
+    text::{NAME, clean},
 };
 
 mod config;
@@ -106,24 +107,26 @@ impl ContainerDriver for DockerHost {
     }
 
     async fn info(&self) -> Result<HostInfo, DriverError> {
-        let version = self.call("version", 5, self.docker.version()).await?;
-        let api = version.api_version.unwrap_or_default();
-        connect::new_enough(&self.endpoint, version.version.as_deref().unwrap_or("?"), &api)?;
+        let said = self.call("version", 5, self.docker.version()).await?;
+        let name = |said: Option<String>| clean(&said.unwrap_or_default(), NAME);
+        let (version, api) = (name(said.version), name(said.api_version));
+        connect::new_enough(&self.endpoint, &version, &api)?;
         let info = self.call("info", 5, self.docker.info()).await?;
         let labels = info.labels.unwrap_or_default();
         Ok(HostInfo {
-            engine_version: version.version.unwrap_or_default(),
+            engine_version: version,
             api_version: api,
-            hostname: info.name.unwrap_or_default(),
-            os: info.os_type.unwrap_or_default(),
-            arch: info.architecture.unwrap_or_default(),
+            hostname: name(info.name),
+            os: name(info.os_type),
+            arch: name(info.architecture),
             cpus: info.ncpu.unwrap_or(0),
             memory: info.mem_total.unwrap_or(0),
-            labels: labels
-                .iter()
-                .map(|l| l.split_once('=').unwrap_or((l, "")))
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect(),
+            labels: inspect::labels(
+                labels
+                    .iter()
+                    .map(|l| l.split_once('=').unwrap_or((l, "")))
+                    .map(|(k, v)| (k.to_owned(), v.to_owned())),
+            ),
         })
     }
 
@@ -178,7 +181,7 @@ impl ContainerDriver for DockerHost {
                 self.docker.create_container(Some(options), body),
             )
             .await?;
-        Ok(made.id)
+        Ok(clean(&made.id, NAME))
     }
 
     async fn start(&self, id: &str) -> Result<(), DriverError> {

@@ -96,11 +96,11 @@ bodies! {
 
     Members {
         /// Ids or names, each once.
-        #[schema(min_items = 1)]
+        #[schema(min_items = 1, max_items = 1000)]
         nodes: Vec<String>,
     }
     Leaving {
-        #[schema(min_items = 1)]
+        #[schema(min_items = 1, max_items = 1000)]
         nodes: Vec<String>,
         /// Destroyed, or let go as orphans (1.4).
         #[schema(default = false)]

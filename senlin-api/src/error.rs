@@ -139,6 +139,7 @@ impl ApiError {
                 (503, "ServiceUnavailable")
             }
             Self::Db(error) => match error {
+                DbError::KeyLost => (409, "Conflict"),
                 DbError::MultipleChoices(_) => (400, "MultipleChoices"),
                 DbError::Unavailable(_) => (503, "ServiceUnavailable"),
                 DbError::Query(_) if error.is_transient() => (503, "ServiceUnavailable"),

@@ -10,6 +10,22 @@ fn refuse<T>(text: String) -> Result<T> {
     Err(ApiError::BadRequest(text))
 }
 
+/// Names that one request may list.
+pub const MOST_NAMES: usize = 1000;
+
+/// What Senlin calls the type of a value.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
 /// The object under `key` of the body, with no keys but `allowed`.
 ///
 /// # Errors
@@ -205,29 +221,39 @@ impl Fields {
         }
     }
 
-    /// A list of names or ids: at least one, each once. A text counts as the
-    /// list of its characters, as it did in Senlin.
+    /// A list of names or ids: at least one, at most [`MOST_NAMES`], each once.
     ///
     /// # Errors
-    /// When it is something else.
+    /// When it is something else; a text is not the list of its letters.
     pub fn identities(&self, key: &str) -> Result<Vec<String>> {
-        let list: Vec<String> = match self.get(key) {
-            None => Vec::new(),
-            Some(Value::Array(list)) => list
-                .iter()
-                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
-                .collect(),
-            Some(Value::String(text)) => text.chars().map(String::from).collect(),
-            Some(_) => return refuse(format!("Items for '{key}' must be a list.")),
+        let list = match self.get(key) {
+            None => &[][..],
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(other) => {
+                return refuse(format!("A list is required in field {key}, not a {}", type_name(other)));
+            }
         };
         if list.is_empty() {
             return refuse(format!("Value for '{key}' must have at least 1 item(s)."));
         }
-        let mut seen = std::collections::BTreeSet::new();
-        if !list.iter().all(|item| seen.insert(item)) {
-            return refuse(format!("Items for '{key}' must be unique"));
+        if list.len() > MOST_NAMES {
+            return refuse(format!("Value for '{key}' must have at most {MOST_NAMES} item(s)."));
         }
-        Ok(list)
+        let mut seen = std::collections::BTreeSet::new();
+        let mut names = Vec::new();
+        for item in list {
+            let Value::String(name) = item else {
+                return refuse(format!(
+                    "A string is required in field {key}, not a {}",
+                    type_name(item)
+                ));
+            };
+            if !seen.insert(name) {
+                return refuse(format!("Items for '{key}' must be unique"));
+            }
+            names.push(name.clone());
+        }
+        Ok(names)
     }
 
     /// Everything, as it came.

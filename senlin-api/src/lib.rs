@@ -16,6 +16,7 @@ pub mod rbac;
 pub mod error;
 pub mod fields;
 pub mod lists;
+mod once;
 pub mod request;
 
 pub mod resources;

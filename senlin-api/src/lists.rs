@@ -94,10 +94,13 @@ fn marker(value: &str) -> Result<Uuid> {
     })
 }
 
+/// Keys that one list may be sorted by: each one more costs every row.
+const MOST_KEYS: usize = 4;
+
 /// Understands `key[:asc|desc],…`; `known` are the keys and their columns.
 ///
 /// # Errors
-/// Names what is unknown.
+/// Names what is unknown, named twice, or one too many.
 pub fn sort(value: &str, known: &[(&'static str, &'static str)]) -> Result<Vec<(&'static str, Direction)>> {
     let mut keys = Vec::new();
     for part in value.split(',') {
@@ -110,6 +113,12 @@ pub fn sort(value: &str, known: &[(&'static str, &'static str)]) -> Result<Vec<(
             "desc" => Direction::Desc,
             other => return refuse(format!("Unsupported sort dir '{other}' for 'sort'.")),
         };
+        if keys.iter().any(|(named, _)| named == column) {
+            return refuse(format!("The sort key '{key}' for 'sort' is named more than once."));
+        }
+        if keys.len() == MOST_KEYS {
+            return refuse(format!("At most {MOST_KEYS} sort keys are allowed for 'sort'."));
+        }
         keys.push((*column, direction));
     }
     Ok(keys)

@@ -6,7 +6,7 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
     http::{
-        Method,
+        Method, StatusCode,
         header::{self, HeaderMap},
     },
     web::Data,
@@ -19,15 +19,15 @@ use senlin_core::{
 };
 use senlin_db::{
     Conn,
-    idempotency::{self, Begun},
+    idempotency::{Claim, Keep, Stored},
 };
 use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     app::Api,
     error::{ApiError, Result},
+    once::once,
     operations,
 };
 
@@ -66,6 +66,8 @@ pub struct Call {
     pub sub: String,
     /// The body as it came, for signatures.
     pub raw: Vec<u8>,
+    /// The `Idempotency-Key` that it holds, if it came with one.
+    claim: Option<Claim>,
     headers: HeaderMap,
     base: String,
 }
@@ -121,9 +123,11 @@ impl Call {
         let bytes = read(payload, api.settings.max_json_body_size).await?;
         let body = body(request, &bytes)?;
         storable(request, &query, body.as_ref())?;
-        if version >= MAX && request.method() == Method::POST && !operation.rule.is_empty() {
-            once(&api, request, &caller.project, version, &bytes).await?;
-        }
+        let claim = if version >= MAX && request.method() == Method::POST && !operation.rule.is_empty() {
+            once(&api, request, &caller, version, &bytes).await?
+        } else {
+            None
+        };
         let info = request.connection_info();
         let base = format!("{}://{}", info.scheme(), info.host());
         drop(info);
@@ -138,6 +142,7 @@ impl Call {
             identity,
             sub,
             raw: bytes,
+            claim,
             headers: request.headers().clone(),
             base,
         })
@@ -209,22 +214,45 @@ impl Call {
 
     /// 201 with a body.
     #[must_use]
-    pub fn created(&self, body: &Value) -> HttpResponse {
-        self.with(HttpResponse::Created(), body)
+    pub fn created(&self, body: Value) -> Stored {
+        Stored {
+            status: 201,
+            location: None,
+            body,
+        }
     }
 
     /// 202 with a body and where the action is.
     #[must_use]
-    pub fn accepted(&self, action: ActionId, body: &Value) -> HttpResponse {
-        let mut response = HttpResponse::Accepted();
-        response.insert_header((header::LOCATION, format!("{}/v1/actions/{action}", self.base)));
-        self.with(response, body)
+    pub fn accepted(&self, action: ActionId, body: Value) -> Stored {
+        Stored {
+            status: 202,
+            location: Some(format!("{}/v1/actions/{action}", self.base)),
+            body,
+        }
     }
 
     /// 202 with the action's id.
     #[must_use]
-    pub fn started(&self, action: ActionId) -> HttpResponse {
-        self.accepted(action, &accepted(action))
+    pub fn started(&self, action: ActionId) -> Stored {
+        self.accepted(action, accepted(action))
+    }
+
+    /// An answer as it goes out.
+    #[must_use]
+    pub fn answer(&self, stored: &Stored) -> HttpResponse {
+        let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        if let Some(location) = &stored.location {
+            response.insert_header((header::LOCATION, location.as_str()));
+        }
+        self.with(response, &stored.body)
+    }
+
+    /// The answer that is recorded together with what the call does, for
+    /// whoever sends it again with its key.
+    pub fn keep<'a, T: ?Sized>(&'a self, answer: &'a (dyn Fn(&T) -> Stored + Sync)) -> Keep<'a, T> {
+        Keep::new(self.claim.as_ref(), answer)
     }
 
     fn with(&self, mut response: HttpResponseBuilder, body: &Value) -> HttpResponse {
@@ -275,56 +303,6 @@ fn version(request: &HttpRequest) -> Result<Microversion> {
         ))),
         Some(version) if (MIN..=MAX).contains(&version) => Ok(version),
         Some(_) => Err(ApiError::Version(text.to_owned())),
-    }
-}
-
-/// A request whose answer is to be kept under its `Idempotency-Key`.
-#[derive(Debug, Clone)]
-pub struct Pending {
-    /// Whose key.
-    pub project: String,
-    /// The key.
-    pub key: String,
-}
-
-/// With an `Idempotency-Key` a request is carried out once: the same one again
-/// gets the first answer, another one is refused.
-async fn once(api: &Api, request: &HttpRequest, project: &str, version: Microversion, bytes: &[u8]) -> Result<()> {
-    let Some(header) = request.headers().get("idempotency-key") else {
-        return Ok(());
-    };
-    let key = header.to_str().unwrap_or_default().trim();
-    if key.is_empty() || key.len() > 255 {
-        return Err(ApiError::BadRequest(
-            "The header Idempotency-Key must have 1 to 255 characters of ASCII.".to_owned(),
-        ));
-    }
-    let mut hasher = Sha256::new();
-    for part in [
-        request.uri().to_string().as_bytes(),
-        version.to_string().as_bytes(),
-        bytes,
-    ] {
-        hasher.update(part.len().to_le_bytes());
-        hasher.update(part);
-    }
-    let fingerprint: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    match idempotency::begin(&mut *api.db.get().await?, project, key, &fingerprint).await? {
-        Begun::New => {
-            request.extensions_mut().insert(Pending {
-                project: project.to_owned(),
-                key: key.to_owned(),
-            });
-            Ok(())
-        }
-        Begun::Answered(stored) => Err(ApiError::Replayed(Box::new(stored))),
-        Begun::Unanswered => Err(ApiError::Conflict(format!(
-            "A request with the Idempotency-Key '{key}' was begun, and its answer is not known: look at what there \
-             is before you try again with another key."
-        ))),
-        Begun::Other => Err(ApiError::Conflict(format!(
-            "The Idempotency-Key '{key}' was used for another request."
-        ))),
     }
 }
 

@@ -19,31 +19,29 @@ pub mod targets;
 pub mod versions;
 pub mod webhooks;
 
+use actix_web::HttpResponse;
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
     ids::*,
 };
-use senlin_db::actions::{Obstacle, submit};
+use senlin_db::{
+    actions::{Obstacle, Terms, accept},
+    idempotency::Stored,
+    quota::Full,
+};
 
 use crate::{
     error::{ApiError, Result},
     request::Call,
 };
 
-/// Refuses what would give a project more nodes than it may have.
-pub(crate) async fn room_for(call: &Call, project: &str, more: i32) -> Result<()> {
-    let most = call.api.settings.max_nodes_per_project;
-    if more <= 0 {
-        return Ok(());
-    }
-    let have = senlin_db::nodes::count(&mut *call.conn().await?, project).await?;
-    if have.saturating_add(i64::from(more)) > most {
-        return Err(ApiError::OverQuota(format!(
-            "nodes: a project may have {most}, this one has {have}, and {more} more are asked for"
-        )));
-    }
-    Ok(())
+/// The refusal of what would give a project more nodes than it may have.
+pub(crate) fn no_room(call: &Call, full: Full) -> ApiError {
+    ApiError::OverQuota(format!(
+        "nodes: a project may have {}, this one has {}, and {} more are asked for",
+        call.api.settings.max_nodes_per_project, full.have, full.more
+    ))
 }
 
 /// The target of a new action.
@@ -83,15 +81,22 @@ pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs:
     }
 }
 
-/// Records an action and wakes workers; `exclusive` refuses while another one
-/// on the same target has not ended.
-pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusive: bool) -> Result<ActionId> {
-    let mut conn = call.conn().await?;
+/// Records an action on the object of that name, wakes workers, and answers
+/// what the call is told, now and when it is repeated with its key.
+pub(crate) async fn record(
+    call: &Call,
+    action: &NewAction,
+    name: &str,
+    terms: Terms,
+    answer: Stored,
+) -> Result<HttpResponse> {
     let kind = if action.kind.is_cluster() { "cluster" } else { "node" };
-    match submit(&mut conn, action, exclusive).await? {
+    let answer = |_: &ActionId| answer.clone();
+    let accepted = accept(&mut *call.conn().await?, action, terms, &call.keep(&answer)).await?;
+    match accepted {
         Ok(()) => {
             call.api.wake(&[action.id], &call.caller.request_id);
-            Ok(action.id)
+            Ok(call.answer(&answer(&action.id)))
         }
         Err(Obstacle::Gone) => Err(ApiError::NotFound {
             kind,
@@ -106,8 +111,21 @@ pub(crate) async fn record(call: &Call, action: &NewAction, name: &str, exclusiv
             target: name.to_owned(),
             with,
         }),
+        Err(Obstacle::Full(full)) => Err(no_room(call, full)),
     }
 }
+
+/// Terms of an action that no other one on its target may be beside.
+pub(crate) const ALONE: Terms = Terms {
+    exclusive: true,
+    size: None,
+};
+
+/// Terms of an action that does not wait for others, such as a deletion.
+pub(crate) const BESIDE: Terms = Terms {
+    exclusive: false,
+    size: None,
+};
 
 /// How a resource words what is wrong with a body of one key (tempest reads them).
 pub(crate) struct Words {

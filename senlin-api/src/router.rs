@@ -13,14 +13,14 @@ use actix_web::{
     middleware::{Next, from_fn},
     web::{self, Data, delete, get, patch, post},
 };
-use senlin_db::idempotency::{self, Stored};
+use senlin_db::idempotency::{self, Claim, Stored};
 use tracing::Instrument;
 
 use crate::{
     app::{Api, Served},
     error::ApiError,
     openapi,
-    request::{Pending, RequestId},
+    request::RequestId,
     resources::{
         actions, alerts, build_info, cluster_policies, clusters, events, nodes, own, policies, policy_types,
         profile_types, profiles, receivers, services, targets, versions, webhooks,
@@ -177,9 +177,9 @@ async fn around(
         api.served.get_or_create(&Served { method, path, status }).inc();
         api.seconds.observe(begun.elapsed().as_secs_f64());
     }
-    let pending = response.request().extensions().get::<Pending>().cloned();
-    let mut response = match (pending, api) {
-        (Some(pending), Some(api)) => keep(&api, &pending, response).await?,
+    let claim = response.request().extensions().get::<Claim>().cloned();
+    let mut response = match (claim, api) {
+        (Some(claim), Some(api)) => keep(&api, &claim, response).await?,
         _ => response.map_into_boxed_body(),
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -191,10 +191,10 @@ async fn around(
 }
 
 /// Keeps an answer for whoever sends the same request again; not one that
-/// says that nothing was done.
+/// says that nothing was done. What was recorded with the work itself stays.
 async fn keep(
     api: &Api,
-    pending: &Pending,
+    claim: &Claim,
     response: ServiceResponse<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, response) = response.into_parts();
@@ -211,9 +211,9 @@ async fn keep(
     let kept = async {
         let mut conn = api.db.get().await?;
         if answer.status < 500 {
-            idempotency::finish(&mut conn, &pending.project, &pending.key, &answer).await
+            idempotency::finish(&mut conn, claim, &answer).await.map(drop)
         } else {
-            idempotency::forget(&mut conn, &pending.project, &pending.key).await
+            idempotency::forget(&mut conn, claim).await
         }
     };
     if let Err(error) = kept.await {

@@ -183,7 +183,8 @@ fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request
         ActionKind::ClusterScaleOut => asked.count = count(inputs)?,
         ActionKind::ClusterScaleIn => {
             asked.shrinks = true;
-            asked.count = count(inputs)?.map(|n| n.min(current));
+            // Policies see what is asked, not what the cluster has.
+            asked.count = count(inputs)?;
         }
         ActionKind::ClusterDelNodes => {
             let wanted: Vec<NodeId> = input(inputs, "candidates")?.unwrap_or_default();
@@ -256,6 +257,7 @@ fn weigh(
         }
         ActionKind::ClusterScaleIn => {
             fewer = decision.count.unwrap_or(1).min(current);
+            decision.count = Some(fewer);
             change.desired = Some(current - fewer);
         }
         ActionKind::ClusterDelNodes => {

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod service;
 pub mod spec;
 pub mod steps;
+pub mod text;
 
 /// A JSON object, as specs, metadata and inputs are kept.
 pub type Map = serde_json::Map<String, serde_json::Value>;

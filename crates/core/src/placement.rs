@@ -23,6 +23,41 @@ pub struct Requirements {
     pub avoid: Vec<NodeId>,
 }
 
+/// The host that a container is on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whereabouts {
+    /// The container's node's name.
+    pub name: String,
+    /// The host.
+    pub host: NodeId,
+    /// Its node's name.
+    pub host_name: String,
+    /// The cluster of hosts that it belongs to.
+    pub cluster_id: Option<ClusterId>,
+    /// Its labels, as in [`HostSnapshot`].
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Whereabouts {
+    /// Why a container with such needs may not be there, if it may not. What
+    /// it takes of the host is another question.
+    #[must_use]
+    pub fn misplaced(&self, needs: &Requirements) -> Option<String> {
+        let host = &self.host_name;
+        if needs.host_node.is_some_and(|id| id != self.host) {
+            return Some(format!("it is on host '{host}', which is not the profile's host_node"));
+        }
+        if needs.host_cluster.is_some() && needs.host_cluster != self.cluster_id {
+            return Some(format!("its host '{host}' is not in the profile's host_cluster"));
+        }
+        let (key, value) = needs
+            .labels
+            .iter()
+            .find(|(key, value)| self.labels.get(*key) != Some(value))?;
+        Some(format!("its host '{host}' does not carry the label '{key}={value}'"))
+    }
+}
+
 /// One host as the decision sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostSnapshot {

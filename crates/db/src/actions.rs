@@ -11,8 +11,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result,
+    idempotency::{Keep, Stored},
+    object,
     page::{self, Filter, Page},
+    quota::{self, Full, Growth},
     spawn,
     sql::{Sql, row},
 };
@@ -129,6 +132,8 @@ pub enum Obstacle {
     Locked,
     /// Another action on the same target has not ended.
     Active(ActionId),
+    /// The project has no room for the nodes that it brings.
+    Full(Full),
 }
 
 row! { ObstacleRow { locked: bool = Bool, active: Option<Uuid> = Nullable<SqlUuid> } }
@@ -170,20 +175,61 @@ pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result
     }))
 }
 
-/// Records an action that a user asked for. `exclusive` refuses when another
-/// one is under way; a deletion instead asks those to end.
+/// On what conditions an action is recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Not while another one on the same target is under way.
+    pub exclusive: bool,
+    /// The size that it brings its cluster to, and the nodes that the project may have.
+    pub size: Option<(i32, i64)>,
+}
+
+/// As [`accept`], without a size or a key.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn submit(conn: &mut Conn, action: &NewAction, exclusive: bool) -> Result<std::result::Result<(), Obstacle>> {
+    let terms = Terms { exclusive, size: None };
+    let unkept = |_: &ActionId| Stored {
+        status: 202,
+        location: None,
+        body: Value::Null,
+    };
+    accept(conn, action, terms, &Keep::new(None, &unkept)).await
+}
+
+/// Records an action that a user asked for, unless its terms are not met. A
+/// deletion asks others that are under way to end.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn accept(
+    conn: &mut Conn,
+    action: &NewAction,
+    terms: Terms,
+    keep: &Keep<'_, ActionId>,
+) -> Result<std::result::Result<(), Obstacle>> {
+    let grown = action.cluster_id.zip(terms.size);
     conn.transaction(async |conn| {
-        if exclusive && let Some(obstacle) = obstacle(conn, action.kind, action.target).await? {
+        if let Some((cluster, (size, most))) = grown {
+            quota::turn(conn, &action.project).await?;
+            if let Some(full) = quota::nodes(conn, &action.project, Growth::To(cluster, size), most).await? {
+                return Ok(Err(Obstacle::Full(full)));
+            }
+        }
+        if terms.exclusive
+            && let Some(obstacle) = obstacle(conn, action.kind, action.target).await?
+        {
             return Ok(Err(obstacle));
         }
         if matches!(action.kind, ActionKind::ClusterDelete | ActionKind::NodeDelete) {
             end_others(conn, action.target).await?;
         }
         spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+        if let Some((cluster, (size, _))) = grown {
+            quota::promise(conn, cluster, action.id, size).await?;
+        }
+        keep.settle(conn, &action.id).await?;
         Ok(Ok(()))
     })
     .await

@@ -12,8 +12,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result,
+    idempotency::Keep,
+    object,
     page::{self, Filter, Page},
+    quota::{self, Full, Growth},
     spawn,
     sql::{Sql, row},
 };
@@ -46,12 +49,13 @@ row! { ClusterRow {
     dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
 }}
 
+// Dependents are bounded: a list must not cost what others make of one cluster.
 const SELECT: &str = "SELECT t.id, t.name, t.profile_id, p.name AS profile_name, p.type AS profile_type, t.user_id, \
     t.project, t.domain, t.init_at, t.created_at, t.updated_at, t.min_size, t.max_size, t.desired_capacity, \
     t.next_index, t.timeout, t.status, t.status_reason, t.metadata, t.data, t.config, t.shared_with, \
     ARRAY(SELECT n.id FROM nodes n WHERE n.cluster_id = t.id ORDER BY n.index, n.id) AS nodes, \
     ARRAY(SELECT b.id FROM cluster_policies b WHERE b.cluster_id = t.id ORDER BY b.id) AS policies, \
-    ARRAY(SELECT d.id FROM profiles d WHERE d.host_cluster_id = t.id ORDER BY d.id) AS dependent_profiles \
+    ARRAY(SELECT d.id FROM profiles d WHERE d.host_cluster_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
     FROM clusters t JOIN profiles p ON p.id = t.profile_id";
 
 impl TryFrom<ClusterRow> for Cluster {
@@ -197,6 +201,8 @@ pub async fn create(conn: &mut Conn, new: &NewCluster, action: &NewAction) -> Re
 pub enum Refusal {
     /// The project has as many clusters as it may have.
     TooMany,
+    /// The project has no room for the cluster's nodes.
+    NoRoom(Full),
     /// The project has a cluster of that name, and names are to be unique.
     NameTaken,
     /// The profile has gone meanwhile.
@@ -205,9 +211,19 @@ pub enum Refusal {
 
 row! { RoomRow { n: i64 = BigInt, taken: bool = Bool } }
 
-/// Records a cluster and its CLUSTER_CREATE together, if the project has less
-/// than `most` clusters, and (with `unique`) none of that name. Requests of one
-/// project take turns, so that no two of them see the same last free place.
+/// What a project may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Clusters.
+    pub clusters: i64,
+    /// Nodes, in clusters or not.
+    pub nodes: i64,
+    /// Whether each cluster has a name of its own.
+    pub unique_names: bool,
+}
+
+/// Records a cluster and its CLUSTER_CREATE together, within the project's
+/// limits, and answers the cluster.
 ///
 /// # Errors
 /// When the database refuses.
@@ -215,15 +231,12 @@ pub async fn create_within(
     conn: &mut Conn,
     new: &NewCluster,
     action: &NewAction,
-    most: i64,
-    unique: bool,
-) -> Result<std::result::Result<(), Refusal>> {
+    limits: Limits,
+    keep: &Keep<'_, Cluster>,
+) -> Result<std::result::Result<Cluster, Refusal>> {
     let recorded = conn
         .transaction(async |conn| {
-            Sql::new("SELECT pg_advisory_xact_lock(7307, hashtext(?))")
-                .bind(new.project.as_str())
-                .execute(conn)
-                .await?;
+            quota::turn(conn, &new.project).await?;
             let room: Option<RoomRow> = Sql::new(
                 "SELECT count(*) AS n, coalesce(bool_or(name = ?), false) AS taken FROM clusters WHERE project = ?",
             )
@@ -232,15 +245,21 @@ pub async fn create_within(
             .first(conn)
             .await?;
             let room = room.unwrap_or(RoomRow { n: 0, taken: false });
-            if room.n >= most {
+            if room.n >= limits.clusters {
                 return Ok(Err(Refusal::TooMany));
             }
-            if unique && room.taken {
+            if limits.unique_names && room.taken {
                 return Ok(Err(Refusal::NameTaken));
+            }
+            let growth = Growth::By(new.desired_capacity);
+            if let Some(full) = quota::nodes(conn, &new.project, growth, limits.nodes).await? {
+                return Ok(Err(Refusal::NoRoom(full)));
             }
             insert(conn, new).await?;
             spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
-            Ok(Ok(()))
+            let made = get(conn, new.id).await?.ok_or(diesel::result::Error::NotFound)?;
+            keep.settle(conn, &made).await?;
+            Ok(Ok(made))
         })
         .await;
     match recorded {

@@ -20,6 +20,9 @@ pub enum DbError {
     /// The action is no longer ours: somebody else may be working on it.
     #[error("the action's lease is lost")]
     LeaseLost,
+    /// A repeat of the request holds its idempotency key by now.
+    #[error("A repeat of this request goes on in its place: its Idempotency-Key was taken over.")]
+    KeyLost,
     /// A row says what no code of ours would have written.
     #[error("column {column} holds '{value}', which is unknown")]
     Corrupt {

@@ -34,10 +34,12 @@ pub mod placement;
 pub mod policies;
 pub mod profiles;
 pub mod queue;
+pub mod quota;
 pub mod receivers;
 pub mod services;
 pub mod spawn;
 pub mod targets;
+pub mod whereabouts;
 pub mod wishes;
 
 pub use connect::{Servers, Unusable, usable};

@@ -15,9 +15,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, hosts, object,
+    Conn, DbError, Result, hosts,
+    idempotency::Keep,
+    object,
     page::{self, Filter, Page},
     profiles::{self, NewProfile},
+    quota::{self, Full, Growth},
     spawn::{self, NewNode},
     sql::{Bind, Sql, row},
 };
@@ -49,11 +52,12 @@ row! { NodeRow {
     dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
 }}
 
+// Dependents are bounded: a list must not cost what others put on one host.
 const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
     p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
     t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
-    ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id) AS dependent_nodes, \
-    ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id) AS dependent_profiles \
+    ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id LIMIT 100) AS dependent_nodes, \
+    ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
     FROM nodes t JOIN profiles p ON p.id = t.profile_id";
 
 impl TryFrom<NodeRow> for Node {
@@ -149,18 +153,31 @@ pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> 
         .filter(|i| i.parse::<Uuid>().is_err())
         .filter_map(|i| page::beginning(i))
         .unzip();
-    let mut sql = Sql::new(SELECT)
-        .push(
-            " WHERE t.id IN (SELECT id FROM nodes WHERE id = ANY (?) UNION SELECT id FROM nodes WHERE name = ANY (?)
-            UNION SELECT n.id FROM unnest(?, ?) AS r(least, most) JOIN nodes n ON n.id BETWEEN r.least AND r.most)",
-        )
+    let project = match scope {
+        Scope::Project(project) => Some(project.as_str()),
+        Scope::All => None,
+    };
+    let own = if project.is_some() {
+        "project = ?"
+    } else {
+        "?::text IS NULL"
+    };
+    // Two of each tell whether it is the only one.
+    let sql = Sql::new(SELECT)
+        .push(&format!(
+            " WHERE t.id IN (SELECT id FROM nodes WHERE id = ANY (?) AND {own}
+            UNION SELECT n.id FROM unnest(?) AS w(name)
+                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE name = w.name AND {own} LIMIT 2) n
+            UNION SELECT n.id FROM unnest(?, ?) AS r(least, most)
+                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE id BETWEEN r.least AND r.most AND {own} LIMIT 2) n)"
+        ))
         .bind(ids)
+        .bind(project)
         .bind(Bind::Texts(identities.to_vec()))
+        .bind(project)
         .bind(least)
-        .bind(most);
-    if let Scope::Project(project) = scope {
-        sql = sql.push(" AND t.project = ?").bind(project.as_str());
-    }
+        .bind(most)
+        .bind(project);
     let rows: Vec<NodeRow> = sql.load(conn).await?;
     let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     let by_id: HashMap<Uuid, usize> = nodes.iter().enumerate().map(|(at, n)| (n.id.0, at)).collect();
@@ -238,10 +255,13 @@ pub enum Refusal {
     ClusterGone,
     /// The profile has gone meanwhile.
     ProfileGone,
+    /// The project has as many nodes as it may have.
+    NoRoom(Full),
 }
 
-/// Records a node and its NODE_CREATE together. In a cluster it gets the next
-/// index, and the name that `name` gives to that.
+/// Records a node and its NODE_CREATE together, if the project then has at most
+/// `most` nodes, and answers the node. In a cluster it gets the next index, and
+/// the name that `name` gives to that.
 ///
 /// # Errors
 /// When the database refuses.
@@ -250,9 +270,15 @@ pub async fn create_named(
     mut node: NewNode,
     action: &NewAction,
     name: impl FnOnce(i32) -> String + Send,
-) -> Result<std::result::Result<(), Refusal>> {
+    most: i64,
+    keep: &Keep<'_, Node>,
+) -> Result<std::result::Result<Node, Refusal>> {
     let recorded = conn
         .transaction(async |conn| {
+            quota::turn(conn, &node.project).await?;
+            if let Some(full) = quota::nodes(conn, &node.project, Growth::By(1), most).await? {
+                return Ok(Err(Refusal::NoRoom(full)));
+            }
             if let Some(cluster) = node.cluster_id {
                 // Its row stays ours until the end: it cannot go meanwhile.
                 let Some(index) = next_index(conn, cluster).await? else {
@@ -263,7 +289,9 @@ pub async fn create_named(
             }
             spawn::insert_nodes(conn, std::slice::from_ref(&node)).await?;
             spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
-            Ok(Ok(()))
+            let made = get(conn, node.id).await?.ok_or(diesel::result::Error::NotFound)?;
+            keep.settle(conn, &made).await?;
+            Ok(Ok(made))
         })
         .await;
     match recorded {
@@ -283,12 +311,25 @@ pub struct Adoption {
     pub info: Option<HostInfo>,
 }
 
-/// Records a node that already runs, with a profile of its own: ACTIVE at once.
+/// Records a node that already runs, with a profile of its own: ACTIVE at once,
+/// if the project then has at most `most` nodes. Answers the node.
 ///
 /// # Errors
-/// A duplicate ([`DbError::is_duplicate`]) when another node has it already.
-pub async fn adopt(conn: &mut Conn, profile: &NewProfile, node: &NewNode, adoption: &Adoption) -> Result<()> {
+/// A duplicate ([`DbError::is_duplicate`]) when another node has it already; a
+/// violation ([`DbError::is_in_use`]) when the host has gone.
+pub async fn adopt(
+    conn: &mut Conn,
+    profile: &NewProfile,
+    node: &NewNode,
+    adoption: &Adoption,
+    most: i64,
+    keep: &Keep<'_, Node>,
+) -> Result<std::result::Result<Node, Full>> {
     conn.transaction(async |conn| {
+        quota::turn(conn, &node.project).await?;
+        if let Some(full) = quota::nodes(conn, &node.project, Growth::By(1), most).await? {
+            return Ok(Err(full));
+        }
         profiles::insert(conn, profile).await?;
         spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
         Sql::new(
@@ -308,21 +349,9 @@ pub async fn adopt(conn: &mut Conn, profile: &NewProfile, node: &NewNode, adopti
                 .await?;
             hosts::answered(conn, node.id, info).await?;
         }
-        Ok(())
+        let made = get(conn, node.id).await?.ok_or(diesel::result::Error::NotFound)?;
+        keep.settle(conn, &made).await?;
+        Ok(Ok(made))
     })
     .await
-}
-
-row! { CountRow { count: i64 = diesel::sql_types::BigInt } }
-
-/// Nodes that a project has.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn count(conn: &mut Conn, project: &str) -> Result<i64> {
-    let row: Option<CountRow> = Sql::new("SELECT count(*) AS count FROM nodes WHERE project = ?")
-        .bind(project)
-        .first(conn)
-        .await?;
-    Ok(row.map_or(0, |r| r.count))
 }

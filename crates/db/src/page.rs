@@ -22,7 +22,7 @@ pub enum Direction {
 pub struct Page {
     /// At most so many; none is all.
     pub limit: Option<i64>,
-    /// After this one; one that does not exist is ignored.
+    /// After this one; one that does not exist in the scope is ignored.
     pub marker: Option<Uuid>,
     /// Columns, each from the caller's own list of allowed ones.
     pub sort: Vec<(&'static str, Direction)>,
@@ -64,10 +64,13 @@ pub(crate) async fn page(
         sort.push(("id", Direction::Asc));
     }
     if let Some(marker) = page.marker {
-        let found: Option<Found> = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?) AS found"))
-            .bind(marker)
-            .first(conn)
-            .await?;
+        // One of another project is as unknown as one that never was: its
+        // fields must not tell themselves by the order.
+        let mut seen = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} t WHERE t.id = ?")).bind(marker);
+        if let Scope::Project(project) = scope {
+            seen = seen.push(" AND t.project = ?").bind(project.as_str());
+        }
+        let found: Option<Found> = seen.push(") AS found").first(conn).await?;
         if found.is_some_and(|f| f.found) {
             sql = after(sql, table, marker, &sort, default_sort);
         }

@@ -133,16 +133,22 @@ pub async fn look(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// A host's labels. What the profile says of it goes before what its engine says.
+pub(crate) fn labels(
+    mut labels: BTreeMap<String, String>,
+    own: Option<Value>,
+    zone: Option<String>,
+) -> BTreeMap<String, String> {
+    let own = own.and_then(|l| serde_json::from_value::<BTreeMap<_, _>>(l).ok());
+    labels.extend(own.unwrap_or_default());
+    labels.extend(zone.map(|zone| ("zone".to_owned(), zone)));
+    labels
+}
+
 impl From<SnapshotRow> for HostSnapshot {
     fn from(row: SnapshotRow) -> Self {
-        let info: HostInfo = serde_json::from_value(row.info).unwrap_or_default();
-        // What the profile says of the host goes before what its engine says.
-        let mut labels: BTreeMap<String, String> = info.labels;
-        let own = row
-            .labels
-            .and_then(|l| serde_json::from_value::<BTreeMap<_, _>>(l).ok());
-        labels.extend(own.unwrap_or_default());
-        labels.extend(row.zone.map(|zone| ("zone".to_owned(), zone)));
+        let mut info: HostInfo = serde_json::from_value(row.info).unwrap_or_default();
+        let labels = labels(std::mem::take(&mut info.labels), row.labels, row.zone);
         Self {
             id: row.id.into(),
             name: row.name,

@@ -1,12 +1,15 @@
 //! Policies.
 
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
 use senlin_core::{Time, caller::Scope, ids::*, policy::Policy, profile::Spec};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result,
+    idempotency::Keep,
+    object,
     page::{self, Filter, Page},
     sql::{Sql, row},
 };
@@ -100,6 +103,25 @@ pub async fn insert(conn: &mut Conn, new: &NewPolicy) -> Result<()> {
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Records a policy, and answers it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn create(conn: &mut Conn, new: &NewPolicy, keep: &Keep<'_, Policy>) -> Result<Policy> {
+    conn.transaction(async |conn| {
+        insert(conn, new).await?;
+        let row: Option<PolicyRow> = Sql::new(SELECT)
+            .push(" WHERE t.id = ?")
+            .bind(new.id)
+            .first(conn)
+            .await?;
+        let made = row.ok_or(diesel::result::Error::NotFound)?.try_into()?;
+        keep.settle(conn, &made).await?;
+        Ok(made)
+    })
+    .await
 }
 
 /// Renames a policy.

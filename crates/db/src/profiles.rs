@@ -1,6 +1,7 @@
 //! Profiles.
 
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
 use senlin_core::{
     Map, Time,
     caller::Scope,
@@ -11,7 +12,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result,
+    idempotency::Keep,
+    object,
     page::{self, Filter, Page},
     sql::{Sql, row},
 };
@@ -142,6 +145,21 @@ pub async fn insert(conn: &mut Conn, new: &NewProfile) -> Result<()> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Records a profile, and answers it.
+///
+/// # Errors
+/// A violation ([`DbError::is_in_use`]) when the host or cluster that it names
+/// has gone.
+pub async fn create(conn: &mut Conn, new: &NewProfile, keep: &Keep<'_, Profile>) -> Result<Profile> {
+    conn.transaction(async |conn| {
+        insert(conn, new).await?;
+        let made = get(conn, new.id).await?.ok_or(diesel::result::Error::NotFound)?;
+        keep.settle(conn, &made).await?;
+        Ok(made)
+    })
+    .await
 }
 
 /// Changes name or metadata.

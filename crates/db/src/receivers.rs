@@ -1,12 +1,15 @@
 //! Receivers.
 
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncConnection;
 use senlin_core::{Map, Time, caller::Scope, ids::*, receiver::Receiver};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, object,
+    Conn, Result,
+    idempotency::Keep,
+    object,
     page::{self, Filter, Page},
     sql::{Sql, row},
 };
@@ -85,11 +88,21 @@ pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Pag
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Records a receiver; its times are the database's own.
+/// Records a receiver, and answers it; its times are the database's own.
 ///
 /// # Errors
-/// A foreign-key violation when the cluster has gone.
-pub async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
+/// A violation ([`crate::DbError::is_in_use`]) when the cluster has gone.
+pub async fn create(conn: &mut Conn, new: &Receiver, keep: &Keep<'_, Receiver>) -> Result<Receiver> {
+    conn.transaction(async |conn| {
+        insert(conn, new).await?;
+        let made = get(conn, new.id).await?.ok_or(diesel::result::Error::NotFound)?;
+        keep.settle(conn, &made).await?;
+        Ok(made)
+    })
+    .await
+}
+
+async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
     Sql::new(
         "INSERT INTO receivers (id, name, type, user_id, project, domain, cluster_id, action, actor, params, channel,
             options, key, expires_at)

@@ -1,23 +1,31 @@
 //! bollard's errors in our words, with the decision whether to try again.
 
 use bollard::errors::Error;
-use senlin_core::driver::DriverError;
+use senlin_core::{
+    driver::DriverError,
+    text::{WORDS, clean},
+};
 
 pub(super) fn translate(endpoint: &str, verb: &'static str, seconds: u64, error: &Error) -> DriverError {
     match error {
-        Error::DockerResponseServerError { status_code, message } => answered(verb, *status_code, message.trim()),
+        Error::DockerResponseServerError { status_code, message } => {
+            answered(verb, *status_code, clean(message, WORDS).trim())
+        }
         Error::RequestTimeoutError => DriverError::TimedOut {
             endpoint: endpoint.to_owned(),
             verb,
             seconds,
         },
-        Error::DockerStreamError { error } => DriverError::Refused(error.clone()),
+        Error::DockerStreamError { error } => DriverError::Refused(clean(error, WORDS)),
         Error::SocketNotFoundError(path) => DriverError::Unreachable {
             endpoint: endpoint.to_owned(),
             reason: format!("there is no socket '{path}'"),
         },
         Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
-            DriverError::Failed(format!("{verb}: the engine's answer cannot be read: {error}"))
+            DriverError::Failed(format!(
+                "{verb}: the engine's answer cannot be read: {}",
+                clean(&error.to_string(), WORDS)
+            ))
         }
         // What is left are connections that could not be made or broke.
         other => DriverError::Unreachable {
@@ -47,5 +55,25 @@ fn innermost(error: &Error) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    clean(&last.to_string(), WORDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g1_an_error_of_an_engine_can_be_stored_and_breaks_no_line() {
+        let hostile = "no\0 space\n2026-01-01 ERROR forged \u{1b}[31m".to_owned() + &"x".repeat(1 << 20);
+        let refused = Error::DockerResponseServerError {
+            status_code: 500,
+            message: hostile.clone(),
+        };
+        let streamed = Error::DockerStreamError { error: hostile };
+        for error in [refused, streamed] {
+            let text = translate("tcp://h:2376", "pull", 15, &error).to_string();
+            assert!(text.contains("no  space 2026-01-01 ERROR forged  [31m"), "{text:.100}");
+            assert!(!text.contains(char::is_control) && text.len() < WORDS + 100);
+        }
+    }
 }

@@ -1,15 +1,21 @@
-//! From the engine's words to ours; nothing secret comes through.
+//! From the engine's words to ours: cleaned and bounded, and nothing secret
+//! comes through.
+
+use std::collections::BTreeMap;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStatsResponse, ContainerSummary as DockerSummary, EventMessage, PortSummary,
     PortSummaryTypeEnum,
 };
-use senlin_core::driver::{ContainerEvent, ContainerState, ContainerSummary, Usage};
+use senlin_core::{
+    driver::{ContainerEvent, ContainerState, ContainerSummary, Usage},
+    text::{NAME, WORDS, clean, clean_document},
+};
 use serde_json::Value;
 
 pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
     Some(ContainerSummary {
-        id: container.id?,
+        id: clean(&container.id?, NAME),
         name: container
             .names
             .unwrap_or_default()
@@ -22,9 +28,10 @@ pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
         address: container
             .network_settings
             .and_then(|s| s.networks)
-            .and_then(|n| n.into_values().find_map(|e| e.ip_address.filter(|a| !a.is_empty()))),
+            .and_then(|n| n.into_values().find_map(|e| e.ip_address.filter(|a| !a.is_empty())))
+            .map(|a| clean(&a, NAME)),
         ports: ports(container.ports.unwrap_or_default()),
-        labels: container.labels.unwrap_or_default().into_iter().collect(),
+        labels: labels(container.labels.unwrap_or_default()),
     })
 }
 
@@ -72,24 +79,39 @@ pub(super) fn usage(container: &ContainerSummary, stats: &ContainerStatsResponse
 pub(super) fn event(message: EventMessage) -> Option<ContainerEvent> {
     let actor = message.actor?;
     Some(ContainerEvent {
-        id: actor.id?,
-        action: message.action?,
-        labels: actor.attributes.unwrap_or_default().into_iter().collect(),
+        id: clean(&actor.id?, NAME),
+        action: clean(&message.action?, NAME),
+        labels: labels(actor.attributes.unwrap_or_default()),
         at: message.time.unwrap_or(0),
     })
 }
 
 fn bare(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
+    clean(name.trim_start_matches('/'), NAME)
+}
+
+/// Labels that are kept of one thing; more than any tool sets.
+const MOST_LABELS: usize = 1000;
+
+/// Labels as they may be kept, ours before all others.
+pub(super) fn labels(said: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let (own, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|(key, _)| key.starts_with("senlin."));
+    own.into_iter()
+        .chain(others)
+        .take(MOST_LABELS)
+        .map(|(key, value)| (clean(&key, NAME), clean(&value, WORDS)))
+        .collect()
 }
 
 pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
     let state = shown.state.clone().unwrap_or_default();
-    let labels = shown.config.as_ref().and_then(|c| c.labels.clone()).unwrap_or_default();
+    let said = shown.config.as_ref().and_then(|c| c.labels.clone()).unwrap_or_default();
+    let mut document = redact(serde_json::to_value(&shown).unwrap_or_default());
+    clean_document(&mut document);
     let status = state.status.map(|s| s.to_string()).unwrap_or_default();
     let ended = matches!(status.as_str(), "exited" | "dead");
     ContainerState {
-        id: shown.id.clone().unwrap_or_default(),
+        id: clean(shown.id.as_deref().unwrap_or_default(), NAME),
         name: bare(shown.name.as_deref().unwrap_or_default()),
         exit_code: state.exit_code.filter(|_| ended),
         health: state
@@ -97,9 +119,9 @@ pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
             .and_then(|h| h.status)
             .map(|s| s.to_string())
             .filter(|s| !s.is_empty() && s != "none"),
-        error: state.error.filter(|e| !e.is_empty()),
-        labels: labels.into_iter().collect(),
-        document: redact(serde_json::to_value(&shown).unwrap_or_default()),
+        error: state.error.filter(|e| !e.is_empty()).map(|e| clean(&e, WORDS)),
+        labels: labels(said),
+        document,
         status,
     }
 }
@@ -128,4 +150,37 @@ pub(crate) fn redact(mut document: Value) -> Value {
         }
     }
     document
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::{ContainerConfig, ContainerState as DockerState};
+
+    use super::*;
+
+    #[test]
+    fn g1_what_an_engine_says_of_a_container_can_be_stored() {
+        let seen = state(ContainerInspectResponse {
+            id: Some("ab\0cd".to_owned()),
+            name: Some("/we\nb".to_owned()),
+            config: Some(ContainerConfig {
+                labels: Some(HashMap::from([("k\0".to_owned(), "v\u{1b}".repeat(10_000))])),
+                ..ContainerConfig::default()
+            }),
+            state: Some(DockerState {
+                error: Some("oci:\0 failed\nforged".to_owned()),
+                ..DockerState::default()
+            }),
+            ..ContainerInspectResponse::default()
+        });
+        assert_eq!((seen.id.as_str(), seen.name.as_str()), ("ab cd", "we b"));
+        assert_eq!(seen.error.as_deref(), Some("oci:  failed forged"));
+        assert_eq!(seen.labels["k "].len(), WORDS);
+        assert!(!seen.document.to_string().contains("\\u0000"));
+        let many = (0..5000).map(|n| (format!("l{n}"), String::new()));
+        let kept = labels(many.chain([("senlin.node".to_owned(), "id".to_owned())]));
+        assert_eq!((kept.len(), kept["senlin.node"].as_str()), (MOST_LABELS, "id"));
+    }
 }

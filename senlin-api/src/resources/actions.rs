@@ -138,5 +138,5 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     let now = db::find(&mut conn, &call.scope(), &action.id.to_string())
         .await?
         .unwrap_or(action);
-    Ok(call.accepted(now.id, &json!({"action": wire::action(&now, call.version)})))
+    Ok(call.answer(&call.accepted(now.id, json!({"action": wire::action(&now, call.version)}))))
 }

@@ -260,13 +260,14 @@ async fn act(
 ) -> Result<senlin_core::ids::ActionId> {
     let verb = VERBS.iter().find(|(k, _)| k.as_str() == kind).map(|(_, verb)| *verb);
     let verb = verb.ok_or_else(|| ApiError::NotSupported(format!("A receiver cannot do '{kind}'.")))?;
-    let (mut action, name) = clusters::plan(call, verb, params).await?.into_action(call);
+    let (mut action, name, terms) = clusters::plan(call, verb, params).await?.into_action(call);
     action.name = format!("webhook_{}", receiver.id.short());
     let because = format!("Alert '{}' is {}.", alert.name, alert.state.to_lowercase());
     action.inputs.insert("because".to_owned(), because.into());
-    let id = record(call, &action, &name, verb != "delete").await?;
-    tracing::info!(receiver = %receiver.id, action = %id, alert = alert.name, "an alert acts");
-    Ok(id)
+    let answer = call.started(action.id);
+    record(call, &action, &name, terms, answer).await?;
+    tracing::info!(receiver = %receiver.id, action = %action.id, alert = alert.name, "an alert acts");
+    Ok(action.id)
 }
 
 /// `GET /v1/receivers/{id}/deliveries` (1.15): what came in, newest first.

@@ -6,13 +6,14 @@ use senlin_core::{
     action::ActionKind,
     cluster::{Cluster, ClusterStatus},
     ids::*,
+    naming,
 };
-use senlin_db::clusters::{self as db, NewCluster};
+use senlin_db::clusters::{self as db, Limits, NewCluster};
 use senlin_openapi as wire;
 use senlin_policies::size::{self, Bounds};
 use serde_json::{Value, json};
 
-use super::{Target, action, profiles, record, room_for};
+use super::{ALONE, BESIDE, Target, action, no_room, profiles, record};
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, change, envelope},
@@ -89,8 +90,6 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     ];
     let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
     let new = checked(&call, &fields).await?;
-    room_for(&call, &new.project, new.desired_capacity).await?;
-    let mut conn = call.conn().await?;
     let goal = Target {
         id: new.id.0,
         cluster: Some(new.id),
@@ -101,8 +100,17 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let recorded = action(&call, ActionKind::ClusterCreate, &goal, Map::new());
     let settings = &call.api.settings;
     let most = settings.max_clusters_per_project;
-    match db::create_within(&mut conn, &new, &recorded, most, settings.name_unique).await? {
-        Ok(()) => {}
+    let limits = Limits {
+        clusters: most,
+        nodes: settings.max_nodes_per_project,
+        unique_names: settings.name_unique,
+    };
+    let answer = |made: &Cluster| call.accepted(recorded.id, json!({"cluster": wire::cluster(made, call.version)}));
+    let keep = call.keep(&answer);
+    let made = db::create_within(&mut *call.conn().await?, &new, &recorded, limits, &keep).await?;
+    let cluster = match made {
+        Ok(cluster) => cluster,
+        Err(db::Refusal::NoRoom(full)) => return Err(no_room(&call, full)),
         Err(db::Refusal::TooMany) => return Err(ApiError::OverQuota(format!("clusters: a project may have {most}"))),
         Err(db::Refusal::NameTaken) => {
             let text = format!("a cluster named '{}' already exists.", new.name);
@@ -112,12 +120,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
             let text = format!("The specified profile '{}' could not be found.", new.profile_id);
             return Err(ApiError::BadRequest(text));
         }
-    }
+    };
     call.api.wake(&[recorded.id], &call.caller.request_id);
-    let cluster = db::get(&mut conn, new.id)
-        .await?
-        .ok_or_else(|| ApiError::Internal("the new cluster is gone".to_owned()))?;
-    Ok(call.accepted(recorded.id, &json!({"cluster": wire::cluster(&cluster, call.version)})))
+    Ok(call.answer(&answer(&cluster)))
 }
 
 async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
@@ -154,8 +159,25 @@ async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
         desired_capacity: desired,
         timeout: timeout.unwrap_or(call.api.settings.default_action_timeout),
         metadata: fields.map("metadata")?.unwrap_or_default(),
-        config: fields.map("config")?.unwrap_or_default(),
+        config: config(fields)?.unwrap_or_default(),
     })
+}
+
+/// `config`, whose known keys have rules.
+fn config(fields: &Fields) -> Result<Option<Map>> {
+    const FORMAT: &str = "node.name.format";
+    let config = fields.map("config")?;
+    let refuse = |rule: String| {
+        Err(ApiError::BadRequest(format!(
+            "The value of '{FORMAT}' in 'config' {rule}."
+        )))
+    };
+    match config.as_ref().and_then(|c| c.get(FORMAT)) {
+        None | Some(Value::Null) => {}
+        Some(Value::String(format)) => naming::check_format(format).or_else(refuse)?,
+        Some(_) => refuse("must be a text".to_owned())?,
+    }
+    Ok(config)
 }
 
 /// `PATCH /v1/clusters/{id}`
@@ -180,6 +202,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         ));
     }
     let mut inputs = Map::new();
+    let mut new_profile = None;
     if let Some(name) = fields.name("name")?.filter(|n| *n != cluster.name) {
         inputs.insert("name".to_owned(), name.into());
     }
@@ -192,9 +215,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     {
         inputs.insert("timeout".to_owned(), timeout.into());
     }
-    if let Some(config) = fields
-        .map("config")?
-        .filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7))
+    if let Some(config) = config(&fields)?.filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7))
     {
         inputs.insert("config".to_owned(), config.into());
     }
@@ -211,7 +232,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             ));
         }
         if profile.id != cluster.profile_id {
-            inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+            new_profile = Some(profile);
         }
     }
     if call.version >= wire::Microversion(1, 6)
@@ -219,12 +240,18 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     {
         inputs.insert("profile_only".to_owned(), only.into());
     }
+    if let Some(profile) = &new_profile {
+        if inputs.get("profile_only") != Some(&Value::Bool(true)) {
+            profiles::stays(&call, profile, &cluster.nodes).await?;
+        }
+        inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+    }
     if inputs.is_empty() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
     let new = action(&call, ActionKind::ClusterUpdate, &target(&cluster), inputs);
-    let id = record(&call, &new, &cluster.name, true).await?;
-    Ok(call.accepted(id, &json!({"cluster": wire::cluster(&cluster, call.version)})))
+    let answer = call.accepted(new.id, json!({"cluster": wire::cluster(&cluster, call.version)}));
+    record(&call, &new, &cluster.name, ALONE, answer).await
 }
 
 /// Lets other projects use the hosts of this cluster: admins only.
@@ -246,9 +273,9 @@ async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpRes
 /// `DELETE /v1/clusters/{id}`
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let force = force(&call)?;
-    let (new, name) = deletable(&call, force).await?.into_action(&call);
-    let id = record(&call, &new, &name, false).await?;
-    Ok(call.accepted(id, &Value::Null))
+    let (new, name, _) = deletable(&call, force).await?.into_action(&call);
+    let answer = call.accepted(new.id, Value::Null);
+    record(&call, &new, &name, BESIDE, answer).await
 }
 
 /// The deletion of the cluster that the call is about, if it may go.

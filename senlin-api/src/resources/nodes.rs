@@ -18,9 +18,9 @@ use senlin_openapi as wire;
 use serde_json::{Value, json};
 
 use super::{
-    Target, Words, action,
+    ALONE, BESIDE, Target, Words, action,
     clusters::{self},
-    only_key, profiles, record, room_for,
+    no_room, only_key, profiles, record,
 };
 use crate::{
     error::{ApiError, Result},
@@ -142,9 +142,8 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
             "Node and cluster have different profile type, operation aborted.".to_owned(),
         ));
     }
-    room_for(&call, cluster.as_ref().map_or(&call.caller.project, |c| &c.project), 1).await?;
     let id = NodeId::random();
-    let mut node = NewNode {
+    let node = NewNode {
         id,
         name,
         cluster_id: cluster.as_ref().map(|c| c.id),
@@ -158,20 +157,6 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         role: Some(role.unwrap_or_default()),
         metadata,
     };
-    let mut conn = call.conn().await?;
-    if let Some(cluster) = &cluster {
-        let index = db::next_index(&mut conn, cluster.id).await?;
-        node.index = index.ok_or_else(|| ApiError::NotFound {
-            kind: "cluster",
-            identity: cluster.name.clone(),
-        })?;
-        let format = cluster
-            .config
-            .get("node.name.format")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        node.name = naming::node_name(format, node.index, id.0.as_u64_pair().0);
-    }
     let goal = Target {
         id: id.0,
         cluster: node.cluster_id,
@@ -180,12 +165,25 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         timeout: call.api.settings.default_action_timeout,
     };
     let recorded = action(&call, ActionKind::NodeCreate, &goal, Map::new());
-    db::create(&mut conn, &node, &recorded).await?;
+    let format = cluster
+        .as_ref()
+        .and_then(|c| c.config.get("node.name.format")?.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    let named = move |index| naming::node_name(&format, index, id.0.as_u64_pair().0);
+    let answer = |made: &Node| call.accepted(recorded.id, json!({"node": wire::node(made, call.version)}));
+    let (keep, most) = (call.keep(&answer), call.api.settings.max_nodes_per_project);
+    let made = db::create_named(&mut *call.conn().await?, node, &recorded, named, most, &keep).await?;
+    let gone = |what: &str, identity: String| {
+        ApiError::BadRequest(format!("The specified {what} '{identity}' could not be found."))
+    };
+    let node = made.map_err(|refusal| match refusal {
+        db::Refusal::NoRoom(full) => no_room(&call, full),
+        db::Refusal::ProfileGone => gone("profile", profile.id.to_string()),
+        db::Refusal::ClusterGone => gone("cluster", cluster.map(|c| c.name).unwrap_or_default()),
+    })?;
     call.api.wake(&[recorded.id], &call.caller.request_id);
-    let made = db::get(&mut conn, id)
-        .await?
-        .ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
-    Ok(call.accepted(recorded.id, &json!({"node": wire::node(&made, call.version)})))
+    Ok(call.answer(&answer(&node)))
 }
 
 fn role(fields: &Fields) -> Result<Option<String>> {
@@ -234,6 +232,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             ));
         }
         if profile.id != node.profile_id {
+            profiles::stays(&call, &profile, &[node.id]).await?;
             inputs.insert("new_profile_id".to_owned(), json!(profile.id));
         }
     }
@@ -241,8 +240,8 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
     let new = action(&call, ActionKind::NodeUpdate, &target(&call, &node), inputs);
-    let id = record(&call, &new, &node.name, true).await?;
-    Ok(call.accepted(id, &json!({"node": wire::node(&node, call.version)})))
+    let answer = call.accepted(new.id, json!({"node": wire::node(&node, call.version)}));
+    record(&call, &new, &node.name, ALONE, answer).await
 }
 
 /// `DELETE /v1/nodes/{id}`
@@ -282,8 +281,8 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         Map::new()
     };
     let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), inputs);
-    let id = record(&call, &new, &node.name, false).await?;
-    Ok(call.accepted(id, &Value::Null))
+    let answer = call.accepted(new.id, Value::Null);
+    record(&call, &new, &node.name, BESIDE, answer).await
 }
 
 /// `POST /v1/nodes/{id}/actions`
@@ -311,8 +310,8 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
     };
     let node = find(&call, &call.identity).await?;
     let new = action(&call, kind, &target(&call, &node), inputs);
-    let id = record(&call, &new, &node.name, true).await?;
-    Ok(call.started(id))
+    let answer = call.started(new.id);
+    record(&call, &new, &node.name, ALONE, answer).await
 }
 
 /// `POST /v1/nodes/{id}/ops`
@@ -326,6 +325,6 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
         ("params".to_owned(), params.into()),
     ]);
     let new = action(&call, ActionKind::NodeOperation, &target(&call, &node), inputs);
-    let id = record(&call, &new, &node.name, false).await?;
-    Ok(call.started(id))
+    let answer = call.started(new.id);
+    record(&call, &new, &node.name, BESIDE, answer).await
 }

@@ -3,7 +3,7 @@
 
 use actix_web::HttpResponse;
 use senlin_core::{interface, node::Node};
-use senlin_db::{clusters, hooks, nodes, own as db};
+use senlin_db::{hooks, nodes, own as db};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,17 +56,11 @@ pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
 /// `GET /v1/self/members`: the node's cluster, itself included.
 pub async fn members(Knock(call): Knock) -> Result<HttpResponse> {
     let node = node(&call).await?;
-    let mut conn = call.conn().await?;
-    let mut members = Vec::new();
-    if let Some(cluster) = node.cluster_id
-        && let Some(cluster) = clusters::get(&mut conn, cluster).await?
-    {
-        for id in cluster.nodes {
-            if let Some(member) = nodes::get(&mut conn, id).await? {
-                members.push(brief(&member));
-            }
-        }
-    }
+    let members = match node.cluster_id {
+        Some(cluster) => nodes::members(&mut *call.conn().await?, cluster).await?,
+        None => Vec::new(),
+    };
+    let members: Vec<Value> = members.iter().map(brief).collect();
     Ok(call.ok(&json!({"members": members})))
 }
 

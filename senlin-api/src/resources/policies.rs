@@ -78,11 +78,9 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         project: call.caller.project.clone(),
         domain: call.caller.domain.clone(),
     };
-    let mut conn = call.conn().await?;
-    db::insert(&mut conn, &new).await?;
-    drop(conn);
-    let policy = find(&call, &new.id.to_string()).await?;
-    Ok(call.created(&json!({"policy": wire::policy(&policy)})))
+    let answer = |made: &Policy| call.created(json!({"policy": wire::policy(made)}));
+    let policy = db::create(&mut *call.conn().await?, &new, &call.keep(&answer)).await?;
+    Ok(call.answer(&answer(&policy)))
 }
 
 /// `POST /v1/policies/validate`

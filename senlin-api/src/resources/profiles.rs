@@ -4,12 +4,14 @@ use actix_web::HttpResponse;
 use senlin_core::{
     Map,
     ids::*,
+    placement::Requirements,
     profile::{Profile, Spec},
-    profile_type::ProfileType,
+    profile_type::{Demand, ProfileType},
 };
 use senlin_db::{
     Conn, clusters, nodes,
     profiles::{self as db, NewProfile},
+    whereabouts,
 };
 use senlin_openapi as wire;
 use serde_json::{Value, json};
@@ -85,7 +87,7 @@ fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
 
 /// What `host_node` and `host_cluster` mean: hosts of the caller, or of a
 /// cluster that an admin shared.
-async fn hosts(call: &Call, conn: &mut Conn, checked: &Checked<'_>) -> Result<(Option<NodeId>, Option<ClusterId>)> {
+async fn host_ids(call: &Call, conn: &mut Conn, checked: &Checked<'_>) -> Result<(Option<NodeId>, Option<ClusterId>)> {
     let refs = checked.kind.host_refs(&checked.properties);
     let wrong =
         |what: &str, name: &str, why: &str| ApiError::InvalidSpec(format!("The specified {what} '{name}' {why}"));
@@ -149,7 +151,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     };
     let checked = check(&call, fields.required("spec")?).map_err(failed)?;
     let mut conn = call.conn().await?;
-    let (host_node, host_cluster) = hosts(&call, &mut conn, &checked).await.map_err(failed)?;
+    let (host_node, host_cluster) = host_ids(&call, &mut conn, &checked).await.map_err(failed)?;
     let new = NewProfile {
         id: ProfileId::random(),
         name: name.clone(),
@@ -162,11 +164,14 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         host_node,
         host_cluster,
     };
-    db::insert(&mut conn, &new).await?;
-    let profile = db::get(&mut conn, new.id)
-        .await?
-        .ok_or_else(|| ApiError::Internal("the new profile is gone".to_owned()))?;
-    Ok(call.created(&json!({"profile": wire::profile(&profile)})))
+    let answer = |made: &Profile| call.created(json!({"profile": wire::profile(made)}));
+    match db::create(&mut conn, &new, &call.keep(&answer)).await {
+        Ok(profile) => Ok(call.answer(&answer(&profile))),
+        Err(error) if error.is_in_use() => Err(failed(ApiError::InvalidSpec(
+            "The specified host_node or host_cluster could not be found.".to_owned(),
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The spec as it is stored: as it was given, secrets sealed.
@@ -183,12 +188,44 @@ fn sealed(call: &Call, checked: &Checked<'_>) -> Result<Value> {
     serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))
 }
 
+/// Refuses a profile that nodes cannot have where they are: nothing moves them.
+pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> Result<()> {
+    let kind = call
+        .api
+        .registry
+        .find(&profile.type_name)
+        .ok_or_else(|| ApiError::Internal(format!("profile type {} is not registered", profile.type_name)))?;
+    let opened = senlin_core::spec::unseal(&Value::Object(profile.spec.properties.clone()), &call.api.sealer)
+        .map_err(|e| ApiError::Internal(e.to_string()))?;
+    let properties = kind.schema().check(opened.as_object().unwrap_or(&Map::new()))?;
+    let Demand::Host(needs) = kind.demand(&properties)? else {
+        return Ok(());
+    };
+    let mut conn = call.conn().await?;
+    let (host_node, host_cluster) = db::hosts(&mut conn, profile.id).await?;
+    let needs = Requirements {
+        host_node,
+        host_cluster,
+        ..needs
+    };
+    let whereabouts = whereabouts::of(&mut conn, nodes).await?;
+    let misplaced = whereabouts
+        .iter()
+        .find_map(|at| at.misplaced(&needs).map(|why| (at, why)));
+    misplaced.map_or(Ok(()), |(at, why)| {
+        Err(ApiError::BadRequest(format!(
+            "Node '{}' cannot have profile '{}' where it is: {why}. An update moves no container to another host.",
+            at.name, profile.name
+        )))
+    })
+}
+
 /// `POST /v1/profiles/validate`
 pub async fn validate(call: Call) -> Result<HttpResponse> {
     let fields = envelope(call.body.as_ref(), "profile", &["spec"])?;
     let checked = check(&call, fields.required("spec")?)?;
     let mut conn = call.conn().await?;
-    hosts(&call, &mut conn, &checked).await?;
+    host_ids(&call, &mut conn, &checked).await?;
     let spec = senlin_core::spec::redact(&sealed(&call, &checked)?);
     Ok(call.ok(&json!({"profile": {
         "id": null, "name": "validated_profile", "type": checked.spec.full_type(), "user": call.caller.user,

@@ -80,6 +80,10 @@ fn shown(call: &Call, receiver: &Receiver) -> Result<Value> {
     } else {
         Secret::new("***")
     };
+    Ok(shown_with(call, receiver, &key))
+}
+
+fn shown_with(call: &Call, receiver: &Receiver, key: &Secret) -> Value {
     let mut query: Vec<(String, String)> = vec![("V".to_owned(), "2".to_owned())];
     for (name, value) in &receiver.params {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -94,7 +98,7 @@ fn shown(call: &Call, receiver: &Receiver) -> Result<Value> {
         ..receiver.clone()
     };
     let url = format!("{}/v1/webhooks/{}/trigger?{query}", call.base(), receiver.id);
-    Ok(wire::receiver(receiver, &url, call.version))
+    wire::receiver(receiver, &url, call.version)
 }
 
 /// `GET /v1/receivers`
@@ -205,6 +209,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     if cluster.user != call.caller.user && !call.caller.is_admin {
         return Err(ApiError::Forbidden);
     }
+    let key = new_key();
     // An admin's receiver acts as the owner of the cluster, not as an admin.
     let actor = json!({"user_id": cluster.user, "project_id": cluster.project});
     let receiver = Receiver {
@@ -220,14 +225,24 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         params,
         channel: Map::new(),
         options: options.unwrap_or_default(),
-        key: seal(&call, &new_key())?,
+        key: seal(&call, &key)?,
         created_at: cluster.init_at,
         updated_at: None,
         expires_at,
     };
-    db::insert(&mut *call.conn().await?, &receiver).await?;
-    let receiver = find(&call, &receiver.id.to_string()).await?;
-    Ok(call.created(&json!({"receiver": shown(&call, &receiver)?})))
+    let key = if call.may("receivers:update") {
+        key
+    } else {
+        Secret::new("***")
+    };
+    let answer = |made: &Receiver| call.created(json!({"receiver": shown_with(&call, made, &key)}));
+    match db::create(&mut *call.conn().await?, &receiver, &call.keep(&answer)).await {
+        Ok(receiver) => Ok(call.answer(&answer(&receiver))),
+        Err(error) if error.is_in_use() => Err(ApiError::BadRequest(format!(
+            "The referenced cluster '{identity}' could not be found."
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `PATCH /v1/receivers/{id}`

@@ -48,11 +48,11 @@ pub async fn trigger(Knock(mut call): Knock) -> Result<HttpResponse> {
     // The caller's version says how the body is read, not what may be done.
     call.version = senlin_openapi::SENLIN_MAX;
     let planned = clusters::plan(&call, verb, inputs).await?;
-    let (mut action, name) = planned.into_action(&call);
+    let (mut action, name, terms) = planned.into_action(&call);
     action.name = format!("webhook_{}", receiver.id.short());
-    let id = record(&call, &action, &name, verb != "delete").await?;
-    tracing::info!(receiver = %receiver.id, action = %id, "a webhook was triggered");
-    Ok(call.started(id))
+    let answer = record(&call, &action, &name, terms, call.started(action.id)).await?;
+    tracing::info!(receiver = %receiver.id, action = %action.id, "a webhook was triggered");
+    Ok(answer)
 }
 
 /// The receiver, when the key opens it and its time has not passed.

@@ -189,7 +189,7 @@ async fn names_the_field_and_the_rule() {
         (
             "POST",
             "/v1/clusters/hosts/actions",
-            json!({"add_nodes": {"nodes": "abca"}}),
+            json!({"add_nodes": {"nodes": ["a", "b", "a"]}}),
             400,
             "Items for 'nodes' must be unique",
         ),

@@ -300,17 +300,17 @@ async fn a_request_with_a_key_is_carried_out_once() {
     );
     let named = "SELECT count(*) FROM clusters WHERE name = 'one'";
     assert_eq!(server.db.count(named).await.unwrap(), 1);
-    // Begun, and never answered.
+    // Begun, and not answered yet.
     server
         .db
         .execute("UPDATE idempotency_keys SET status = NULL WHERE key = 'k1'")
         .await
         .unwrap();
-    let lost = post("k1", "1.15", "member", "one").await;
+    let early = post("k1", "1.15", "member", "one").await;
     assert!(
-        lost.status == 409 && lost.message().contains("its answer is not known"),
+        early.status == 409 && early.message().contains("is under way"),
         "{}",
-        lost.body
+        early.body
     );
     server.close().await;
 }

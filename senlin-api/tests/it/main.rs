@@ -22,14 +22,17 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 mod alerts;
+mod asked;
 mod bad_input;
 mod contract;
 mod document;
+mod keys;
 mod newer;
+mod quotas;
 mod receivers;
 mod roles;
 
-/// A server with three users: `admin`, `member` of p1, `other` of p2.
+/// A server with these users: `admin`, `member` and `second` of p1, `other` of p2.
 struct Server {
     db: TestDb,
     base: String,
@@ -93,6 +96,15 @@ impl Answer {
 
 impl Server {
     async fn start() -> Self {
+        Self::with(Settings {
+            max_clusters_per_project: 5,
+            max_nodes_per_project: 50,
+            ..Settings::default()
+        })
+        .await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let db = TestDb::new().await.unwrap();
         let line = |token: &str, project: &str, role: &str| {
             format!(
@@ -103,6 +115,7 @@ impl Server {
         let tokens = [
             line("admin", "p0", "admin"),
             line("member", "p1", "member"),
+            line("second", "p1", "member"),
             line("other", "p2", "member"),
             line("reader", "p1", "reader"),
             line("guest", "p1", "guest"),
@@ -117,11 +130,7 @@ impl Server {
             sealer: Sealer::new(&Sealer::generate_key()).unwrap(),
             auth: Arc::new(TokenFile::parse(&tokens.concat()).unwrap()),
             rbac: Rbac::parse("").unwrap(),
-            settings: Settings {
-                max_clusters_per_project: 5,
-                max_nodes_per_project: 50,
-                ..Settings::default()
-            },
+            settings,
             rules: SpecRules {
                 allow_simulated: true,
                 ..SpecRules::default()

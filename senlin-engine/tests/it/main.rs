@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says what it counted"
 )]
 
+mod asked;
 mod decisions;
 mod faults;
 mod health;

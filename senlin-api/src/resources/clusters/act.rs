@@ -7,7 +7,11 @@ use senlin_core::{
     cluster::Cluster,
     ids::ActionId,
 };
-use senlin_db::{actions, hooks, nodes};
+use senlin_db::{
+    actions::{self, Terms},
+    hooks, nodes,
+    quota::{self, Growth},
+};
 use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
@@ -16,7 +20,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::{Words, action, only_key, record},
+    resources::{ALONE, Words, action, no_room, only_key, record},
 };
 
 mod members;
@@ -35,6 +39,8 @@ pub(crate) struct Planned {
     inputs: Map,
     /// The action's name where it is not the usual one.
     name: Option<String>,
+    /// The size that it brings the cluster to, where it grows.
+    size: Option<i32>,
 }
 
 impl Planned {
@@ -44,16 +50,21 @@ impl Planned {
             kind,
             inputs,
             name: None,
+            size: None,
         }
     }
 
-    /// The action to record, and the cluster's name for messages.
-    pub(crate) fn into_action(self, call: &Call) -> (NewAction, String) {
+    /// The action to record, the cluster's name for messages, and the terms.
+    pub(crate) fn into_action(self, call: &Call) -> (NewAction, String, Terms) {
         let mut new = action(call, self.kind, &target(&self.cluster), self.inputs);
         if let Some(name) = self.name {
             new.name = name;
         }
-        (new, self.cluster.name)
+        let terms = Terms {
+            size: self.size.map(|size| (size, call.api.settings.max_nodes_per_project)),
+            exclusive: new.kind != ActionKind::ClusterDelete,
+        };
+        (new, self.cluster.name, terms)
     }
 }
 
@@ -96,9 +107,9 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
     planned
         .inputs
         .extend(token.map(|t| ("plan_token".to_owned(), t.into())));
-    let (new, name) = planned.into_action(&call);
-    let id = record(&call, &new, &name, true).await?;
-    Ok(call.started(id))
+    let (new, name, terms) = planned.into_action(&call);
+    let answer = call.started(new.id);
+    record(&call, &new, &name, terms, answer).await
 }
 
 /// `plan_token` (1.15): the action is refused unless it does what that plan said.
@@ -138,6 +149,16 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
         "update" => Planned::new(&find(&call, &call.identity).await?, ActionKind::ClusterUpdate, params),
         _ => plan(&call, &verb, params).await?,
     };
+    if let Some(size) = planned.size {
+        let (growth, most) = (
+            Growth::To(planned.cluster.id, size),
+            call.api.settings.max_nodes_per_project,
+        );
+        let project = &planned.cluster.project;
+        if let Some(full) = quota::nodes(&mut *call.conn().await?, project, growth, most).await? {
+            return Err(no_room(&call, full));
+        }
+    }
     let body = as_map(
         json!({"cluster_id": planned.cluster.id, "action": planned.kind.as_str(),
         "inputs": planned.inputs}),
@@ -179,7 +200,7 @@ async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
             call.api.wake(&[action.id], &call.caller.request_id);
         }
     }
-    Ok(call.started(action.id))
+    Ok(call.answer(&call.started(action.id)))
 }
 
 /// What `verb` comes to for the cluster that the call is about.
@@ -290,9 +311,14 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     let cluster = find(&call, &call.identity).await?;
     // Clients send the parameters bare; the contract nests them.
     let nested = body.keys().all(|k| k == "params" || k == "filters");
-    let part = |key: &str| body.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+    // What is no map is not as good as none: no filter means every member.
+    let part = |key: &str| match body.get(key) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map.clone()),
+        Some(other) => refuse(format!("The value '{other}' of '{key}' is not a map.")),
+    };
     let (params, filters) = if nested {
-        (part("params"), part("filters"))
+        (part("params")?, part("filters")?)
     } else {
         (body, Map::new())
     };
@@ -303,12 +329,11 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     {
         return refuse(format!("Filter key '{key}' is unsupported"));
     }
-    let mut conn = call.conn().await?;
+    if let Some((key, value)) = filters.iter().find(|(_, value)| !value.is_string()) {
+        return refuse(format!("The value '{value}' of the filter '{key}' is not a string."));
+    }
     let mut ids = Vec::new();
-    for id in &cluster.nodes {
-        let Some(node) = nodes::get(&mut conn, *id).await? else {
-            continue;
-        };
+    for node in nodes::members(&mut *call.conn().await?, cluster.id).await? {
         let is = |key: &str, have: &str| filters.get(key).and_then(Value::as_str).is_none_or(|want| want == have);
         if is("name", &node.name)
             && is("profile_id", &node.profile_id.to_string())
@@ -318,7 +343,6 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
             ids.push(node.id);
         }
     }
-    drop(conn);
     if ids.is_empty() && !filters.is_empty() {
         return refuse(format!(
             "No node ({}) matched the specified filter.",
@@ -327,6 +351,6 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     }
     let inputs = as_map(json!({"operation": name, "params": params, "nodes": ids}));
     let new = action(&call, ActionKind::ClusterOperation, &target(&cluster), inputs);
-    let id = record(&call, &new, &cluster.name, true).await?;
-    Ok(call.started(id))
+    let answer = call.started(new.id);
+    record(&call, &new, &cluster.name, ALONE, answer).await
 }

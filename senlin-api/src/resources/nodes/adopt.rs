@@ -1,10 +1,12 @@
 //! Adopting what already runs: a host by its endpoint, a container by its id.
 
 use actix_web::HttpResponse;
-use senlin_core::{Map, host::HostInfo, ids::*, profile_type::ProfileType};
+use senlin_core::{Map, host::HostInfo, ids::*, node::Node, profile_type::ProfileType};
 use senlin_db::{
+    idempotency::Stored,
     nodes::{self, Adoption},
     profiles::NewProfile,
+    quota::{self, Growth},
     spawn::NewNode,
 };
 use senlin_openapi as wire;
@@ -14,7 +16,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::room_for,
+    resources::no_room,
 };
 
 struct Seen {
@@ -117,7 +119,11 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
     let role = fields.text("role")?.unwrap_or_default();
     let metadata = fields.map("metadata")?.unwrap_or_default();
     let full = fields.text("type")?.unwrap_or_default();
-    room_for(&call, &call.caller.project, 1).await?;
+    let most = call.api.settings.max_nodes_per_project;
+    // At once, before an engine is asked; it is counted again where it is recorded.
+    if let Some(over) = quota::nodes(&mut *call.conn().await?, &call.caller.project, Growth::By(1), most).await? {
+        return Err(no_room(&call, over));
+    }
     let seen = look(&call, &fields).await?;
     let id = NodeId::random();
     let name = name.unwrap_or_else(|| format!("node-{}", id.short()));
@@ -150,16 +156,22 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         host: seen.host,
         info: seen.info,
     };
-    let mut conn = call.conn().await?;
-    if let Err(error) = nodes::adopt(&mut conn, &profile, &node, &adoption).await {
-        return Err(if error.is_duplicate() {
-            ApiError::Conflict(format!("'{}' belongs to another node already.", seen.physical_id))
-        } else {
-            error.into()
-        });
+    let answer = |made: &Node| Stored {
+        status: 200,
+        location: None,
+        body: json!({"node": wire::node(made, call.version)}),
+    };
+    let keep = call.keep(&answer);
+    match nodes::adopt(&mut *call.conn().await?, &profile, &node, &adoption, most, &keep).await {
+        Ok(Ok(made)) => Ok(call.answer(&answer(&made))),
+        Ok(Err(over)) => Err(no_room(&call, over)),
+        Err(error) if error.is_duplicate() => Err(ApiError::Conflict(format!(
+            "'{}' belongs to another node already.",
+            seen.physical_id
+        ))),
+        Err(error) if error.is_in_use() => Err(ApiError::BadRequest(
+            "The specified host_node could not be found: it has gone meanwhile.".to_owned(),
+        )),
+        Err(error) => Err(error.into()),
     }
-    let made = nodes::get(&mut conn, id)
-        .await?
-        .ok_or_else(|| ApiError::Internal("the new node is gone".to_owned()))?;
-    Ok(call.ok(&json!({"node": wire::node(&made, call.version)})))
 }

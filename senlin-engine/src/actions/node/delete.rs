@@ -34,9 +34,14 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn().await?;
     if !node.dependent_nodes.is_empty() {
         return Err(Failure::Refused(format!(
-            "Host '{}' still has {} containers; delete or move them first.",
+            "Host '{}' still has containers, such as {}; delete or move them first.",
             node.name,
-            node.dependent_nodes.len()
+            node.dependent_nodes
+                .iter()
+                .take(3)
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
         )));
     }
     if ctx.is_members_own() && !matches!(ctx.action.phase.as_str(), ASKED) {

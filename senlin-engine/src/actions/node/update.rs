@@ -5,12 +5,12 @@ use senlin_core::{
     action::ActionStatus,
     ids::*,
     node::{Node, NodeStatus},
-    profile_type::Updated,
+    profile_type::{Demand, Updated},
 };
 use senlin_db::{
     fence::{self, End, NodeChange},
     members::{self, Change},
-    placement,
+    placement, whereabouts,
 };
 
 use super::{driver, id, load};
@@ -86,12 +86,22 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Loaded, new: &Loaded) -> R
             old.type_name, new.type_name
         )));
     }
+    if let Demand::Host(needs) = new.demand()? {
+        // Nothing moves it: what it needs must hold where it is.
+        let at = whereabouts::of(&mut *ctx.conn().await?, &[node.id]).await?;
+        if let Some(why) = at.iter().find_map(|at| at.misplaced(&needs)) {
+            return Err(Failure::Refused(format!(
+                "Node '{}' cannot have this profile where it is: {why}. An update moves no container to another host.",
+                node.name
+            )));
+        }
+    }
     let driver = driver(ctx, node, old).await?;
     let updated = old
         .kind
         .update(&ctx.job(node, old, driver, ctx), &new.properties)
         .await?;
-    if let (senlin_core::profile_type::Demand::Host(needs), Some(host)) = (new.demand()?, node.host_id) {
+    if let (Demand::Host(needs), Some(host)) = (new.demand()?, node.host_id) {
         let mut conn = ctx.conn().await?;
         ctx.record(
             "record what it takes",

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Planned, as_map, bounds, refuse, size_of};
 use crate::{
     error::{ApiError, Result},
-    fields::Fields,
+    fields::{Fields, MOST_NAMES},
     request::Call,
     resources::clusters::find,
 };
@@ -34,18 +34,16 @@ fn quoted<T: ToString>(list: &[T]) -> String {
     )
 }
 
-/// Nodes by name or id; those that are not there are named.
+/// Nodes by name or id; those that are not there, or not only one, are named.
 async fn resolve(call: &Call, identities: &[String], missed: &str) -> Result<Vec<Node>> {
-    let mut conn = call.conn().await?;
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for identity in identities {
-        match nodes::find(&mut conn, &call.scope(), identity).await? {
-            Some(node) => found.push(node),
-            None => missing.push(identity.clone()),
-        }
-    }
+    let found = nodes::find_all(&mut *call.conn().await?, &call.scope(), identities).await?;
+    let missing: Vec<&String> = identities
+        .iter()
+        .zip(&found)
+        .filter_map(|(identity, node)| node.is_none().then_some(identity))
+        .collect();
     if missing.is_empty() {
-        Ok(found)
+        Ok(found.into_iter().flatten().collect())
     } else {
         refuse(format!("{missed}: {}.", quoted(&missing)))
     }
@@ -131,6 +129,9 @@ pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
     let pairs = fields.map("nodes").ok().flatten().unwrap_or_default();
     if pairs.is_empty() {
         return refuse("The data provided is not a map".to_owned());
+    }
+    if pairs.len() > MOST_NAMES {
+        return refuse(format!("Value for 'nodes' must have at most {MOST_NAMES} item(s)."));
     }
     let (mut old, mut new) = (Vec::new(), Vec::new());
     for (from, to) in &pairs {

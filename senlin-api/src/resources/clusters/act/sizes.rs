@@ -13,7 +13,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::{clusters::find, room_for},
+    resources::clusters::find,
 };
 
 pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Result<Planned> {
@@ -33,11 +33,12 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
         size::check(Some(desired), None, None, false, bounds(call, cluster))?;
         inputs.insert("count".to_owned(), count.into());
     }
-    if kind == ActionKind::ClusterScaleOut {
-        room_for(call, &cluster.project, count.unwrap_or(1)).await?;
-    }
     cool(call, cluster, kind).await?;
-    Ok(Planned::new(cluster, kind, inputs))
+    let grown = (kind == ActionKind::ClusterScaleOut).then(|| size_of(cluster).saturating_add(count.unwrap_or(1)));
+    Ok(Planned {
+        size: grown,
+        ..Planned::new(cluster, kind, inputs)
+    })
 }
 
 /// Refuses at once what a policy's cooldown would refuse later.
@@ -136,11 +137,11 @@ pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
         desired.map(|d| size::truncate(d, min, max, now))
     };
     size::check(wanted, min, max, strict, now)?;
-    if let Some(wanted) = wanted {
-        room_for(call, &cluster.project, wanted - size_of(cluster)).await?;
-    }
     let inputs = json!({
         "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
     });
-    Ok(Planned::new(cluster, ActionKind::ClusterResize, as_map(inputs)))
+    Ok(Planned {
+        size: wanted.filter(|wanted| *wanted > size_of(cluster)),
+        ..Planned::new(cluster, ActionKind::ClusterResize, as_map(inputs))
+    })
 }
