@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    history::all_actions,
     sql::{Sql, row},
 };
 
@@ -50,12 +51,14 @@ row! { DeliveryRow {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, receiver: ReceiverId) -> Result<Vec<Delivery>> {
-    let rows: Vec<DeliveryRow> = Sql::new(
+    let rows: Vec<DeliveryRow> = Sql::new(concat!(
         "SELECT d.received_at, d.alert, d.state, d.outcome, d.reason, d.action_id, a.status AS action_status,
             a.status_reason AS action_reason
-        FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id
+        FROM deliveries d LEFT JOIN ",
+        all_actions!(),
+        " a ON a.id = d.action_id
         WHERE d.receiver_id = ? ORDER BY d.received_at DESC, d.id LIMIT ?",
-    )
+    ))
     .bind(receiver)
     .bind(KEPT)
     .load(conn)

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod events;
+mod history;
+
 use senlin_db::{SchemaState, schema_state};
 use senlin_testkit::TestDb;
 
