@@ -44,7 +44,8 @@ async fn move_ended(engine: &Engine, shutdown: &CancellationToken) -> Result<(),
         let mut conn = engine.db.get().await?;
         let moved = history::move_ended(&mut conn, settings.settle, settings.retention_days, BATCH).await?;
         engine.metrics.moved(moved.unwrap_or(0));
-        if moved.is_none_or(|n| n < BATCH) {
+        // Parents follow their children.
+        if moved.is_none_or(|n| n == 0) {
             break;
         }
     }

@@ -78,7 +78,7 @@ fn since(call: &Call, page: &Page) -> Result<Option<Cursor>> {
     let Some((_, text)) = call.query.iter().find(|(key, _)| key == "since") else {
         return Ok(None);
     };
-    if call.version < wire::MAX {
+    if call.version < wire::Microversion(1, 15) {
         return Err(ApiError::BadRequest("Invalid parameter since".to_owned()));
     }
     if page.marker.is_some() || !page.sort.is_empty() {

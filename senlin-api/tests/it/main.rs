@@ -25,6 +25,7 @@ mod alerts;
 mod bad_input;
 mod contract;
 mod document;
+mod history;
 mod newer;
 mod receivers;
 mod roles;

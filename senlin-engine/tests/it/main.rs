@@ -15,4 +15,5 @@ mod hooks;
 mod life;
 mod policies;
 mod queue;
+mod retention;
 mod world;
