@@ -161,10 +161,11 @@ pub async fn note(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, outcome:
 
 async fn trim(conn: &mut Conn, receiver: ReceiverId) -> Result<()> {
     Sql::new(
-        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE receiver_id = ?
+        "DELETE FROM deliveries WHERE receiver_id = ? AND id IN (SELECT id FROM deliveries WHERE receiver_id = ?
                 ORDER BY received_at DESC, id OFFSET ?)
             AND (outcome <> 'ACTED' OR received_at < now() - interval '1 day')",
     )
+    .bind(receiver)
     .bind(receiver)
     .bind(KEPT)
     .execute(conn)

@@ -11,7 +11,7 @@ use diesel_async::AsyncConnection;
 use senlin_core::Time;
 
 use crate::{
-    Conn, Result,
+    Conn, DbError, Result,
     sql::{Sql, row},
 };
 
@@ -74,8 +74,10 @@ pub const TABLES: [Partitioned; 4] = [
 row! { DoneRow { done: bool = Bool } }
 row! { MovedRow { moved: i64 = BigInt } }
 
-/// Whether this transaction alone looks after the history: no other engine does.
+/// Whether this transaction alone looks after the history: no other engine
+/// does. It waits for no lock for long.
 async fn alone(conn: &mut Conn) -> Result<bool> {
+    Sql::new("SET LOCAL lock_timeout = '500ms'").execute(conn).await?;
     let row: Option<DoneRow> = Sql::new("SELECT pg_try_advisory_xact_lock(7307) AS done")
         .first(conn)
         .await?;
@@ -140,31 +142,44 @@ row! { PartitionRow {
 } }
 row! { NextRow { begins: Time = Timestamptz, ends: Time = Timestamptz } }
 
-/// Makes a table's next partitions, and drops those of which everything is
-/// older than `days` days. Nothing else waits for it for long: what cannot be
-/// locked within half a second is an error, to be tried again later. None when
-/// another engine is at it.
+/// Drops those partitions of a table of which everything is older than `days`
+/// days, and makes the next ones. Nothing else waits for it for long: what
+/// cannot be locked within half a second is an error, to be tried again later.
+/// None when another engine is at it.
 ///
 /// # Errors
 /// When the database does not answer, or others hold the table.
 pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Option<Turned>> {
-    conn.transaction(async |conn| {
-        if !alone(conn).await? {
-            return Ok(None);
-        }
-        Sql::new("SET LOCAL lock_timeout = '500ms'").execute(conn).await?;
-        let there = partitions(conn, of, days).await?;
-        let mut turned = Turned::default();
-        if let Some(last) = there.iter().filter_map(|p| p.until).max() {
-            turned.made = extend(conn, of, last).await?;
-        }
-        for partition in there.into_iter().filter(|p| p.old) {
-            Sql::new(format!("DROP TABLE {}", partition.name)).execute(conn).await?;
-            turned.dropped.push(partition.name);
-        }
-        Ok(Some(turned))
-    })
-    .await
+    // Two transactions: one locks the whole first, the other a part.
+    let dropped = conn
+        .transaction(async |conn| {
+            if !alone(conn).await? {
+                return Ok(None);
+            }
+            let mut dropped = Vec::new();
+            for old in partitions(conn, of, days).await?.into_iter().filter(|p| p.old) {
+                Sql::new(format!("DROP TABLE {}", old.name)).execute(conn).await?;
+                dropped.push(old.name);
+            }
+            Ok::<_, DbError>(Some(dropped))
+        })
+        .await?;
+    let Some(dropped) = dropped else {
+        return Ok(None);
+    };
+    let made = conn
+        .transaction(async |conn| {
+            if !alone(conn).await? {
+                return Ok(0);
+            }
+            let there = partitions(conn, of, days).await?;
+            match there.iter().filter_map(|p| p.until).max() {
+                Some(last) => extend(conn, of, last).await,
+                None => Ok(0),
+            }
+        })
+        .await?;
+    Ok(Some(Turned { made, dropped }))
 }
 
 /// The partitions as the catalog has them; the one for the rest has no end.

@@ -74,9 +74,11 @@ CREATE TABLE ended_actions (
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX ON ended_actions (project, created_at, id);
 CREATE INDEX ON ended_actions (created_at, id);
-CREATE INDEX ON ended_actions (target, created_at);
-CREATE INDEX ON ended_actions (cluster_id, created_at);
+CREATE INDEX ON ended_actions (target, project, created_at);
+CREATE INDEX ON ended_actions (cluster_id, project, created_at);
 CREATE INDEX ON ended_actions (name);
+-- What went wrong is little, and looked for.
+CREATE INDEX ended_actions_unwell_idx ON ended_actions (project, created_at, id) WHERE status <> 'SUCCEEDED';
 SELECT begin_partitions('ended_actions', NULL);
 
 -- A parent that is moved takes no child with it.
@@ -107,8 +109,8 @@ CREATE TABLE events (
 ALTER SEQUENCE events_seq OWNED BY events.seq;
 CREATE INDEX ON events (project, timestamp, id);
 CREATE INDEX ON events (timestamp, id);
-CREATE INDEX ON events (oid, timestamp);
-CREATE INDEX ON events (cluster_id, timestamp);
+CREATE INDEX ON events (oid, project, timestamp);
+CREATE INDEX ON events (cluster_id, project, timestamp);
 CREATE INDEX ON events (project, xid, seq);
 CREATE INDEX ON events (xid, seq);
 SELECT begin_partitions('events', 'events_before');
