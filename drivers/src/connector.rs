@@ -1,10 +1,8 @@
 //! From an endpoint to a connected driver.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{sync::Arc, time::Duration};
 
+use moka::sync::Cache;
 use senlin_core::{
     driver::{ContainerDriver, DriverError, HostConnector},
     host::Endpoint,
@@ -19,12 +17,19 @@ pub struct Settings {
     pub allow_simulated: bool,
 }
 
+/// Drivers that are kept at most.
+const MOST: u64 = 10_000;
+/// For so long a driver is kept that nobody asks for; a host in use is asked
+/// for with every heartbeat.
+const IDLE: Duration = Duration::from_secs(600);
+
 /// Makes drivers, and keeps them: a driver's connections are worth keeping.
 pub struct Connector {
     settings: Settings,
-    known: Mutex<HashMap<String, Known>>,
+    known: Cache<String, Known>,
 }
 
+#[derive(Clone)]
 struct Known {
     /// A changed key or certificate needs another connection.
     print: u64,
@@ -37,7 +42,7 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            known: Mutex::default(),
+            known: Cache::builder().max_capacity(MOST).time_to_idle(IDLE).build(),
         }
     }
 }
@@ -61,22 +66,15 @@ impl HostConnector for Connector {
     async fn connect(&self, endpoint: &Endpoint) -> Result<Arc<dyn ContainerDriver>, DriverError> {
         self.accept(endpoint)?;
         let print = fingerprint(endpoint);
-        let known = |map: &Mutex<HashMap<String, Known>>| {
-            let map = map.lock().unwrap_or_else(PoisonError::into_inner);
-            map.get(&endpoint.url)
-                .filter(|k| k.print == print)
-                .map(|k| k.driver.clone())
-        };
-        if let Some(driver) = known(&self.known) {
-            return Ok(driver);
+        if let Some(known) = self.known.get(&endpoint.url).filter(|k| k.print == print) {
+            return Ok(known.driver);
         }
         let driver: Arc<dyn ContainerDriver> = if endpoint.url.starts_with("sim://") {
             Arc::new(SimHost::open(&endpoint.url)?)
         } else {
             Arc::new(DockerHost::connect(endpoint).await?)
         };
-        let mut map = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(
+        self.known.insert(
             endpoint.url.clone(),
             Known {
                 print,

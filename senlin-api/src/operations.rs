@@ -181,7 +181,7 @@ operations! {
     post "/v1/webhooks/{id}/trigger" "" 0 202 "receivers" "Knock: do what the receiver is for"
         ["Anything"] ["Accepted"] ["V" "key"];
     get "/v1/events" "events:index" 0 200 "events" "List events"
-        [] ["EventsAnswer"] ["limit" "marker" "sort" "global_project" "oid" "oname" "otype" "action_cluster_id" "event_action" "level"];
+        [] ["EventsAnswer"] ["limit" "marker" "sort" "global_project" "oid" "oname" "otype" "action_cluster_id" "event_action" "level" "since"];
     get "/v1/events/{id}" "events:get" 0 200 "events" "Show an event"
         [] ["EventAnswer"] [];
     get "/v1/prometheus/targets" "prometheus:targets" 0 200 "prometheus" "List a project's containers as Prometheus' HTTP service discovery"

@@ -303,10 +303,10 @@ pub(crate) async fn of_action(ctx: &Ctx, cluster: &Cluster) -> Result<Intent, Fa
         ctx.record("record the decision", write).await?;
     }
     if let Ok(intent) = &outcome {
-        ctx.engine.metrics.decided(cluster.id, ctx.action.kind, "yes");
+        ctx.engine.metrics.decided(ctx.action.kind, "yes");
         demand_plan(&ctx.action.inputs, cluster, ctx.action.kind, intent)?;
     } else {
-        ctx.engine.metrics.decided(cluster.id, ctx.action.kind, "no");
+        ctx.engine.metrics.decided(ctx.action.kind, "no");
     }
     outcome
 }

@@ -19,7 +19,7 @@ use crate::{
     lease::{self, Held},
     load,
     metrics::{self, Metrics},
-    rebalance,
+    rebalance, retention,
     specs::Specs,
     sweeper, tracking,
     web::Web,
@@ -194,6 +194,7 @@ impl Engine {
         loops.spawn(hooks::run(self.clone(), shutdown.clone()));
         loops.spawn(metrics::fleet::run(self.clone(), shutdown.clone()));
         loops.spawn(rebalance::run(self.clone(), shutdown.clone()));
+        loops.spawn(retention::run(self.clone(), shutdown.clone()));
         loops.spawn(tracking::run(self.clone(), shutdown.clone()));
         loops.spawn(answer::serve(self.clone(), shutdown.clone()));
         // Leases are kept until the last action is handed back.

@@ -1,11 +1,12 @@
 //! How the engine gets from a host's node to a connected driver.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use moka::sync::Cache;
 use senlin_core::{
     driver::{ContainerDriver, DriverError, HostConnector},
     host::Endpoint,
@@ -18,11 +19,13 @@ use crate::{context::Failure, specs::Specs};
 
 /// How long an endpoint is taken to be the same.
 const FRESH: Duration = Duration::from_secs(30);
+/// Hosts whose endpoints are remembered at most.
+const MOST: u64 = 10_000;
 
 /// Endpoints by host, and what connects to them.
 pub(crate) struct Fleet {
     connector: Arc<dyn HostConnector>,
-    endpoints: Mutex<HashMap<NodeId, (Instant, Endpoint)>>,
+    endpoints: Cache<NodeId, Endpoint>,
     /// Hosts whose heartbeat is under way.
     beating: Arc<Mutex<HashSet<NodeId>>>,
 }
@@ -46,7 +49,7 @@ impl Fleet {
     pub(crate) fn new(connector: Arc<dyn HostConnector>) -> Self {
         Self {
             connector,
-            endpoints: Mutex::default(),
+            endpoints: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
             beating: Arc::default(),
         }
     }
@@ -68,16 +71,11 @@ impl Fleet {
         specs: &Specs,
         node: NodeId,
     ) -> Result<Arc<dyn ContainerDriver>, Failure> {
-        let known = self
-            .map()
-            .get(&node)
-            .filter(|(at, _)| at.elapsed() < FRESH)
-            .map(|(_, e)| e.clone());
-        let endpoint = match known {
+        let endpoint = match self.endpoints.get(&node) {
             Some(endpoint) => endpoint,
             None => {
                 let endpoint = self.endpoint(conn, specs, node).await?;
-                self.map().insert(node, (Instant::now(), endpoint.clone()));
+                self.endpoints.insert(node, endpoint.clone());
                 endpoint
             }
         };
@@ -91,7 +89,7 @@ impl Fleet {
 
     /// Forgets what is known of a host's endpoint.
     pub(crate) fn forget(&self, node: NodeId) {
-        self.map().remove(&node);
+        self.endpoints.invalidate(&node);
     }
 
     async fn endpoint(&self, conn: &mut Conn, specs: &Specs, node: NodeId) -> Result<Endpoint, Failure> {
@@ -109,9 +107,5 @@ impl Fleet {
             })
             .into()
         })
-    }
-
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, (Instant, Endpoint)>> {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,11 +6,12 @@
 //! An engine that dies leaves nothing behind that has to be handed over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
 };
 
+use moka::{future, sync};
 use senlin_core::{
     Map,
     driver::{ContainerSummary, LABEL_OWNER},
@@ -45,21 +46,27 @@ const SILENT: f64 = 30.0;
 const LISTED: Duration = Duration::from_secs(2);
 
 /// What the health manager keeps in memory: nothing that may not be lost.
-#[derive(Default)]
 pub(crate) struct Memory {
     /// Bindings that this engine has swept before: the first sweep only looks.
-    looked: Mutex<BTreeSet<BindingId>>,
-    lists: tokio::sync::Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<Option<Listing>>>>>,
+    looked: sync::Cache<BindingId, ()>,
+    /// By host; none: it did not answer.
+    lists: future::Cache<NodeId, Option<Containers>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            looked: sync::Cache::new(100_000),
+            lists: future::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(LISTED)
+                .build(),
+        }
+    }
 }
 
 /// A host's containers of ours, by id.
 type Containers = Arc<HashMap<String, ContainerSummary>>;
-
-struct Listing {
-    at: Instant,
-    /// None: the host did not answer.
-    containers: Option<Containers>,
-}
 
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(Duration::from_secs_f64(engine.settings.watch));
@@ -108,10 +115,8 @@ async fn try_sweep(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
         return Ok(());
     };
     drop(conn);
-    let first = {
-        let mut looked = engine.health.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.insert(due.id)
-    };
+    let first = !engine.health.looked.contains_key(&due.id);
+    engine.health.looked.insert(due.id, ());
     let lists = lists(engine, &members).await;
     let mut news = false;
     let mut lost = Vec::new();
@@ -176,17 +181,8 @@ async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Opt
 /// A host's containers of ours; none when it does not answer. Clusters that
 /// are swept at the same time share one list.
 async fn list(engine: &Arc<Engine>, host: NodeId) -> Option<Containers> {
-    let slot = engine.health.lists.lock().await.entry(host).or_default().clone();
-    let mut slot = slot.lock().await;
-    if let Some(listing) = slot.as_ref().filter(|l| l.at.elapsed() < LISTED) {
-        return listing.containers.clone();
-    }
-    let containers = ask(engine, host).await.ok().map(Arc::new);
-    *slot = Some(Listing {
-        at: Instant::now(),
-        containers: containers.clone(),
-    });
-    containers
+    let asked = async { ask(engine, host).await.ok().map(Arc::new) };
+    engine.health.lists.get_with(host, asked).await
 }
 
 async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerSummary>, Failure> {

@@ -31,6 +31,7 @@ pub mod hooks;
 pub mod load;
 pub mod metrics;
 pub mod rebalance;
+mod retention;
 pub mod tracking;
 
 mod engine;

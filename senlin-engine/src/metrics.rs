@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use senlin_core::{action::ActionKind, ids::ClusterId};
+use senlin_core::action::ActionKind;
 
 pub(crate) mod fleet;
 
@@ -28,14 +28,15 @@ pub struct Metrics {
     ran: Family<Kind, Histogram, fn() -> Histogram>,
     decided: Family<Decided, Counter>,
     recoveries: Family<Why, Counter>,
+    moved: Counter,
+    dropped_partitions: Counter,
     pub(crate) fleet: Fleet,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Decided {
-    cluster_id: String,
-    action: String,
-    answer: String,
+    action: &'static str,
+    answer: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,6 +58,8 @@ impl Default for Metrics {
             ran: Family::new_with_constructor(seconds as fn() -> Histogram),
             decided: Family::default(),
             recoveries: Family::default(),
+            moved: Counter::default(),
+            dropped_partitions: Counter::default(),
             fleet: Fleet::default(),
         }
     }
@@ -94,7 +97,7 @@ impl Metrics {
         );
         registry.register(
             "senlin_engine_decisions",
-            "Decisions made, by cluster, action and answer",
+            "Decisions made, by action and answer",
             metrics.decided.clone(),
         );
         registry.register(
@@ -102,15 +105,25 @@ impl Metrics {
             "Recoveries that health asked for, by what became of the wish",
             metrics.recoveries.clone(),
         );
+        registry.register(
+            "senlin_engine_history_moved",
+            "Ended actions moved to the history",
+            metrics.moved.clone(),
+        );
+        registry.register(
+            "senlin_engine_history_partitions_dropped",
+            "Partitions of history dropped for their age",
+            metrics.dropped_partitions.clone(),
+        );
         metrics.fleet.register(registry);
         metrics
     }
 
-    pub(crate) fn decided(&self, cluster: ClusterId, kind: ActionKind, answer: &str) {
+    /// By fixed words alone: a label of clusters would grow with every one there ever was.
+    pub(crate) fn decided(&self, kind: ActionKind, answer: &'static str) {
         let labels = Decided {
-            cluster_id: cluster.to_string(),
-            action: kind.as_str().to_owned(),
-            answer: answer.to_owned(),
+            action: kind.as_str(),
+            answer,
         };
         self.decided.get_or_create(&labels).inc();
     }
@@ -120,6 +133,14 @@ impl Metrics {
             outcome: outcome.to_owned(),
         };
         self.recoveries.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn moved(&self, n: i64) {
+        self.moved.inc_by(n.try_into().unwrap_or(0));
+    }
+
+    pub(crate) fn dropped_partition(&self) {
+        self.dropped_partitions.inc();
     }
 
     pub(crate) fn claimed(&self, n: usize) {

@@ -29,6 +29,10 @@ pub struct Settings {
     pub measure: u64,
     /// How often members whose policy is due are looked for.
     pub watch: f64,
+    /// How long an action that has ended stays among those that have not.
+    pub settle: f64,
+    /// Days that ended actions, events, deliveries and recoveries are kept.
+    pub retention_days: i32,
     /// Addresses (`10.0.0.1`, `10.0.0.0/24`) that URLs of tenants may reach
     /// although they are this machine's, loopback or link-local.
     pub allow_addresses: Vec<String>,
@@ -56,6 +60,8 @@ impl Default for Settings {
             collect: 60,
             measure: 10,
             watch: 0.5,
+            settle: 60.0,
+            retention_days: 30,
             allow_addresses: Vec::new(),
             barred: Vec::new(),
             grace: 10,
@@ -79,9 +85,16 @@ impl Settings {
             ("engine.heartbeat", self.heartbeat > 0.0),
             ("engine.collect", self.collect > 0),
             ("engine.watch", self.watch > 0.0),
+            ("engine.retention_days", self.retention_days > 0),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, ok)| !ok) {
             return Err(format!("{key} must be greater than 0"));
+        }
+        if self.settle.is_nan() || self.settle < 0.0 {
+            return Err("engine.settle must not be less than 0".to_owned());
+        }
+        if self.retention_days > 3650 {
+            return Err("engine.retention_days must not be greater than 3650".to_owned());
         }
         if i64::from(self.lease) < 3 * i64::try_from(self.renew).unwrap_or(i64::MAX) {
             return Err("engine.lease must be at least three times engine.renew".to_owned());

@@ -96,9 +96,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         match wishes::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
             Some(action) => {
                 tracing::info!(cluster = %due.cluster_id, %action, reason, "a target asks for another size");
-                engine
-                    .metrics
-                    .decided(due.cluster_id, ActionKind::ClusterResize, "asked");
+                engine.metrics.decided(ActionKind::ClusterResize, "asked");
                 acted(&mut state, &inputs, &cluster, due.now);
                 engine.work.notify_one();
                 engine.bus.wake(&[action], "");

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     Conn, DbError, Result,
     idempotency::{Keep, Stored},
+    history::all_actions,
     object,
     page::{self, Filter, Page},
     quota::{self, Full, Growth},
@@ -51,13 +52,18 @@ row! { ActionRow {
     depended_by: Vec<Uuid> = Array<SqlUuid>,
 }}
 
-const SELECT: &str = "SELECT t.id, t.name, t.action, t.target, t.cluster_id, t.parent_id, t.cause, t.status, \
-    t.status_reason, t.phase, t.control IS NOT NULL AS cancel, t.inputs, t.outputs, t.data, t.owner, t.attempt, \
-    t.retries, t.interval, t.timeout, t.user_id, t.project, t.request_id, t.created_at, t.updated_at, \
-    t.started_at, t.ended_at, \
+const ALL: &str = all_actions!();
+
+const SELECT: &str = concat!(
+    "SELECT t.id, t.name, t.action, t.target, t.cluster_id, t.parent_id, t.cause, t.status, t.status_reason, t.phase, \
+    t.control IS NOT NULL AS cancel, t.inputs, t.outputs, t.data, t.owner, t.attempt, t.retries, t.interval, t.timeout, \
+    t.user_id, t.project, t.request_id, t.created_at, t.updated_at, t.started_at, t.ended_at, \
     ARRAY(SELECT d.depended FROM action_dependencies d WHERE d.dependent = t.id ORDER BY d.depended) AS depends_on, \
     ARRAY(SELECT d.dependent FROM action_dependencies d WHERE d.depended = t.id ORDER BY d.dependent) AS depended_by \
-    FROM actions t";
+    FROM ",
+    all_actions!(),
+    " t"
+);
 
 impl TryFrom<ActionRow> for Action {
     type Error = DbError;
@@ -118,7 +124,7 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Action>> {
-    let sql = page::page(conn, SELECT, "actions", scope, filters, page, "created_at").await?;
+    let sql = page::page(conn, SELECT, ALL, scope, filters, page, "created_at").await?;
     let rows: Vec<ActionRow> = sql.load(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

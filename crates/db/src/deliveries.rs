@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    history::all_actions,
     sql::{Sql, row},
 };
 
@@ -49,12 +50,14 @@ row! { DeliveryRow {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, receiver: ReceiverId) -> Result<Vec<Delivery>> {
-    let rows: Vec<DeliveryRow> = Sql::new(
+    let rows: Vec<DeliveryRow> = Sql::new(concat!(
         "SELECT d.received_at, d.alert, d.state, d.outcome, d.reason, d.action_id, a.status AS action_status,
             a.status_reason AS action_reason
-        FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id
+        FROM deliveries d LEFT JOIN ",
+        all_actions!(),
+        " a ON a.id = d.action_id
         WHERE d.receiver_id = ? ORDER BY d.received_at DESC, d.id LIMIT ?",
-    )
+    ))
     .bind(receiver)
     .bind(KEPT)
     .load(conn)
@@ -157,10 +160,11 @@ pub async fn note(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, outcome:
 
 async fn trim(conn: &mut Conn, receiver: ReceiverId) -> Result<()> {
     Sql::new(
-        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE receiver_id = ?
+        "DELETE FROM deliveries WHERE receiver_id = ? AND id IN (SELECT id FROM deliveries WHERE receiver_id = ?
                 ORDER BY received_at DESC, id OFFSET ?)
             AND (outcome <> 'ACTED' OR received_at < now() - interval '1 day')",
     )
+    .bind(receiver)
     .bind(receiver)
     .bind(KEPT)
     .execute(conn)

@@ -1,6 +1,6 @@
 //! Events.
 
-use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use senlin_core::{Time, caller::Scope, event::Event};
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,10 +25,13 @@ row! { EventRow {
     status: String = Text,
     status_reason: String = Text,
     meta_data: Value = Jsonb,
+    xid: i64 = BigInt,
+    seq: i64 = BigInt,
 }}
 
 const SELECT: &str = "SELECT t.id, t.timestamp, t.oid, t.oname, t.otype, t.cluster_id, t.level, t.user_id, \
-                      t.project, t.action, t.status, t.status_reason, t.meta_data FROM events t";
+                      t.project, t.action, t.status, t.status_reason, t.meta_data, t.xid::text::bigint AS xid, t.seq \
+                      FROM events t";
 
 impl From<EventRow> for Event {
     fn from(row: EventRow) -> Self {
@@ -81,4 +84,111 @@ pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Pag
     let sql = page::page(conn, SELECT, "events", scope, filters, page, "timestamp").await?;
     let rows: Vec<EventRow> = sql.load(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// A place in the order of commits: all events before it have been read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The transaction.
+    xid: i64,
+    /// The event within it.
+    seq: i64,
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}-{:x}", self.xid, self.seq)
+    }
+}
+
+impl Cursor {
+    /// Reads what [`Display`](std::fmt::Display) wrote; the empty text is the beginning.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let (xid, seq) = text.split_once('-')?;
+        let number = |digits| i64::from_str_radix(digits, 16).ok().filter(|n| *n >= 0);
+        Some(Self {
+            xid: number(xid)?,
+            seq: number(seq)?,
+        })
+    }
+}
+
+/// Events in the order of commits, and where to read on.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The place after them.
+    pub next: Cursor,
+}
+
+row! { HorizonRow { settled: i64 = BigInt, known: i64 = BigInt } }
+
+/// Up to `limit` events after a place, in the order of commits: whoever goes on
+/// from [`Read::next`] meets each event once and misses none. Those of
+/// transactions that began while an older one is still open come when that one
+/// has ended. None for a cursor of another database.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn since(
+    conn: &mut Conn,
+    scope: &Scope,
+    filters: &[Filter],
+    after: Cursor,
+    limit: i64,
+) -> Result<Option<Read>> {
+    // Whatever an earlier transaction wrote is there when the next statement looks.
+    let horizon: Option<HorizonRow> = Sql::new(
+        "SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS known
+        FROM pg_current_snapshot() AS now",
+    )
+    .first(conn)
+    .await?;
+    let Some(horizon) = horizon.filter(|h| after.xid <= h.known) else {
+        return Ok(None);
+    };
+    let sql = Sql::new(SELECT)
+        .push(" WHERE (t.xid, t.seq) > (?::text::xid8, ?) AND t.xid < ?::text::xid8")
+        .bind(after.xid.to_string())
+        .bind(after.seq)
+        .bind(horizon.settled.to_string());
+    let sql = page::narrowed(sql, scope, filters).push(" ORDER BY t.xid, t.seq LIMIT ?");
+    let rows: Vec<EventRow> = sql.bind(limit).load(conn).await?;
+    let next = match rows.last() {
+        Some(last) if i64::try_from(rows.len()).is_ok_and(|n| n >= limit) => Cursor {
+            xid: last.xid,
+            seq: last.seq,
+        },
+        // All that is settled has been looked at.
+        _ if limit > 0 && horizon.settled > after.xid => Cursor {
+            xid: horizon.settled,
+            seq: 0,
+        },
+        _ => after,
+    };
+    Ok(Some(Read {
+        events: rows.into_iter().map(Into::into).collect(),
+        next,
+    }))
+}
+
+/// Events of a database that this one was restored from carry numbers of
+/// transactions that are yet to come here: they count as older than all of
+/// ours. Says how many of at most `most` there were.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_restored(conn: &mut Conn, most: i64) -> Result<usize> {
+    Sql::new(
+        "UPDATE events SET xid = '0' WHERE (id, timestamp) IN (SELECT id, timestamp FROM events
+            WHERE xid > pg_snapshot_xmax(pg_current_snapshot()) LIMIT ?)",
+    )
+    .bind(most)
+    .execute(conn)
+    .await
 }

@@ -399,16 +399,6 @@ pub async fn unknown(conn: &mut Conn, host: NodeId) -> Result<()> {
     Ok(())
 }
 
-/// Forgets recoveries that count for no budget any more.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn forget(conn: &mut Conn) -> Result<usize> {
-    Sql::new("DELETE FROM recoveries WHERE begun_at < now() - interval '1 day'")
-        .execute(conn)
-        .await
-}
-
 #[cfg(test)]
 mod tests {
     #[test]

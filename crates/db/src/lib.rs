@@ -21,6 +21,7 @@ pub mod deliveries;
 pub mod events;
 pub mod fence;
 pub mod health;
+pub mod history;
 pub mod hooks;
 pub mod hosts;
 pub mod idempotency;

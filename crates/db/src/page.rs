@@ -40,6 +40,7 @@ pub struct Filter {
 row! { Found { found: bool = Bool } }
 
 /// Completes `select … FROM table t` by scope, filters, marker, order and limit.
+/// `default_sort` is never null; with the id it is the beginning of an index.
 pub(crate) async fn page(
     conn: &mut Conn,
     select: &'static str,
@@ -49,13 +50,6 @@ pub(crate) async fn page(
     page: &Page,
     default_sort: &'static str,
 ) -> Result<Sql> {
-    let mut sql = Sql::new(select).push(" WHERE true");
-    if let Scope::Project(project) = scope {
-        sql = sql.push(" AND t.project = ?").bind(project.as_str());
-    }
-    for filter in filters {
-        sql = filtered(sql, filter);
-    }
     let mut sort = page.sort.clone();
     if sort.is_empty() {
         sort.push((default_sort, Direction::Asc));
@@ -63,25 +57,39 @@ pub(crate) async fn page(
     if !sort.iter().any(|(column, _)| *column == "id") {
         sort.push(("id", Direction::Asc));
     }
-    if let Some(marker) = page.marker {
-        // One of another project is as unknown as one that never was: its
-        // fields must not tell themselves by the order.
-        let mut seen = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} t WHERE t.id = ?")).bind(marker);
-        if let Scope::Project(project) = scope {
-            seen = seen.push(" AND t.project = ?").bind(project.as_str());
-        }
-        let found: Option<Found> = seen.push(") AS found").first(conn).await?;
-        if found.is_some_and(|f| f.found) {
-            sql = after(sql, table, marker, &sort, default_sort);
-        }
+    let mut marker = None;
+    if let Some(id) = page.marker
+        && exists(conn, table, scope, id).await?
+    {
+        marker = Some(id);
     }
+    // The common orders, after a marker too, have a form that an index answers.
+    let indexed = match &*sort {
+        [(first, direction), ("id", Direction::Asc)] if *first == default_sort => Some(*direction),
+        _ => None,
+    };
+    let mut sql = Sql::new(select);
+    if let (Some(id), None) = (marker, indexed) {
+        sql = sql
+            .push(&format!(" CROSS JOIN (SELECT * FROM {table} x WHERE x.id = ?) m"))
+            .bind(id);
+    }
+    sql = narrowed(sql.push(" WHERE true"), scope, filters);
+    sql = match (marker, indexed) {
+        (Some(id), Some(direction)) => beyond(sql, table, default_sort, direction, id),
+        (Some(_), None) => sql.push(&format!(" AND ({})", alternatives(&sort))),
+        (None, _) => sql,
+    };
     let order: Vec<String> = sort
         .iter()
-        .map(|(column, direction)| match direction {
-            Direction::Asc if *column == default_sort || *column == "id" => format!("t.{column}"),
-            Direction::Asc => format!("t.{column} ASC NULLS FIRST"),
-            Direction::Desc => format!("t.{column} DESC NULLS LAST"),
-        })
+        .map(
+            |(column, direction)| match (*column == default_sort || *column == "id", direction) {
+                (true, Direction::Asc) => format!("t.{column}"),
+                (true, Direction::Desc) => format!("t.{column} DESC"),
+                (false, Direction::Asc) => format!("t.{column} ASC NULLS FIRST"),
+                (false, Direction::Desc) => format!("t.{column} DESC NULLS LAST"),
+            },
+        )
         .collect();
     sql = sql.push(&format!(" ORDER BY {}", order.join(", ")));
     if let Some(limit) = page.limit {
@@ -90,24 +98,46 @@ pub(crate) async fn page(
     Ok(sql)
 }
 
-/// The rows after the marker in sort order.
-fn after(
-    mut sql: Sql,
-    table: &'static str,
-    marker: Uuid,
-    sort: &[(&'static str, Direction)],
-    default_sort: &'static str,
-) -> Sql {
-    if let [(first, Direction::Asc), ("id", Direction::Asc)] = sort
-        && *first == default_sort
-    {
-        // The common case, in a form that an index answers.
-        return sql
-            .push(&format!(
-                " AND (t.{first}, t.id) > (SELECT m.{first}, m.id FROM {table} m WHERE m.id = ?)"
-            ))
-            .bind(marker);
+/// Whether the scope has it: another's marker would tell where it stands.
+async fn exists(conn: &mut Conn, table: &'static str, scope: &Scope, id: Uuid) -> Result<bool> {
+    let sql = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} t WHERE t.id = ?")).bind(id);
+    let row: Option<Found> = scoped(sql, scope).push(") AS found").first(conn).await?;
+    Ok(row.is_some_and(|r| r.found))
+}
+
+/// Adds what the scope and the filters ask for.
+pub(crate) fn narrowed(sql: Sql, scope: &Scope, filters: &[Filter]) -> Sql {
+    filters.iter().fold(scoped(sql, scope), filtered)
+}
+
+fn scoped(sql: Sql, scope: &Scope) -> Sql {
+    match scope {
+        Scope::Project(project) => sql.push(" AND t.project = ?").bind(project.as_str()),
+        Scope::All => sql,
     }
+}
+
+/// The rows after the marker in the order of a column that is never null, ids
+/// ascending among equals.
+fn beyond(sql: Sql, table: &'static str, column: &'static str, direction: Direction, marker: Uuid) -> Sql {
+    match direction {
+        Direction::Asc => sql
+            .push(&format!(
+                " AND (t.{column}, t.id) > (SELECT m.{column}, m.id FROM {table} m WHERE m.id = ?)"
+            ))
+            .bind(marker),
+        Direction::Desc => {
+            let at = format!("(SELECT m.{column} FROM {table} m WHERE m.id = ?)");
+            sql.push(&format!(" AND t.{column} <= {at} AND (t.{column} < {at} OR t.id > ?)"))
+                .bind(marker)
+                .bind(marker)
+                .bind(marker)
+        }
+    }
+}
+
+/// The condition that `t` comes after `m` in sort order.
+fn alternatives(sort: &[(&'static str, Direction)]) -> String {
     let mut alternatives = Vec::new();
     for (position, (column, direction)) in sort.iter().enumerate() {
         let mut terms: Vec<String> = sort
@@ -121,25 +151,27 @@ fn after(
         });
         alternatives.push(format!("({})", terms.join(" AND ")));
     }
-    sql = sql
-        .push(&format!(
-            " AND EXISTS (SELECT 1 FROM {table} m WHERE m.id = ? AND ({}))",
-            alternatives.join(" OR ")
-        ))
-        .bind(marker);
-    sql
+    alternatives.join(" OR ")
 }
 
 /// Columns that hold ids: a value that is none matches nothing.
 const IDS: [&str; 4] = ["id", "cluster_id", "target", "oid"];
 
+/// One value is compared with `=`: rows of one value come out of an index in order.
 fn filtered(sql: Sql, filter: &Filter) -> Sql {
-    let sql = sql.push(&format!(" AND t.{} = ANY (?)", filter.column));
+    let one = format!(" AND t.{} = ?", filter.column);
+    let any = format!(" AND t.{} = ANY (?)", filter.column);
     if IDS.contains(&filter.column) {
         let ids: Vec<Uuid> = filter.values.iter().filter_map(|v| v.parse().ok()).collect();
-        sql.bind(ids)
+        match &*ids {
+            [id] => sql.push(&one).bind(*id),
+            _ => sql.push(&any).bind(ids),
+        }
     } else {
-        sql.bind(Bind::Texts(filter.values.clone()))
+        match &*filter.values {
+            [value] => sql.push(&one).bind(value.as_str()),
+            _ => sql.push(&any).bind(Bind::Texts(filter.values.clone())),
+        }
     }
 }
 
@@ -147,11 +179,7 @@ fn filtered(sql: Sql, filter: &Filter) -> Sql {
 /// or else a name, anything else a name or else the beginning of an id. The
 /// best come first; [`choose`] knows which one is meant.
 pub(crate) fn identified(select: &'static str, scope: &Scope, identity: &str) -> Sql {
-    let sql = by_identity(select, identity);
-    match scope {
-        Scope::Project(project) => best(sql.push(" AND t.project = ?").bind(project.as_str()), identity),
-        Scope::All => best(sql, identity),
-    }
+    best(scoped(by_identity(select, identity), scope), identity)
 }
 
 /// Begins [`identified`]; more conditions may follow, then [`best`].

@@ -161,12 +161,13 @@ pub async fn update(conn: &mut Conn, id: ReceiverId, change: &Change) -> Result<
     Ok(())
 }
 
-/// Removes a receiver.
+/// Removes a receiver and what came in through it.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn delete(conn: &mut Conn, id: ReceiverId) -> Result<()> {
-    Sql::new("DELETE FROM receivers WHERE id = ?")
+    Sql::new("WITH came AS (DELETE FROM deliveries WHERE receiver_id = ?) DELETE FROM receivers WHERE id = ?")
+        .bind(id)
         .bind(id)
         .execute(conn)
         .await?;

@@ -145,6 +145,14 @@ impl TestDb {
         &self.url
     }
 
+    /// A connection of its own, for transactions that stay open.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn session(&self) -> anyhow::Result<tokio_postgres::Client> {
+        admin(&self.url).await
+    }
+
     /// Runs statements.
     ///
     /// # Errors

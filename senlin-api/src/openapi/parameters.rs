@@ -19,7 +19,7 @@ fn any(name: &str, description: &str, items: &Value) -> Value {
 }
 
 /// What each parameter may look like, where its description does not say.
-const EXAMPLES: [(&str, &str); 22] = [
+const EXAMPLES: [(&str, &str); 23] = [
     ("once", "\"deploy-42\""),
     ("limit", "100"),
     ("marker", "\"8f2b1c3d-0000-4000-8000-000000000003\""),
@@ -40,6 +40,7 @@ const EXAMPLES: [(&str, &str); 22] = [
     ("policy_type", "[\"senlin.policy.scaling-1.0\"]"),
     ("binding_sort", "\"enabled:desc\""),
     ("key", "\"…\""),
+    ("since", "\"2ee-1f\""),
     ("action", "[\"CLUSTER_SCALE_OUT\"]"),
     ("event_action", "[\"CLUSTER_SCALE_OUT\"]"),
 ];
@@ -117,6 +118,8 @@ fn described() -> Value {
         "oname": any("oname", "Names of clusters or nodes.", &text),
         "otype": any("otype", "CLUSTER or NODE.", &words(vec!["CLUSTER", "NODE"])),
         "level": any("level", "Any of these levels.", &words(Level::ALL.iter().map(|l| l.as_str()).collect())),
+        "since": query("since", "From 1.15: in the order of commits, what comes after the `next` of an earlier answer, \
+            or all from the oldest if empty; none is missed. Not with marker or sort.", &text),
         "force": query("force", "Whatever its status.", &truth),
         "show_details": query("show_details", "Ask the host for what runs.", &truth),
         "enabled": query("enabled", "Only those that have a say, or have none.", &truth),

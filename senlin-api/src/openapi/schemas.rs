@@ -88,6 +88,14 @@ pub(super) fn all() -> Value {
     let revision = object(&["revision"], json!({"revision": text()}));
     for (name, schema) in [
         ("Anything", map()),
+        (
+            "EventsAnswer",
+            object(
+                &["events"],
+                json!({"events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+                "next": {"type": "string", "description": "From 1.15, with `since`: where to read on."}}),
+            ),
+        ),
         ("PlanAnswer", object(&["plan"], json!({"plan": plan()}))),
         (
             "DeliveriesAnswer",

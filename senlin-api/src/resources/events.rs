@@ -1,8 +1,14 @@
 //! Events.
 
 use actix_web::HttpResponse;
-use senlin_core::{action::ActionKind, event::Level};
-use senlin_db::events as db;
+use senlin_core::{
+    action::ActionKind,
+    event::{Event, Level},
+};
+use senlin_db::{
+    events::{self as db, Cursor},
+    page::Page,
+};
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
@@ -31,7 +37,7 @@ const RULES: Rules = Rules {
         ("oid", "oid"),
         ("cluster_id", "cluster_id"),
     ],
-    own: &["cluster_id"],
+    own: &["cluster_id", "since"],
     allowed: |key, value| match key {
         "action" => ActionKind::parse(value).is_some(),
         "level" => Level::ALL.iter().any(|l| l.as_str() == value),
@@ -43,13 +49,50 @@ const RULES: Rules = Rules {
 /// `GET /v1/events`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let mut asked = asked(&call, &RULES)?;
-    let found = if by_cluster(&call, &mut asked.filters).await? {
-        db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?
-    } else {
-        Vec::new()
+    let after = since(&call, &asked.page)?;
+    let there = by_cluster(&call, &mut asked.filters).await?;
+    let Some(after) = after else {
+        let found = if there {
+            db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?
+        } else {
+            Vec::new()
+        };
+        return Ok(call.ok(&json!({"events": shown(&found)})));
     };
-    let shown: Vec<Value> = found.iter().map(wire::event).collect();
-    Ok(call.ok(&json!({"events": shown})))
+    if !there {
+        return Ok(call.ok(&json!({"events": [], "next": after.to_string()})));
+    }
+    let limit = asked.page.limit.unwrap_or(0);
+    let read = db::since(&mut *call.conn().await?, &asked.scope, &asked.filters, after, limit)
+        .await?
+        .ok_or_else(unknown)?;
+    Ok(call.ok(&json!({"events": shown(&read.events), "next": read.next.to_string()})))
+}
+
+fn shown(events: &[Event]) -> Vec<Value> {
+    events.iter().map(wire::event).collect()
+}
+
+/// Where a reader goes on in the order of commits, if that is what is asked.
+fn since(call: &Call, page: &Page) -> Result<Option<Cursor>> {
+    let Some((_, text)) = call.query.iter().find(|(key, _)| key == "since") else {
+        return Ok(None);
+    };
+    if call.version < wire::Microversion(1, 15) {
+        return Err(ApiError::BadRequest("Invalid parameter since".to_owned()));
+    }
+    if page.marker.is_some() || !page.sort.is_empty() {
+        return Err(ApiError::BadRequest(
+            "'since' has an order of its own: 'marker' and 'sort' cannot be used with it.".to_owned(),
+        ));
+    }
+    Cursor::parse(text).map(Some).ok_or_else(unknown)
+}
+
+fn unknown() -> ApiError {
+    ApiError::BadRequest(
+        "The value for since is not a 'next' of this service's events; empty is the beginning.".to_owned(),
+    )
 }
 
 /// `GET /v1/events/{id}`

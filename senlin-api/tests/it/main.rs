@@ -27,6 +27,7 @@ mod bad_input;
 mod contract;
 mod document;
 mod keys;
+mod history;
 mod newer;
 mod quotas;
 mod receivers;

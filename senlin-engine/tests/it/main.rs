@@ -17,4 +17,5 @@ mod life;
 mod ownership;
 mod policies;
 mod queue;
+mod retention;
 mod world;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod connect;
+mod events;
+mod history;
 
 use senlin_db::{SchemaState, schema_state};
 use senlin_testkit::TestDb;
@@ -31,7 +33,7 @@ async fn conventions_hold() {
     );
     // Every status column is checked.
     let unchecked = "SELECT table_name || '.' || column_name FROM information_schema.columns col
-        WHERE table_schema = 'public' AND table_name <> 'events' AND column_name IN ('status', 'state', 'lock_scope', 'control')
+        WHERE table_schema = 'public' AND table_name NOT LIKE 'events%' AND column_name IN ('status', 'state', 'lock_scope', 'control')
             AND NOT EXISTS (SELECT 1 FROM information_schema.constraint_column_usage u
                 JOIN information_schema.check_constraints k USING (constraint_name)
                 WHERE u.table_name = col.table_name AND u.column_name = col.column_name)";
