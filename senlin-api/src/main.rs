@@ -10,7 +10,7 @@ use senlin_api::{
 };
 use senlin_bus::{AmqpBus, AmqpSettings};
 use senlin_core::profile_type::SpecRules;
-use senlin_db::{Db, SchemaState, schema_state};
+use senlin_db::{Db, schema_state};
 use senlin_runtime::{
     log::{self, Log},
     secrets::{Bus, Database, Secrets},
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = signal::shutdown()?;
     let db = Db::connect(&all.database.resolve()?, all.database.pool_size)?;
     let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
-    anyhow::ensure!(state == SchemaState::Current, "{state}");
+    anyhow::ensure!(state.is_usable(), "{state}");
     let auth = auth::from_settings(all.keystone, &all.api.tokens_file)?;
     let rbac = Rbac::from_settings(all.api.policy_file.as_deref())?;
     let listener =

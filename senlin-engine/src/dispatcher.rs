@@ -83,7 +83,7 @@ pub(crate) async fn claim_some(engine: &Arc<Engine>) -> Result<bool, senlin_db::
     let mut conn = engine.db.get().await?;
     let most = i64::try_from(permits.len()).unwrap_or(1);
     let mut claimed = Vec::new();
-    if let Some(one) = queue::claim_cluster(&mut conn, engine.id, limits).await? {
+    if let Some(one) = queue::claim_cluster(&mut conn, engine.id, most, limits).await? {
         claimed.push(one);
     }
     let left = most - i64::try_from(claimed.len()).unwrap_or(0);

@@ -6,7 +6,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use senlin_bus::{AmqpBus, AmqpSettings, Bus as _};
 use senlin_core::profile_type::SpecRules;
-use senlin_db::{Db, SchemaState, schema_state};
+use senlin_db::{Db, schema_state};
 use senlin_drivers::Connector;
 use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, web};
 use senlin_runtime::{
@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     all.engine.barred = web::addresses(&[&database, &broker]);
     let db = Db::connect(&database, all.database.pool_size)?;
     let state = schema_state(&mut *db.get().await.context("reach the database")?).await?;
-    anyhow::ensure!(state == SchemaState::Current, "{state}");
+    anyhow::ensure!(state.is_usable(), "{state}");
     let bus = Arc::new(AmqpBus::start(AmqpSettings {
         url: broker,
         prefix: all.bus.prefix,
