@@ -87,7 +87,8 @@ pub(crate) async fn claim_some(engine: &Arc<Engine>, first: OwnedSemaphorePermit
     let mut conn = engine.db.session();
     // The leases run from here on at the earliest.
     let asked = Instant::now();
-    let one = queue::claim_cluster(&mut conn, engine.id, limits).await?;
+    let free = i64::try_from(permits.len()).unwrap_or(1);
+    let one = queue::claim_cluster(&mut conn, engine.id, free, limits).await?;
     let mut any = start(engine, one, &mut permits, asked);
     if !permits.is_empty() {
         let asked = Instant::now();

@@ -132,6 +132,15 @@ impl HostSnapshot {
         expected(self.memory_load, self.memory_since, self.memory_used, self.memory)
     }
 
+    /// Whether that much more is promised within what it has, and the ports are free.
+    #[must_use]
+    pub fn has_room(&self, needs: &Requirements) -> bool {
+        let fits = |used: i64, more: i64, whole: i64| more <= 0 || used.saturating_add(more) <= whole;
+        fits(self.memory_used, needs.memory, self.memory)
+            && fits(self.cpu_used, needs.cpu_millis, self.cpu_millis)
+            && !needs.ports.iter().any(|port| self.ports.contains(port))
+    }
+
     /// Counts a container there.
     pub fn take(&mut self, needs: &Requirements) {
         self.cpu_used = self.cpu_used.saturating_add(needs.cpu_millis);

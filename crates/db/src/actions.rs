@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
-    idempotency::{Keep, Stored},
     history::all_actions,
+    idempotency::{Keep, Stored},
     object,
     page::{self, Filter, Page},
+    queue::{self, end},
     quota::{self, Full, Growth},
     spawn,
     sql::{Sql, row},
@@ -216,64 +217,73 @@ pub async fn accept(
     keep: &Keep<'_, ActionId>,
 ) -> Result<std::result::Result<(), Obstacle>> {
     let grown = action.cluster_id.zip(terms.size);
-    conn.transaction(async |conn| {
-        if let Some((cluster, (size, most))) = grown {
-            quota::turn(conn, &action.project).await?;
-            if let Some(full) = quota::nodes(conn, &action.project, Growth::To(cluster, size), most).await? {
-                return Ok(Err(Obstacle::Full(full)));
+    let recorded: Result<std::result::Result<Vec<AskedRow>, Obstacle>> = conn
+        .transaction(async |conn| {
+            if let Some((cluster, (size, most))) = grown {
+                quota::turn(conn, &action.project).await?;
+                if let Some(full) = quota::nodes(conn, &action.project, Growth::To(cluster, size), most).await? {
+                    return Ok(Err(Obstacle::Full(full)));
+                }
             }
-        }
-        if terms.exclusive
-            && let Some(obstacle) = obstacle(conn, action.kind, action.target).await?
-        {
-            return Ok(Err(obstacle));
-        }
-        if matches!(action.kind, ActionKind::ClusterDelete | ActionKind::NodeDelete) {
-            end_others(conn, action.target).await?;
-        }
-        spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
-        if let Some((cluster, (size, _))) = grown {
-            quota::promise(conn, cluster, action.id, size).await?;
-        }
-        keep.settle(conn, &action.id).await?;
-        Ok(Ok(()))
-    })
-    .await
+            if terms.exclusive
+                && let Some(obstacle) = obstacle(conn, action.kind, action.target).await?
+            {
+                return Ok(Err(obstacle));
+            }
+            let mut asked = Vec::new();
+            if matches!(action.kind, ActionKind::ClusterDelete | ActionKind::NodeDelete) {
+                asked = end_others(conn, action.target).await?;
+            }
+            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            if let Some((cluster, (size, _))) = grown {
+                quota::promise(conn, cluster, action.id, size).await?;
+            }
+            keep.settle(conn, &action.id).await?;
+            Ok(Ok(asked))
+        })
+        .await;
+    match recorded? {
+        Ok(asked) => queue::promote(conn, &parents(&asked)).await.map(|_| Ok(())),
+        Err(obstacle) => Ok(Err(obstacle)),
+    }
 }
 
 /// Asks every unfinished action on a target, and its descendants, to end.
-async fn end_others(conn: &mut Conn, target: Uuid) -> Result<()> {
-    Sql::new(
-        "WITH RECURSIVE tree AS (
-            SELECT id FROM actions WHERE (target = ? OR cluster_id = ?) AND action NOT IN ('CLUSTER_DELETE', 'NODE_DELETE')
-                AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
-            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id)
-        UPDATE actions SET control = 'CANCEL' WHERE id IN (SELECT id FROM tree)
-            AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
-    )
-    .bind(target)
-    .bind(target)
-    .execute(conn)
-    .await?;
-    Ok(())
+async fn end_others(conn: &mut Conn, target: Uuid) -> Result<Vec<AskedRow>> {
+    let others = "(target = ? OR cluster_id = ?) AND action NOT IN ('CLUSTER_DELETE', 'NODE_DELETE')
+        AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
+    ask(conn, others, &[target, target]).await
 }
 
-/// Asks an action and its descendants to end; answers those to be woken.
+row! { AskedRow { id: Uuid = SqlUuid, parent: bool = Bool } }
+
+/// Of what was woken by asking for an end, the parents of those that ended.
+fn parents(asked: &[AskedRow]) -> Vec<ActionId> {
+    asked.iter().filter(|r| r.parent).map(|r| r.id.into()).collect()
+}
+
+/// Asks for the end of the actions that meet a condition on ids, and of their
+/// descendants. One that never began ends at once; its parents are to be
+/// promoted after the commit.
+pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Result<Vec<AskedRow>> {
+    let sql = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE ")
+        .push(condition)
+        .push(end::DESCENDANTS)
+        .push(end::ASKED)
+        .push(end::RELEASED)
+        .push(end::UNMADE);
+    ids.iter().fold(sql, |sql, id| sql.bind(*id)).load(conn).await
+}
+
+/// Asks an action and its descendants to end; answers those to be woken. One
+/// that never began is CANCELLED at once, whatever holds its target.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
-    let rows: Vec<IdRow> = Sql::new(
-        "WITH RECURSIVE tree AS (
-            SELECT id FROM actions WHERE id = ?
-            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id)
-        UPDATE actions SET control = 'CANCEL' WHERE id IN (SELECT id FROM tree)
-            AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') RETURNING id",
-    )
-    .bind(id)
-    .load(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+    let asked = ask(conn, "id = ?", &[id.0]).await?;
+    queue::promote(conn, &parents(&asked)).await?;
+    Ok(asked.into_iter().map(|r| r.id.into()).collect())
 }
 
 /// Ends an action and its descendants at once, without asking whoever works
@@ -282,38 +292,37 @@ pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
-    let rows: Vec<IdRow> = Sql::new(
-        "WITH RECURSIVE tree AS (
-            SELECT id FROM actions WHERE id = ?
-            UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id),
+    let rows: Vec<IdRow> = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
+        .push(end::DESCENDANTS)
+        .push(
+            ",
+        locked AS (
+            SELECT a.id FROM actions a WHERE a.id IN (SELECT id FROM tree)
+                AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') ORDER BY a.id FOR UPDATE),
         ended AS (
-            UPDATE actions SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
+            UPDATE actions a SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
                 control = 'CANCEL', owner = NULL, lease_expires_at = NULL, attempt = attempt + 1,
                 ended_at = now(), updated_at = now()
-            WHERE id IN (SELECT id FROM tree) AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') RETURNING *),
-        edges AS (DELETE FROM action_dependencies d USING ended e
-            WHERE d.depended = e.id OR d.dependent = e.id RETURNING d.dependent),
-        node_lock AS (DELETE FROM node_locks l USING ended e WHERE l.action_id = e.id),
-        held AS (
-            -- Locked first, and judged as it then is: another holder may let go at once.
-            SELECT l.cluster_id, l.holders, e.id FROM cluster_locks l JOIN ended e ON l.cluster_id = e.cluster_id
-            WHERE e.id = ANY (l.holders) FOR UPDATE OF l),
-        shared AS (UPDATE cluster_locks l SET holders = array_remove(l.holders, held.id) FROM held
-            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) > 1),
-        alone AS (DELETE FROM cluster_locks l USING held
-            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) = 1),
-        failed_nodes AS (UPDATE nodes n SET status = 'ERROR', status_reason = e.status_reason FROM ended e
-            WHERE n.id = e.target AND n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR')),
-        warned_clusters AS (UPDATE clusters c SET status = 'WARNING', status_reason = e.status_reason FROM ended e
-            WHERE c.id = e.target AND c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR')),
-        told AS (
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action,
-                'error', status_reason FROM ended)
+            FROM locked WHERE a.id = locked.id RETURNING a.*)",
+        )
+        .push(end::RELEASED)
+        .push(
+            ",
+        broken_nodes AS (
+            SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id
+            WHERE n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY n.id FOR NO KEY UPDATE OF n),
+        node AS (
+            UPDATE nodes n SET status = 'ERROR', status_reason = b.status_reason FROM broken_nodes b WHERE n.id = b.id),
+        broken_clusters AS (
+            SELECT c.id, e.status_reason FROM clusters c JOIN ended e ON e.target = c.id
+            WHERE c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY c.id FOR NO KEY UPDATE OF c),
+        cluster AS (
+            UPDATE clusters c SET status = 'WARNING', status_reason = b.status_reason
+            FROM broken_clusters b WHERE c.id = b.id)
         SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
-    )
-    .bind(id)
-    .load(conn)
-    .await?;
+        )
+        .bind(id)
+        .load(conn)
+        .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }

@@ -5,7 +5,7 @@ use senlin_core::{action::ActionStatus, ids::*};
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, actions,
     sql::{Sql, row},
 };
 
@@ -57,19 +57,12 @@ pub async fn ends(conn: &mut Conn, parent: ActionId, phase: &str) -> Result<Vec<
         .collect()
 }
 
-/// Asks for the end of every unfinished descendant.
+/// Asks for the end of every unfinished descendant; one that never began ends
+/// at once.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn cancel(conn: &mut Conn, parent: ActionId) -> Result<usize> {
-    Sql::new(
-        "WITH RECURSIVE below AS (
-            SELECT id FROM actions WHERE parent_id = ?
-            UNION ALL SELECT a.id FROM actions a JOIN below b ON a.parent_id = b.id)
-        UPDATE actions SET control = 'CANCEL' WHERE id IN (SELECT id FROM below)
-            AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
-    )
-    .bind(parent)
-    .execute(conn)
-    .await
+pub async fn cancel(conn: &mut Conn, parent: ActionId) -> Result<()> {
+    actions::ask(conn, "parent_id = ?", &[parent.0]).await?;
+    Ok(())
 }

@@ -62,7 +62,7 @@ pub async fn usable(servers: &Servers, db: &Db) -> Result<(), Unusable> {
     }
     let state = async { schema_state(&mut *db.get().await?).await };
     match state.await {
-        Ok(SchemaState::Current) => Ok(()),
+        Ok(SchemaState::Current | SchemaState::Newer(_)) => Ok(()),
         // Whoever migrates may begin later than this.
         Ok(behind @ SchemaState::Behind(_)) => Err(Unusable::Passing(behind.to_string())),
         Ok(ahead @ SchemaState::Ahead(_)) => Err(Unusable::Lasting(ahead.to_string())),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, bindings,
+    queue::end,
     sql::{Sql, row},
 };
 
@@ -94,13 +95,8 @@ row! { DependentRow { dependent: Option<Uuid> = Nullable<SqlUuid> } }
 pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&NodeChange>) -> Result<Vec<ActionId>> {
     let none = NodeChange::default();
     let change = node.unwrap_or(&none);
-    let (level, phase) = match end.status {
-        ActionStatus::Succeeded => (Level::Info, "end"),
-        ActionStatus::Cancelled => (Level::Warn, "error"),
-        _ => (Level::Error, "error"),
-    };
     let rows: Vec<DependentRow> = Sql::new(
-        "WITH done AS (
+        "WITH ended AS (
             UPDATE actions a SET status = ?, status_reason = ?, outputs = a.outputs || ?, owner = NULL,
                 lease_expires_at = NULL, ended_at = now(), updated_at = now()
             WHERE",
@@ -116,26 +112,11 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
                 created_at = CASE WHEN ? THEN coalesce(n.created_at, now()) ELSE n.created_at END,
                 host_id = CASE WHEN ? THEN NULL ELSE n.host_id END,
                 updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
-            FROM done WHERE n.id = done.target AND ?),
-        ports AS (DELETE FROM host_ports p USING done WHERE p.node_id = done.target AND ?),
-        edges AS (DELETE FROM action_dependencies d USING done WHERE d.depended = done.id RETURNING d.dependent),
-        node_lock AS (DELETE FROM node_locks l USING done WHERE l.action_id = done.id AND l.node_id = done.target),
-        held AS (
-            -- Locked first, and judged as it then is: two holders may let go at once.
-            SELECT l.cluster_id, l.holders, done.id FROM cluster_locks l JOIN done ON l.cluster_id = done.cluster_id
-            WHERE done.lock_scope <> 'NODE' AND done.id = ANY (l.holders) FOR UPDATE OF l),
-        shared AS (
-            UPDATE cluster_locks l SET holders = array_remove(l.holders, held.id) FROM held
-            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) > 1),
-        alone AS (
-            DELETE FROM cluster_locks l USING held
-            WHERE l.cluster_id = held.cluster_id AND cardinality(held.holders) = 1),
-        told AS (
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project,
-                coalesce(inputs->>'operation_name', action), ?, status_reason FROM done)
-        SELECT e.dependent FROM done LEFT JOIN edges e ON true",
+            FROM ended e WHERE n.id = e.target AND ?),
+        ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND ?)",
     )
+    .push(end::RELEASED)
+    .push(" SELECT e.dependent FROM ended LEFT JOIN edges e ON true")
     .bind(end.status.as_str())
     .bind(end.reason.as_str())
     .bind(&end.outputs)
@@ -150,8 +131,6 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
     .bind(change.unplace)
     .bind(node.is_some())
     .bind(change.unplace)
-    .bind(level.as_str())
-    .bind(phase)
     .load(conn)
     .await?;
     if rows.is_empty() {
@@ -178,9 +157,10 @@ async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
         "WITH back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
                 retries = retries + ?, phase = coalesce(?, phase), status_reason = ?, updated_at = now(),
-                run_after = now() + make_interval(secs => ?)
-            WHERE",
+                run_after = ",
     )
+    .push(&end::due("?"))
+    .push(" WHERE")
     .push(FENCED)
     .push(
         "RETURNING a.*)
@@ -231,21 +211,6 @@ pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, re
         told: "wait",
     };
     back(conn, fence, &later).await
-}
-
-/// Hands everything of `owner` back, untouched, for a graceful end of the engine.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn hand_back(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
-    Sql::new(
-        "UPDATE actions SET status = 'READY', owner = NULL, lease_expires_at = NULL, updated_at = now(),
-            status_reason = 'Handed back by an engine that shut down.'
-        WHERE owner = ? AND status = 'RUNNING'",
-    )
-    .bind(owner)
-    .execute(conn)
-    .await
 }
 
 /// Nothing touched: the action is not ours any more.

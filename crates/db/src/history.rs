@@ -7,7 +7,6 @@
 //! are in partitions of a week each.
 
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
-use diesel_async::AsyncConnection;
 use senlin_core::Time;
 
 use crate::{

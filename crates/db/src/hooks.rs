@@ -141,12 +141,16 @@ pub async fn heartbeat(conn: &mut Conn, action: ActionId) -> Result<bool> {
 /// When the database does not answer.
 pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
     let rows: Vec<IdRow> = Sql::new(
-        "WITH answered AS (
-            UPDATE actions SET status = 'READY', run_after = now(), updated_at = now(), status_reason = CASE WHEN control IS NULL
-                THEN 'No answer to the lifecycle hook within ' || coalesce(data->'hook'->>'timeout', '0') || ' s.'
-                ELSE 'Its end was asked for while the lifecycle hook was open.' END
+        "WITH due AS (
+            SELECT id FROM actions
             WHERE status = 'WAITING_LIFECYCLE_COMPLETION' AND (run_after <= now() OR control IS NOT NULL)
-            RETURNING *)",
+            ORDER BY id FOR UPDATE SKIP LOCKED),
+        answered AS (
+            UPDATE actions a SET status = 'READY', run_after = now(), updated_at = now(),
+                status_reason = CASE WHEN control IS NULL
+                    THEN 'No answer to the lifecycle hook within ' || coalesce(data->'hook'->>'timeout', '0') || ' s.'
+                    ELSE 'Its end was asked for while the lifecycle hook was open.' END
+            FROM due WHERE a.id = due.id RETURNING a.*)",
     )
     .push(GO_ON)
     .load(conn)

@@ -1,7 +1,9 @@
 //! The schema: applied by `senlin migrate`, checked by every server at start.
 //!
-//! Migrations expand first and contract a release later, so that an engine of
-//! the release before still works on the new schema.
+//! Migrations expand first and contract a release later, so that a program of
+//! the release before still works on the new schema. A migration that keeps to
+//! this records in `schema_compatibility` since which schema programs work with
+//! it; a program that meets it and is not older than that goes on.
 
 use diesel::{migration::MigrationSource, pg::Pg};
 use diesel_async::AsyncMigrationHarness;
@@ -22,8 +24,20 @@ pub enum SchemaState {
     Current,
     /// `senlin migrate` must be run; the migrations it will apply.
     Behind(Vec<String>),
-    /// Written by a newer release; the migrations we do not know.
+    /// Written by a newer release that this one works beside; the migrations
+    /// we do not know.
+    Newer(Vec<String>),
+    /// Written by a newer release; the migrations we do not know and cannot
+    /// work with.
     Ahead(Vec<String>),
+}
+
+impl SchemaState {
+    /// Whether this program may work on the database.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        matches!(self, Self::Current | Self::Newer(_))
+    }
 }
 
 impl std::fmt::Display for SchemaState {
@@ -35,9 +49,14 @@ impl std::fmt::Display for SchemaState {
                 "the database schema lacks {}: run 'senlin migrate' with the same settings",
                 missing.join(", ")
             ),
+            Self::Newer(unknown) => write!(
+                f,
+                "the database schema has {}, which this release does not know and works with",
+                unknown.join(", ")
+            ),
             Self::Ahead(unknown) => write!(
                 f,
-                "the database schema has {}, which this release does not know: \
+                "the database schema has {}, which this release cannot work with: \
                  install the release that wrote it, or a newer one",
                 unknown.join(", ")
             ),
@@ -74,22 +93,37 @@ pub async fn schema_state(conn: &mut Conn) -> Result<SchemaState> {
         .iter()
         .map(|m| m.name().version().to_string())
         .collect();
-    let table: Option<Exists> = Sql::new("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS exists")
-        .first(conn)
-        .await?;
-    let applied: Vec<String> = if table.is_some_and(|t| t.exists) {
-        let rows: Vec<Version> = Sql::new("SELECT version FROM __diesel_schema_migrations ORDER BY version")
-            .load(conn)
-            .await?;
-        rows.into_iter().map(|r| r.version).collect()
-    } else {
-        Vec::new()
-    };
+    let applied = versions(conn, "__diesel_schema_migrations", "").await?;
+    let newest = known.iter().max().cloned().unwrap_or_default();
+    let compatible = versions(conn, "schema_compatibility", &newest).await?;
     let missing: Vec<String> = known.iter().filter(|k| !applied.contains(k)).cloned().collect();
     let unknown: Vec<String> = applied.iter().filter(|a| !known.contains(a)).cloned().collect();
-    Ok(match (missing.is_empty(), unknown.is_empty()) {
-        (_, false) => SchemaState::Ahead(unknown),
-        (false, true) => SchemaState::Behind(missing),
-        (true, true) => SchemaState::Current,
+    let strange: Vec<String> = unknown.iter().filter(|u| !compatible.contains(u)).cloned().collect();
+    Ok(if !strange.is_empty() {
+        SchemaState::Ahead(strange)
+    } else if !missing.is_empty() {
+        SchemaState::Behind(missing)
+    } else if unknown.is_empty() {
+        SchemaState::Current
+    } else {
+        SchemaState::Newer(unknown)
     })
+}
+
+/// The versions in a table of them, which may not exist yet; of those with a
+/// `programs_since`, the ones that `program` is not older than.
+async fn versions(conn: &mut Conn, table: &'static str, program: &str) -> Result<Vec<String>> {
+    let exists: Option<Exists> = Sql::new("SELECT to_regclass(?) IS NOT NULL AS exists")
+        .bind(table)
+        .first(conn)
+        .await?;
+    if !exists.is_some_and(|t| t.exists) {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Version> = Sql::new(format!("SELECT version FROM {table} t"))
+        .push(" WHERE coalesce(to_jsonb(t)->>'programs_since', '') <= ? ORDER BY version")
+        .bind(program)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|r| r.version).collect())
 }

@@ -1,9 +1,11 @@
 //! Who is where: hosts as a placement decision sees them, and its outcome.
 //!
-//! Planning transactions take turns (an advisory lock), so that what was free
-//! when it was decided is still free when it is recorded.
+//! A decision is made on what hosts look like, without a lock. The hosts that
+//! it chose are then locked, in order of id, and looked at again: when they no
+//! longer take what was decided, everything is rolled back and decided anew.
+//! The last of a few tries locks all hosts first, and cannot miss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result,
+    Conn, DbError, Result,
     fence::{self, Fence},
     sql::{Sql, row},
 };
@@ -42,6 +44,15 @@ impl Place {
             cpu_millis: needs.cpu_millis,
             memory: needs.memory,
             ports: needs.ports.clone(),
+        }
+    }
+
+    fn needs(&self) -> Requirements {
+        Requirements {
+            cpu_millis: self.cpu_millis,
+            memory: self.memory,
+            ports: self.ports.clone(),
+            ..Requirements::default()
         }
     }
 }
@@ -71,22 +82,89 @@ row! { SnapshotRow {
 /// Seconds after which a measure says nothing any more.
 pub const MEASURE_AGE: f64 = 60.0;
 
+/// How a try to place begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Try {
+    /// Decide, then lock what was chosen.
+    Light,
+    /// Lock every host that may be chosen, then decide.
+    Sure,
+}
+
+/// The tries, in order.
+pub(crate) const TRIES: [Try; 5] = [Try::Light, Try::Light, Try::Light, Try::Light, Try::Sure];
+
+/// What was decided on, to be held against what is true under a lock.
+pub(crate) struct Seen {
+    how: Try,
+    cluster: Option<ClusterId>,
+    siblings: HashMap<NodeId, i64>,
+}
+
 /// The hosts that the requirements let in by identity (`host_node`,
-/// `host_cluster`), as they are now. Holds the planning lock until the
-/// transaction ends. `sibling_cluster` is the container's own cluster.
+/// `host_cluster`), as they are now, for a decision that [`Seen::holds`] then
+/// confirms in the same transaction. `cluster` is the container's own cluster.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn snapshot(
+pub(crate) async fn snapshot(
     conn: &mut Conn,
     needs: &Requirements,
-    sibling_cluster: Option<ClusterId>,
-) -> Result<Vec<HostSnapshot>> {
-    Sql::new("SELECT pg_advisory_xact_lock(7305)").execute(conn).await?;
-    look(conn, needs, sibling_cluster).await
+    cluster: Option<ClusterId>,
+    how: Try,
+) -> Result<(Vec<HostSnapshot>, Seen)> {
+    if how == Try::Sure {
+        Sql::new(
+            "SELECT u.host_id FROM host_use u JOIN hosts h ON h.node_id = u.host_id JOIN nodes n ON n.id = u.host_id",
+        )
+        .push(LET_IN)
+        .push(" ORDER BY u.host_id FOR NO KEY UPDATE OF u")
+        .bind(needs.host_node)
+        .bind(needs.host_node)
+        .bind(needs.host_cluster)
+        .bind(needs.host_cluster)
+        .execute(conn)
+        .await?;
+    }
+    let hosts = look(conn, needs, cluster).await?;
+    let siblings = hosts.iter().map(|h| (h.id, h.siblings)).collect();
+    Ok((hosts, Seen { how, cluster, siblings }))
 }
 
-/// As [`snapshot`], for one who only wants to know: takes no lock.
+impl Seen {
+    /// Locks the hosts that were chosen until the transaction ends. False when
+    /// they do not take these containers any more: roll back and decide anew.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn holds(&self, conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<bool> {
+        if self.how == Try::Sure || places.is_empty() {
+            return Ok(true);
+        }
+        let chosen: BTreeSet<NodeId> = places.iter().map(|(_, p)| p.host).collect();
+        let chosen: Vec<NodeId> = chosen.into_iter().collect();
+        Sql::new("SELECT host_id FROM host_use WHERE host_id = ANY (?) ORDER BY host_id FOR NO KEY UPDATE")
+            .bind(chosen.as_slice())
+            .execute(conn)
+            .await?;
+        let ports: Vec<_> = places.iter().flat_map(|(_, p)| p.ports.iter().cloned()).collect();
+        let now = read(conn, Whom::These(&chosen), &ports, self.cluster).await?;
+        let mut now: HashMap<NodeId, HostSnapshot> = now.into_iter().map(|h| (h.id, h)).collect();
+        let as_seen =
+            |h: &HostSnapshot| h.state == HostState::Up && !h.closed && self.siblings.get(&h.id) == Some(&h.siblings);
+        if chosen.iter().any(|id| !now.get(id).is_some_and(as_seen)) {
+            return Ok(false);
+        }
+        Ok(places.iter().all(|(_, place)| {
+            let needs = place.needs();
+            let host = now.get_mut(&place.host).filter(|h| h.has_room(&needs));
+            host.map(|h| h.take(&needs)).is_some()
+        }))
+    }
+}
+
+/// As [`snapshot`], for one who only wants to know. `sibling_cluster` is the
+/// container's own cluster.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -95,41 +173,68 @@ pub async fn look(
     needs: &Requirements,
     sibling_cluster: Option<ClusterId>,
 ) -> Result<Vec<HostSnapshot>> {
-    let rows: Vec<SnapshotRow> = Sql::new(
+    read(conn, Whom::LetIn(needs), &needs.ports, sibling_cluster).await
+}
+
+/// Which hosts.
+enum Whom<'a> {
+    LetIn(&'a Requirements),
+    These(&'a [NodeId]),
+}
+
+/// The hosts that requirements let in by identity.
+const LET_IN: &str = " WHERE (?::uuid IS NULL OR h.node_id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)";
+
+/// Hosts as they are now. Of their ports only those are told of that matter.
+async fn read(
+    conn: &mut Conn,
+    whom: Whom<'_>,
+    ports: &[(u16, String)],
+    sibling_cluster: Option<ClusterId>,
+) -> Result<Vec<HostSnapshot>> {
+    let ports: BTreeSet<u16> = ports.iter().map(|(port, _)| *port).collect();
+    let sql = Sql::new(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
-            u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols,
-            l.cpu AS cpu_load, l.memory AS memory_load, u.cpu_since, u.memory_since,
+            u.cpu_millis AS cpu_used, u.memory AS memory_used, u.containers, coalesce(s.n, 0) AS siblings,
+            p.ports, p.protocols, l.cpu AS cpu_load, l.memory AS memory_load, since.cpu_since, since.memory_since,
             (SELECT count(*) FROM actions f WHERE f.host_id = n.id AND f.status = 'FAILED' AND f.action = 'NODE_CREATE'
                 AND f.ended_at > now() - interval '10 minutes') AS failures
-        FROM hosts h JOIN nodes n ON n.id = h.node_id JOIN profiles hp ON hp.id = n.profile_id
-        LEFT JOIN host_loads l ON l.host_id = n.id AND l.measured_at > now() - make_interval(secs => ?)
+        FROM hosts h
+        -- One probe per host, however many nodes there are.
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(c.cpu_millis), 0)::bigint AS cpu_used, coalesce(sum(c.memory), 0)::bigint AS memory_used,
-                count(*) AS containers, count(*) FILTER (WHERE c.cluster_id = ?) AS siblings,
-                coalesce(sum(greatest(c.cpu_millis, ?)) FILTER (WHERE c.placed_at > l.measured_at), 0)::bigint
-                    AS cpu_since,
-                coalesce(sum(greatest(c.memory, ?)) FILTER (WHERE c.placed_at > l.measured_at), 0)::bigint
-                    AS memory_since
-            FROM nodes c WHERE c.host_id = n.id) u
+            SELECT id, name, cluster_id, status, profile_id FROM nodes WHERE id = h.node_id LIMIT 1) n
+        JOIN profiles hp ON hp.id = n.profile_id
+        JOIN host_use u ON u.host_id = n.id
+        LEFT JOIN host_loads l ON l.host_id = n.id AND l.measured_at > now() - make_interval(secs => ?)
+        LEFT JOIN (SELECT host_id, count(*) AS n FROM nodes WHERE cluster_id = ? GROUP BY host_id) s
+            ON s.host_id = n.id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(greatest(c.cpu_millis, ?)), 0)::bigint AS cpu_since,
+                coalesce(sum(greatest(c.memory, ?)), 0)::bigint AS memory_since
+            FROM nodes c WHERE c.host_id = n.id AND c.placed_at > l.measured_at) since
         CROSS JOIN LATERAL (
             SELECT coalesce(array_agg(t.port::bigint ORDER BY t.port, t.protocol), '{}') AS ports,
                 coalesce(array_agg(t.protocol ORDER BY t.port, t.protocol), '{}') AS protocols
-            FROM host_ports t WHERE t.host_id = n.id) p
-        WHERE (?::uuid IS NULL OR n.id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)
-        ORDER BY n.id",
+            FROM host_ports t
+            WHERE t.host_id = n.id AND t.port = ANY (ARRAY(SELECT jsonb_array_elements_text(?)::integer))) p",
     )
     .bind(MEASURE_AGE)
     .bind(sibling_cluster)
     .bind(HostSnapshot::LEAST_CPU)
     .bind(HostSnapshot::LEAST_MEMORY)
-    .bind(needs.host_node)
-    .bind(needs.host_node)
-    .bind(needs.host_cluster)
-    .bind(needs.host_cluster)
-    .load(conn)
-    .await?;
+    .bind(json!(ports));
+    let sql = match whom {
+        Whom::LetIn(needs) => sql
+            .push(LET_IN)
+            .bind(needs.host_node)
+            .bind(needs.host_node)
+            .bind(needs.host_cluster)
+            .bind(needs.host_cluster),
+        Whom::These(ids) => sql.push(" WHERE h.node_id = ANY (?)").bind(ids),
+    };
+    let rows: Vec<SnapshotRow> = sql.push(" ORDER BY n.id").load(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -220,7 +325,7 @@ pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
 }
 
 /// Finds and records a place for one node, in one fenced transaction. `decide`
-/// must be pure; its refusal leaves everything as it was.
+/// must be pure, for it may be asked again; its refusal leaves everything as it was.
 ///
 /// # Errors
 /// [`crate::DbError::LeaseLost`].
@@ -230,24 +335,41 @@ pub async fn place<E: Send>(
     node: NodeId,
     cluster: Option<ClusterId>,
     needs: &Requirements,
-    decide: impl FnOnce(Vec<HostSnapshot>) -> std::result::Result<NodeId, E> + Send,
+    mut decide: impl FnMut(Vec<HostSnapshot>) -> std::result::Result<NodeId, E> + Send,
 ) -> Result<std::result::Result<NodeId, E>> {
-    conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
-        let hosts = snapshot(conn, needs, cluster).await?;
-        let host = match decide(hosts) {
-            Ok(host) => host,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        record(conn, &[(node, Place::on(host, needs))]).await?;
-        Sql::new("UPDATE actions SET host_id = ? WHERE id = ?")
-            .bind(host)
-            .bind(fence.action)
-            .execute(conn)
-            .await?;
-        Ok(Ok(host))
-    })
-    .await
+    for how in TRIES {
+        let decide = &mut decide;
+        let placed: Result<Option<_>> = conn
+            .transaction(async |conn| {
+                fence::hold(conn, fence).await?;
+                let (hosts, seen) = snapshot(conn, needs, cluster, how).await?;
+                let host = match decide(hosts) {
+                    Ok(host) => host,
+                    Err(refusal) => return Ok(Some(Err(refusal))),
+                };
+                let places = [(node, Place::on(host, needs))];
+                if !seen.holds(conn, &places).await? {
+                    return Ok(None);
+                }
+                record(conn, &places).await?;
+                Sql::new("UPDATE actions SET host_id = ? WHERE id = ?")
+                    .bind(host)
+                    .bind(fence.action)
+                    .execute(conn)
+                    .await?;
+                Ok(Some(Ok(host)))
+            })
+            .await;
+        if let Some(placed) = placed? {
+            return Ok(placed);
+        }
+    }
+    Err(unsure())
+}
+
+/// The last try always answers; this is for the compiler, and for a next try.
+pub(crate) fn unsure() -> DbError {
+    DbError::Unavailable("the hosts changed with every try to place".into())
 }
 
 /// Gives a node's place up, in one fenced transaction. What may still run

@@ -1,7 +1,6 @@
 //! Policies.
 
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{Time, caller::Scope, ids::*, policy::Policy, profile::Spec};
 use serde_json::Value;
 use uuid::Uuid;

@@ -1,7 +1,6 @@
 //! Profiles.
 
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::AsyncConnection;
 use senlin_core::{
     Map, Time,
     caller::Scope,

@@ -226,8 +226,8 @@ pub struct Birth {
 /// fenced transaction, after which the parent waits in `phase`.
 ///
 /// `plan` gets the hosts as they are and the first index, and answers the
-/// members and what the action tells of them; it must be pure, and its refusal
-/// leaves everything as it was.
+/// members and what the action tells of them; it must be pure, for it may be
+/// asked again, and its refusal leaves everything as it was.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
@@ -240,53 +240,71 @@ pub async fn grow<E: Send>(
     count: i32,
     whence: &Requirements,
     phase: &str,
-    plan: impl FnOnce(Vec<HostSnapshot>, i32) -> std::result::Result<(Vec<Birth>, Map), E> + Send,
+    mut plan: impl FnMut(Vec<HostSnapshot>, i32) -> std::result::Result<(Vec<Birth>, Map), E> + Send,
 ) -> Result<std::result::Result<(), E>> {
-    let mut refusal = None;
-    let done = conn
-        .transaction(async |conn| {
-            fence::hold(conn, fence).await?;
-            set_sizes(conn, cluster, size).await?;
-            let first: Option<IndexRow> = Sql::new(
-                "UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first",
-            )
-            .bind(count)
-            .bind(cluster)
-            .bind(count)
-            .first(conn)
-            .await?;
-            let first = first.ok_or(DbError::LeaseLost)?.first;
-            let hosts = placement::snapshot(conn, whence, Some(cluster)).await?;
-            let (births, told) = match plan(hosts, first) {
-                Ok(births) => births,
-                Err(why) => {
-                    refusal = Some(why);
-                    // Rolls back; the refusal is what is answered.
-                    return Err(DbError::LeaseLost);
+    for how in placement::TRIES {
+        let plan = &mut plan;
+        let mut kept = None;
+        let done = conn
+            .transaction(async |conn| {
+                fence::hold(conn, fence).await?;
+                set_sizes(conn, cluster, size).await?;
+                let first: Option<IndexRow> = Sql::new(
+                    "UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first",
+                )
+                .bind(count)
+                .bind(cluster)
+                .bind(count)
+                .first(conn)
+                .await?;
+                let first = first.ok_or(DbError::LeaseLost)?.first;
+                let (hosts, seen) = placement::snapshot(conn, whence, Some(cluster), how).await?;
+                let (births, told) = match plan(hosts, first) {
+                    Ok(births) => births,
+                    Err(why) => return Err(roll_back(&mut kept, Kept::Refused(why))),
+                };
+                let places: Vec<_> = births
+                    .iter()
+                    .filter_map(|b| b.place.clone().map(|place| (b.node.id, place)))
+                    .collect();
+                if !seen.holds(conn, &places).await? {
+                    return Err(roll_back(&mut kept, Kept::Stale));
                 }
-            };
-            let (mut nodes, mut actions) = (Vec::new(), Vec::new());
-            for birth in &births {
-                nodes.push(birth.node.clone());
-                actions.push(NewAction {
-                    host_id: birth.place.as_ref().map(|p| p.host),
-                    ..birth.action.clone()
-                });
-            }
-            insert_nodes(conn, &nodes).await?;
-            let places: Vec<_> = births
-                .into_iter()
-                .filter_map(|b| b.place.map(|place| (b.node.id, place)))
-                .collect();
-            placement::record(conn, &places).await?;
-            fence::remember(conn, fence, &told, &Map::new()).await?;
-            wait_for(conn, fence, phase, &actions).await
-        })
-        .await;
-    match (refusal, done) {
-        (Some(why), _) => Ok(Err(why)),
-        (None, done) => done.map(Ok),
+                let nodes: Vec<_> = births.iter().map(|b| b.node.clone()).collect();
+                insert_nodes(conn, &nodes).await?;
+                placement::record(conn, &places).await?;
+                fence::remember(conn, fence, &told, &Map::new()).await?;
+                let actions: Vec<_> = births
+                    .into_iter()
+                    .map(|b| NewAction {
+                        host_id: b.place.map(|p| p.host),
+                        ..b.action
+                    })
+                    .collect();
+                wait_for(conn, fence, phase, &actions).await
+            })
+            .await;
+        match kept {
+            Some(Kept::Refused(why)) => return Ok(Err(why)),
+            Some(Kept::Stale) => {}
+            None => return done.map(Ok),
+        }
     }
+    Err(placement::unsure())
+}
+
+/// Why a growth was rolled back.
+enum Kept<E> {
+    /// The plan refused.
+    Refused(E),
+    /// The hosts do not take the plan any more.
+    Stale,
+}
+
+/// Notes why, and answers an error that rolls the transaction back.
+fn roll_back<E>(kept: &mut Option<Kept<E>>, why: Kept<E>) -> DbError {
+    *kept = Some(why);
+    DbError::LeaseLost
 }
 
 row! { IndexRow { first: i32 = diesel::sql_types::Integer } }

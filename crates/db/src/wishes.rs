@@ -11,15 +11,21 @@ use crate::{Conn, Result, sql::Sql};
 /// When the database does not answer.
 pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inputs: &Map) -> Result<Option<ActionId>> {
     conn.transaction(async |conn| {
-        let free = Sql::new(
-            "SELECT c.id FROM clusters c WHERE c.id = ? AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.target = c.id
-                AND a.status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION'))
-            FOR UPDATE OF c",
+        // Held first and looked at in a statement of its own, which sees what
+        // another engine recorded while this one waited.
+        let held = Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+            .bind(cluster)
+            .execute(conn)
+            .await?;
+        let open = Sql::new(
+            "SELECT id FROM actions WHERE target = ?
+                AND status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION')
+            LIMIT 1",
         )
         .bind(cluster)
         .execute(conn)
         .await?;
-        if free == 0 {
+        if held == 0 || open > 0 {
             return Ok(None);
         }
         let id = ActionId::random();

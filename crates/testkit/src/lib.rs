@@ -186,6 +186,21 @@ impl TestDb {
         Ok(rows.first().context("no row")?.parse()?)
     }
 
+    /// Waits until so many sessions wait for a lock of another one.
+    ///
+    /// # Errors
+    /// When they do not within ten seconds.
+    pub async fn waiting(&self, sessions: i64) -> anyhow::Result<()> {
+        let query =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("sessions that wait for a lock", Duration::from_secs(10), || async {
+            let found = self.count(query).await?;
+            anyhow::ensure!(found >= sessions, "{found} wait");
+            Ok(())
+        })
+        .await
+    }
+
     /// Drops it.
     ///
     /// # Errors

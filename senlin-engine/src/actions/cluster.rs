@@ -158,7 +158,7 @@ pub(crate) async fn grow(
         .to_owned();
     let wanted = ctx.input::<String>("plan_token")?;
     let plan = |hosts, first: i32| {
-        let mut planner = Planner::new(hosts, rules, decisions::seed(cluster));
+        let mut planner = Planner::new(hosts, rules.clone(), decisions::seed(cluster));
         let (mut births, mut told) = (Vec::new(), Vec::new());
         for index in first..first.saturating_add(count) {
             let node = new_node(ctx, cluster, &format, index);

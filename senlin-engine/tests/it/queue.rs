@@ -179,7 +179,7 @@ async fn cancel_ends_a_parent_and_its_children() {
     // The children are recorded, then the engine dies.
     let engine = world.engine(Once::new(usize::MAX, Fault::None)).await;
     let mut conn = world.db.db.get().await.unwrap();
-    let claimed = queue::claim_cluster(&mut conn, engine.id(), LIMITS).await.unwrap();
+    let claimed = queue::claim_cluster(&mut conn, engine.id(), 64, LIMITS).await.unwrap();
     assert!(claimed.is_some());
     actions::cancel(&mut conn, action).await.unwrap();
     drop(conn);
@@ -256,7 +256,7 @@ async fn holders_that_let_go_at_once_leave_no_lock() {
         }
         let mut conn = world.db.db.get().await.unwrap();
         let mut claimed = Vec::new();
-        while let Some(claim) = queue::claim_cluster(&mut conn, ServiceId::random(), LIMITS)
+        while let Some(claim) = queue::claim_cluster(&mut conn, ServiceId::random(), 64, LIMITS)
             .await
             .unwrap()
         {
@@ -283,7 +283,7 @@ async fn holders_that_let_go_at_once_leave_no_lock() {
         ends.join_all().await;
         let left = world
             .db
-            .column("SELECT holders::text FROM cluster_locks")
+            .column("SELECT action_id::text FROM cluster_locks")
             .await
             .unwrap();
         assert!(left.is_empty(), "round {round}: {left:?}");

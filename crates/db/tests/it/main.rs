@@ -1,13 +1,22 @@
-//! The schema on a real PostgreSQL: conventions, and servers that refuse one
-//! they do not know.
+//! The schema and the queue on a real PostgreSQL.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it counted"
+)]
+
+mod locks;
+mod placement;
+mod queue;
+mod upgrade;
+mod yard;
 
 mod connect;
 mod events;
 mod history;
-
-use senlin_db::{SchemaState, schema_state};
 use senlin_testkit::TestDb;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,23 +51,5 @@ async fn conventions_hold() {
         Vec::<String>::new(),
         "enums without a check"
     );
-    db.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_is_not_ours_is_known_for_what_it_is() {
-    let db = TestDb::new().await.unwrap();
-    let mut conn = db.db.get().await.unwrap();
-    assert_eq!(schema_state(&mut conn).await.unwrap(), SchemaState::Current);
-    db.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999000001')")
-        .await
-        .unwrap();
-    let ahead = schema_state(&mut conn).await.unwrap();
-    assert_eq!(ahead, SchemaState::Ahead(vec!["99999999000001".to_owned()]));
-    db.execute("DELETE FROM __diesel_schema_migrations").await.unwrap();
-    let behind = schema_state(&mut conn).await.unwrap();
-    assert!(matches!(&behind, SchemaState::Behind(missing) if !missing.is_empty()));
-    assert!(behind.to_string().contains("run 'senlin migrate'"), "{behind}");
-    drop(conn);
     db.close().await.unwrap();
 }

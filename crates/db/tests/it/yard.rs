@@ -1,0 +1,232 @@
+//! A database with clusters, nodes and actions in it, and short words for what
+//! an engine does with them.
+
+use senlin_core::{
+    Map,
+    action::{Action, ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    ids::*,
+};
+use senlin_db::{
+    Result, actions,
+    clusters::{self, NewCluster},
+    fence::{self, End, Fence},
+    profiles::{self, NewProfile},
+    queue::{self, Limits},
+    spawn::{self, NewNode},
+};
+use senlin_testkit::TestDb;
+use uuid::Uuid;
+
+pub(crate) const LIMITS: Limits = Limits {
+    per_project: 96,
+    per_host: 1000,
+    lease: 60,
+};
+
+/// A cluster and its members.
+#[derive(Debug, Clone)]
+pub(crate) struct Herd {
+    pub(crate) id: ClusterId,
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+pub(crate) struct Yard {
+    pub(crate) db: TestDb,
+    pub(crate) owner: ServiceId,
+    pub(crate) profile: ProfileId,
+}
+
+pub(crate) fn end(status: ActionStatus) -> End {
+    End {
+        status,
+        reason: "So it ended.".to_owned(),
+        outputs: Map::new(),
+    }
+}
+
+impl Yard {
+    pub(crate) async fn new() -> Self {
+        let db = TestDb::new().await.unwrap();
+        let profile = ProfileId::random();
+        let new = NewProfile {
+            id: profile,
+            name: "p".to_owned(),
+            type_name: "t-1.0".to_owned(),
+            spec: serde_json::json!({}),
+            user: "u".to_owned(),
+            project: "p".to_owned(),
+            domain: None,
+            metadata: Map::new(),
+            host_node: None,
+            host_cluster: None,
+        };
+        profiles::insert(&mut *db.db.get().await.unwrap(), &new).await.unwrap();
+        Self {
+            db,
+            owner: ServiceId::random(),
+            profile,
+        }
+    }
+
+    /// A cluster with so many members, all ACTIVE.
+    pub(crate) async fn cluster(&self, project: &str, members: i32) -> Herd {
+        let id = ClusterId::random();
+        let new = NewCluster {
+            id,
+            name: "c".to_owned(),
+            profile_id: self.profile,
+            user: "u".to_owned(),
+            project: project.to_owned(),
+            domain: None,
+            min_size: 0,
+            max_size: -1,
+            desired_capacity: members,
+            timeout: 3600,
+            metadata: Map::new(),
+            config: Map::new(),
+        };
+        clusters::insert(&mut *self.db.db.get().await.unwrap(), &new)
+            .await
+            .unwrap();
+        let mut nodes = Vec::new();
+        for index in 0..members {
+            nodes.push(self.node(project, Some(id), index).await);
+        }
+        self.db
+            .execute(&format!("UPDATE clusters SET status = 'ACTIVE' WHERE id = '{id}'"))
+            .await
+            .unwrap();
+        Herd { id, nodes }
+    }
+
+    /// A node, ACTIVE.
+    pub(crate) async fn node(&self, project: &str, cluster: Option<ClusterId>, index: i32) -> NodeId {
+        let id = NodeId::random();
+        let new = NewNode {
+            id,
+            name: format!("n{index}"),
+            cluster_id: cluster,
+            profile_id: self.profile,
+            user: "u".to_owned(),
+            project: project.to_owned(),
+            domain: None,
+            index,
+            role: None,
+            metadata: Map::new(),
+        };
+        spawn::insert_nodes(&mut *self.db.db.get().await.unwrap(), &[new])
+            .await
+            .unwrap();
+        self.db
+            .execute(&format!("UPDATE nodes SET status = 'ACTIVE' WHERE id = '{id}'"))
+            .await
+            .unwrap();
+        id
+    }
+
+    pub(crate) fn action(
+        project: &str,
+        kind: ActionKind,
+        target: Uuid,
+        cluster: Option<ClusterId>,
+        lock_scope: LockScope,
+    ) -> NewAction {
+        NewAction {
+            id: ActionId::random(),
+            name: kind.as_str().to_lowercase(),
+            kind,
+            target,
+            cluster_id: cluster,
+            parent_id: None,
+            cause: Cause::Rpc,
+            lock_scope,
+            host_id: None,
+            status: ActionStatus::Ready,
+            inputs: Map::new(),
+            timeout: 3600,
+            user: "u".to_owned(),
+            project: project.to_owned(),
+            request_id: String::new(),
+            hook: None,
+        }
+    }
+
+    pub(crate) async fn submit(&self, action: NewAction) -> ActionId {
+        let mut conn = self.db.db.get().await.unwrap();
+        actions::submit(&mut conn, &action, false).await.unwrap().unwrap();
+        action.id
+    }
+
+    pub(crate) async fn check_cluster(&self, project: &str, cluster: ClusterId) -> ActionId {
+        let kind = ActionKind::ClusterCheck;
+        self.submit(Self::action(
+            project,
+            kind,
+            cluster.0,
+            Some(cluster),
+            LockScope::Cluster,
+        ))
+        .await
+    }
+
+    pub(crate) async fn check_member(&self, project: &str, cluster: ClusterId, node: NodeId) -> ActionId {
+        let kind = ActionKind::NodeCheck;
+        self.submit(Self::action(project, kind, node.0, Some(cluster), LockScope::Member))
+            .await
+    }
+
+    pub(crate) async fn check_orphan(&self, project: &str, node: NodeId) -> ActionId {
+        let kind = ActionKind::NodeCheck;
+        self.submit(Self::action(project, kind, node.0, None, LockScope::Node))
+            .await
+    }
+
+    pub(crate) async fn claim_cluster(&self, free: i64) -> Option<Action> {
+        let mut conn = self.db.db.get().await.unwrap();
+        let claimed = queue::claim_cluster(&mut conn, self.owner, free, LIMITS).await.unwrap();
+        claimed.map(|c| c.action)
+    }
+
+    pub(crate) async fn claim_nodes(&self, most: i64) -> Vec<Action> {
+        let mut conn = self.db.db.get().await.unwrap();
+        let claimed = queue::claim_nodes(&mut conn, self.owner, most, LIMITS).await.unwrap();
+        claimed.into_iter().map(|c| c.action).collect()
+    }
+
+    pub(crate) async fn finish(&self, action: &Action) -> Result<Vec<ActionId>> {
+        let mut conn = self.db.db.get().await.unwrap();
+        fence::finish(
+            &mut conn,
+            Fence::of(action).unwrap(),
+            &end(ActionStatus::Succeeded),
+            None,
+        )
+        .await
+    }
+
+    pub(crate) async fn cancel(&self, id: ActionId) {
+        actions::cancel(&mut *self.db.db.get().await.unwrap(), id)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn sweep(&self) -> queue::Swept {
+        queue::sweep(&mut *self.db.db.get().await.unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn status(&self, action: ActionId) -> String {
+        let query = format!("SELECT status FROM actions WHERE id = '{action}'");
+        self.db.column(&query).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn reason(&self, action: ActionId) -> String {
+        let query = format!("SELECT status_reason FROM actions WHERE id = '{action}'");
+        self.db.column(&query).await.unwrap().remove(0)
+    }
+
+    /// Whether a condition on its row holds.
+    pub(crate) async fn is(&self, action: ActionId, condition: &str) -> bool {
+        let query = format!("SELECT count(*) FROM actions WHERE id = '{action}' AND {condition}");
+        self.db.count(&query).await.unwrap() == 1
+    }
+}
