@@ -267,12 +267,8 @@ pub async fn grow<E: Send>(
                     .iter()
                     .filter_map(|b| b.place.clone().map(|place| (b.node.id, place)))
                     .collect();
-                if !seen.holds(conn, &places).await? {
-                    return Err(roll_back(&mut kept, Kept::Stale));
-                }
                 let nodes: Vec<_> = births.iter().map(|b| b.node.clone()).collect();
                 insert_nodes(conn, &nodes).await?;
-                placement::record(conn, &places).await?;
                 fence::remember(conn, fence, &told, &Map::new()).await?;
                 let actions: Vec<_> = births
                     .into_iter()
@@ -281,7 +277,12 @@ pub async fn grow<E: Send>(
                         ..b.action
                     })
                     .collect();
-                wait_for(conn, fence, phase, &actions).await
+                wait_for(conn, fence, phase, &actions).await?;
+                // Last, so that others wait for these hosts as briefly as can be.
+                if !seen.holds(conn, &places).await? {
+                    return Err(roll_back(&mut kept, Kept::Stale));
+                }
+                placement::record(conn, &places).await
             })
             .await;
         match kept {

@@ -3,8 +3,9 @@
 //! Locks are one row per holder. That a cluster is held alone or shared is a
 //! constraint of `cluster_locks`, so a claim need not trust what it saw: it
 //! picks what looks free and inserts, and of two that insert at once one has
-//! no row. The cluster's own row is locked too, and skipped when it is not
-//! free, only so that no claim waits for another's commit.
+//! no row. The cluster's and the node's own rows are only kept from going: an
+//! end deletes its lock first and writes the cluster's status then, and would
+//! wait for a claim that held the cluster and waits for that lock.
 
 use senlin_core::ids::*;
 
@@ -171,7 +172,7 @@ pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits:
             JOIN candidates c ON c.id = a.id AND c.attempt = a.attempt JOIN clusters k ON k.id = a.cluster_id
             WHERE a.id = ANY (ARRAY(SELECT id FROM candidates)) AND a.status = 'READY'
             ORDER BY c.running, a.seq LIMIT 1
-            FOR UPDATE OF a SKIP LOCKED FOR NO KEY UPDATE OF k SKIP LOCKED),
+            FOR UPDATE OF a SKIP LOCKED FOR KEY SHARE OF k SKIP LOCKED),
         cluster AS (
             INSERT INTO cluster_locks (cluster_id, action_id, exclusive)
             SELECT cluster_id, id, lock_scope = 'CLUSTER' FROM picked ON CONFLICT DO NOTHING RETURNING action_id),
