@@ -167,3 +167,31 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a11_what_tenants_make_is_no_label_of_a_counter() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        for answer in ["yes", "no", "asked"] {
+            metrics.decided(ActionKind::ClusterResize, answer);
+        }
+        metrics.moved(3);
+        metrics.dropped_partition();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(
+            text.contains("senlin_engine_decisions_total{action=\"CLUSTER_RESIZE\",answer=\"yes\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("senlin_engine_history_moved_total 3"), "{text}");
+        assert!(
+            text.contains("senlin_engine_history_partitions_dropped_total 1"),
+            "{text}"
+        );
+        assert!(!text.contains("cluster_id="), "{text}");
+    }
+}

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Seconds between two looks at the partitions.
 const TURN: Duration = Duration::from_secs(60);
 /// Rows that one statement moves.
-const BATCH: i64 = 1000;
+const BATCH: i64 = 500;
 
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(EVERY);
