@@ -199,7 +199,7 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % most
         };
-        for _ in 0..20_000 {
+        for _ in 0..2_000 {
             let length = next(300);
             let format: String = (0..length)
                 .map(|_| match next(3) {
