@@ -6,7 +6,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use senlin_bus::{AmqpBus, AmqpSettings, Bus as _};
 use senlin_core::profile_type::SpecRules;
-use senlin_db::{Db, Servers, Unusable, schema_state, usable};
+use senlin_db::{Db, Servers, Unusable, usable};
 use senlin_drivers::Connector;
 use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, web};
 use senlin_runtime::{
@@ -114,8 +114,7 @@ fn ready(waiting: &Waiting, db: &Db, bus: &Arc<AmqpBus>) -> ops::Ready {
             if let Some(reason) = waiting.reason() {
                 return Err(reason);
             }
-            let asked = async { schema_state(&mut *db.get().await?).await };
-            asked.await.map_err(|e| e.to_string())?;
+            db.ping().await.map_err(|e| e.to_string())?;
             if bus.connected() {
                 Ok(())
             } else {
