@@ -20,6 +20,15 @@ pub const TOKEN: &str = "test-token";
 /// The token of a reader of the same project.
 pub const READER: &str = "test-reader-token";
 
+/// Projects with a member of their own each, whose token is [`tenant_token`].
+pub const TENANTS: usize = 3;
+
+/// The token of the member of project `tenant-<n>`.
+#[must_use]
+pub fn tenant_token(n: usize) -> String {
+    format!("test-tenant-{n}-token")
+}
+
 /// A program that runs.
 pub struct Program {
     child: Child,
@@ -55,6 +64,11 @@ impl Program {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").args([signal, &self.pid().to_string()]).status();
     }
 
     /// SIGKILL.
@@ -180,13 +194,18 @@ impl Plane {
         let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
         private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
-        let line = |token: &str, user: &str, roles: &str| -> anyhow::Result<String> {
+        let line = |token: &str, user: &str, project: &str, roles: &str| -> anyhow::Result<String> {
             let hash = sha256(token)?;
             Ok(format!(
-                "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"{user}\"\nproject = \"demo\"\nroles = [{roles}]\n"
+                "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"{user}\"\nproject = \"{project}\"\nroles = [{roles}]\n"
             ))
         };
-        let tokens = line(TOKEN, "tester", "\"admin\", \"member\"")? + &line(READER, "reader", "\"reader\"")?;
+        let mut tokens = line(TOKEN, "tester", "demo", "\"admin\", \"member\"")?;
+        tokens += &line(READER, "reader", "demo", "\"reader\"")?;
+        for n in 0..TENANTS {
+            let name = format!("tenant-{n}");
+            tokens += &line(&tenant_token(n), &name, &name, "\"member\"")?;
+        }
         private(&dir.join("tokens.toml"), &tokens)?;
         let port = free_port()?;
         let settings = format!(
@@ -257,6 +276,12 @@ impl Plane {
             *place = engine;
         }
         Ok(())
+    }
+
+    /// The folder of settings and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What every program logged.

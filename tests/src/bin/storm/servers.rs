@@ -1,0 +1,146 @@
+//! The storm's own PostgreSQL and RabbitMQ, on ports and in a folder that
+//! nobody else uses, so that they can be frozen and killed.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+use senlin_testkit::services;
+
+/// A commit that was acknowledged survives SIGKILL.
+const OPTIONS: &str = "-c synchronous_commit=on";
+const VARIABLES: [(&str, &str); 5] = [
+    ("SENLIN_TEST_WORK", "/tmp/senlin-storm"),
+    ("SENLIN_TEST_PG_PORT", "25432"),
+    ("SENLIN_TEST_MQ_PORT", "25673"),
+    ("SENLIN_TEST_MQ_NODE", "senlin-storm@localhost"),
+    ("SENLIN_TEST_PG_OPTIONS", OPTIONS),
+];
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Postgres,
+    Rabbit,
+}
+
+impl Server {
+    /// The port that it listens on.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::Postgres => 25432,
+            Self::Rabbit => 25673,
+        }
+    }
+
+    fn start_word(self) -> &'static str {
+        match self {
+            Self::Postgres => "start-postgres",
+            Self::Rabbit => "start-rabbit",
+        }
+    }
+}
+
+/// Both; stopped when this goes.
+pub(crate) struct Servers {
+    work: PathBuf,
+}
+
+impl Servers {
+    /// Starts both with nothing in them.
+    ///
+    /// The scripts find them by variables of the environment: when these are
+    /// not set, this program replaces itself by one that has them.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let (name, home) = VARIABLES[0];
+        if std::env::var(name).ok().as_deref() != Some(home) {
+            let error = Command::new(std::env::current_exe()?)
+                .args(std::env::args_os().skip(1))
+                .envs(VARIABLES)
+                .exec();
+            bail!("start again with {VARIABLES:?}: {error}");
+        }
+        let servers = Self { work: home.into() };
+        // What a killed run has left behind.
+        servers.stop();
+        services("start").context("start PostgreSQL and RabbitMQ of the storm")?;
+        Ok(servers)
+    }
+
+    /// The log of PostgreSQL.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.work.join("pg/log")
+    }
+
+    fn stop(&self) {
+        for server in [Server::Postgres, Server::Rabbit] {
+            self.signal(server, "-CONT");
+            self.signal(server, "-KILL");
+        }
+        let _ = std::fs::remove_dir_all(&self.work);
+    }
+
+    /// The server's first process and, for PostgreSQL, those that serve connections.
+    fn pids(&self, server: Server) -> Vec<String> {
+        let file = match server {
+            Server::Postgres => self.work.join("pg/data/postmaster.pid"),
+            Server::Rabbit => self.work.join("rabbit/pid"),
+        };
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let Some(first) = text.lines().next().map(|l| l.trim().to_owned()) else {
+            return Vec::new();
+        };
+        // A file may outlive its process, and another process get its number.
+        let command = std::fs::read_to_string(format!("/proc/{first}/cmdline")).unwrap_or_default();
+        if !command.contains("senlin-storm") {
+            return Vec::new();
+        }
+        let mut all = vec![first.clone()];
+        if server == Server::Postgres {
+            let children = Command::new("pgrep").args(["-P", &first]).output();
+            let children = children.map(|o| o.stdout).unwrap_or_default();
+            all.extend(String::from_utf8_lossy(&children).split_whitespace().map(str::to_owned));
+        }
+        all
+    }
+
+    /// `-STOP`, `-CONT` or `-KILL` to all its processes; the first one first, so that it makes no new ones.
+    pub(crate) fn signal(&self, server: Server, signal: &str) {
+        let mut again = vec![signal];
+        if signal != "-CONT" {
+            // One that was born meanwhile.
+            again.push(signal);
+        }
+        for signal in again {
+            for pid in self.pids(server) {
+                let mut kill = Command::new("kill");
+                let _ = kill.args([signal, &pid]).stderr(Stdio::null()).status();
+            }
+        }
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&self, server: Server) {
+        self.signal(server, "-KILL");
+        for _ in 0..50 {
+            if self.pids(server).is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// Starts it again on what it had.
+    pub(crate) fn restart(&self, server: Server) -> anyhow::Result<()> {
+        services(server.start_word()).map(drop)
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
