@@ -66,6 +66,11 @@ impl Program {
         self.child.id()
     }
 
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends it a signal, such as `-STOP`.
     pub fn signal(&self, signal: &str) {
         let _ = Command::new("kill").args([signal, &self.pid().to_string()]).status();

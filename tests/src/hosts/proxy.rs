@@ -108,7 +108,7 @@ fn taken(buffer: &[u8], n: std::io::Result<usize>) -> Option<&[u8]> {
 }
 
 fn nonsense(data: &[u8]) -> &'static [u8] {
-    if data.len() % 2 == 0 { NO_JSON } else { NO_HTTP }
+    if data.len().is_multiple_of(2) { NO_JSON } else { NO_HTTP }
 }
 
 async fn last(mut client: TcpStream, answer: &[u8]) {

@@ -12,7 +12,7 @@
 
 use std::{
     path::PathBuf,
-    process::Command,
+    process::{Command, ExitCode},
     sync::{Arc, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -44,7 +44,19 @@ mod tenants;
 mod verdict;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 4)]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    // An error of the storm is no place in its code: no backtrace.
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            println!("error: {}", chain.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let number = |at: usize| -> anyhow::Result<Option<f64>> {
         let word = std::env::args().nth(at);
         let parsed = word.map(|w| {
@@ -93,7 +105,7 @@ async fn storm(length: Duration, seed: u64) -> anyhow::Result<bool> {
     println!("{:7.1} s  every fault is undone", stage.age().as_secs_f64());
 
     let mut report = Report::default();
-    judge(&stage, &ledger, &plan, begun_at, &mut report).await?;
+    judge(&stage, &ledger, &plan, begun_at, &mut report).await;
     let evidence = keep(&stage, seed).await;
     let right = report.print();
     match evidence {
@@ -144,15 +156,38 @@ async fn blow(
     Ok(())
 }
 
-async fn judge(
-    stage: &Stage,
-    ledger: &Ledger,
-    plan: &[Blow],
-    begun_at: f64,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+async fn judge(stage: &Stage, ledger: &Ledger, plan: &[Blow], begun_at: f64, report: &mut Report) {
+    told(stage, ledger, report);
+    let ended = stage.ended().await;
+    report.add(
+        "programs that ended by themselves",
+        &format!("{ended:?}"),
+        ended.is_empty(),
+    );
     let plane = stage.plane.lock().await;
     let db = &plane.db;
+    let accepted = ledger.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // What cannot be judged is wrong, and the rest is judged all the same.
+    let mut parts = Vec::new();
+    parts.push(verdict::quiet(db, report, "after the storm").await);
+    parts.push(verdict::check_all(stage, db, report).await);
+    parts.push(verdict::quiet(db, report, "after the checks").await);
+    parts.push(verdict::accepted(db, report, &accepted).await);
+    parts.push(verdict::truth(stage, db, report).await);
+    parts.push(reasons::reasons(db, report).await);
+    parts.push(reasons::latencies(db, report, plan, begun_at).await);
+    reasons::logs(&plane.logs(), report);
+    reasons::complaints(
+        &std::fs::read_to_string(stage.servers.log()).unwrap_or_default(),
+        report,
+    );
+    for error in parts.into_iter().filter_map(Result::err) {
+        report.add("judged", &format!("{error:#}"), false);
+    }
+}
+
+/// What was struck, and what the tenants were answered.
+fn told(stage: &Stage, ledger: &Ledger, report: &mut Report) {
     let done = stage.done.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let lines = done.into_iter().map(|(what, n)| vec![n.to_string(), what]);
     report.table(&["times", "what was struck"], lines.collect());
@@ -171,18 +206,6 @@ async fn judge(
     let errors = ledger.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
     report.note(&format!("{} answers of 500", errors.len()));
     errors.iter().take(5).for_each(|e| report.note(&format!("  {e}")));
-
-    verdict::quiet(db, report, "after the storm").await?;
-    verdict::check_all(stage, db, report).await?;
-    verdict::quiet(db, report, "after the checks").await?;
-    let accepted = ledger.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    verdict::accepted(db, report, &accepted).await?;
-    verdict::truth(stage, db, report).await?;
-    reasons::reasons(db, report).await?;
-    reasons::latencies(db, report, plan, begun_at).await?;
-    reasons::logs(&plane.logs(), report);
-    reasons::complaints(&std::fs::read_to_string(stage.servers.log())?, report);
-    Ok(())
 }
 
 /// Copies logs and dumps the database.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 /// What is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,14 +60,14 @@ impl fmt::Display for Blow {
     }
 }
 
-/// A fault, how often it is chosen, and between how many seconds it lasts.
-type Chance = (Fault, u32, f64, f64);
+/// A fault, how often it comes before all have come, and between how many seconds it lasts.
+type Chance = (Fault, usize, f64, f64);
 
 const DATABASE: &[Chance] = &[
-    (Fault::Frozen, 5, 1.0, 10.0),
+    (Fault::Frozen, 3, 1.0, 10.0),
     (Fault::Frozen, 1, 66.0, 75.0),
-    (Fault::Killed, 3, 0.0, 4.0),
-    (Fault::Unreachable, 3, 3.0, 40.0),
+    (Fault::Killed, 2, 0.0, 4.0),
+    (Fault::Unreachable, 2, 3.0, 40.0),
 ];
 const BROKER: &[Chance] = &[
     (Fault::Frozen, 3, 1.0, 90.0),
@@ -75,15 +75,15 @@ const BROKER: &[Chance] = &[
     (Fault::Unreachable, 2, 5.0, 60.0),
 ];
 const HOST: &[Chance] = &[
-    (Fault::Frozen, 3, 1.0, 40.0),
+    (Fault::Frozen, 1, 1.0, 40.0),
     (Fault::Frozen, 1, 60.0, 120.0),
-    (Fault::Killed, 2, 0.0, 20.0),
-    (Fault::Unreachable, 2, 5.0, 60.0),
+    (Fault::Killed, 1, 0.0, 20.0),
+    (Fault::Unreachable, 1, 5.0, 60.0),
     (Fault::Unreachable, 1, 60.0, 120.0),
-    (Fault::Refuses, 2, 2.0, 30.0),
-    (Fault::Forgets, 2, 2.0, 20.0),
-    (Fault::Babbles, 2, 2.0, 30.0),
-    (Fault::Crawls, 2, 5.0, 40.0),
+    (Fault::Refuses, 1, 2.0, 30.0),
+    (Fault::Forgets, 1, 2.0, 20.0),
+    (Fault::Babbles, 1, 2.0, 30.0),
+    (Fault::Crawls, 1, 5.0, 40.0),
 ];
 /// The lease of the engines is 6 s.
 const ENGINE: &[Chance] = &[
@@ -109,37 +109,36 @@ pub(crate) fn plan(seed: u64, length: Duration, hosts: usize, engines: usize) ->
     for (salt, (subject, chances, least, most)) in (1_u64..).zip(subjects) {
         // Each has its own chance, so that one more engine changes no host's fate.
         let mut chance = StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt);
-        let mut at = chance.random_range(2.0..most.min(40.0));
-        while let Some(mut blow) = draw(&mut chance, subject, chances) {
-            blow.at = Duration::from_secs_f64(at);
-            if blow.at >= length {
-                break;
+        let mut next = chance.random_range(2.0..most.min(40.0));
+        let mut deck = Vec::new();
+        while next < length.as_secs_f64() {
+            if deck.is_empty() {
+                deck = shuffled(&mut chance, chances);
             }
-            blow.lasts = blow.lasts.min(length - blow.at);
-            at += blow.lasts.as_secs_f64() + chance.random_range(least..most);
-            all.push(blow);
+            let Some((fault, _, shortest, longest)) = deck.pop() else {
+                break;
+            };
+            let at = Duration::from_secs_f64(next);
+            let lasts = Duration::from_secs_f64(chance.random_range(shortest..=longest)).min(length - at);
+            next += lasts.as_secs_f64() + chance.random_range(least..most);
+            all.push(Blow {
+                subject,
+                fault,
+                at,
+                lasts,
+                pick: chance.random_range(0..1000),
+            });
         }
     }
     all.sort_by_key(|b| (b.at, b.subject));
     all
 }
 
-fn draw(chance: &mut StdRng, subject: Subject, chances: &[Chance]) -> Option<Blow> {
-    let all: u32 = chances.iter().map(|(_, weight, ..)| weight).sum();
-    let mut drawn = chance.random_range(0..all);
-    for (fault, weight, least, most) in chances {
-        if drawn < *weight {
-            return Some(Blow {
-                subject,
-                fault: *fault,
-                at: Duration::ZERO,
-                lasts: Duration::from_secs_f64(chance.random_range(*least..=*most)),
-                pick: chance.random_range(0..1000),
-            });
-        }
-        drawn -= weight;
-    }
-    None
+/// Every fault as often as it comes, in a random order: none is left out by chance.
+fn shuffled(chance: &mut StdRng, chances: &[Chance]) -> Vec<Chance> {
+    let mut deck: Vec<Chance> = chances.iter().flat_map(|c| std::iter::repeat_n(*c, c.1)).collect();
+    deck.shuffle(chance);
+    deck
 }
 
 #[cfg(test)]

@@ -147,6 +147,9 @@ fn make(chance: &mut StdRng, tenant: &Tenant, sight: &Sight) -> Option<Ask> {
             size,
         ));
     }
+    if chance.random_bool(0.5) {
+        return None;
+    }
     let cluster = id(pick(chance, &sight.clusters)?);
     let node = json!({"node": {"name": "member", "profile_id": good(chance, tenant), "cluster_id": cluster}});
     Some(post("create member", "/v1/nodes".to_owned(), node))

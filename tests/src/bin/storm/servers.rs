@@ -5,6 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -93,9 +94,8 @@ impl Servers {
         let Some(first) = text.lines().next().map(|l| l.trim().to_owned()) else {
             return Vec::new();
         };
-        // A file may outlive its process, and another process get its number.
-        let command = std::fs::read_to_string(format!("/proc/{first}/cmdline")).unwrap_or_default();
-        if !command.contains("senlin-storm") {
+        if !command(&first).contains("senlin-storm") {
+            // The file has outlived its process, and another one got its number.
             return Vec::new();
         }
         let mut all = vec![first.clone()];
@@ -122,21 +122,41 @@ impl Servers {
         }
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// SIGKILL, and waits until all of it is gone.
     pub(crate) fn kill(&self, server: Server) {
+        let before = self.pids(server);
         self.signal(server, "-KILL");
         for _ in 0..50 {
-            if self.pids(server).is_empty() {
-                return;
+            if !before.iter().any(|pid| lives(pid)) {
+                break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        if server == Server::Postgres {
+            // A process that nobody has waited for looks alive to whoever starts the next one.
+            let _ = std::fs::remove_file(self.work.join("pg/data/postmaster.pid"));
         }
     }
 
     /// Starts it again on what it had.
     pub(crate) fn restart(&self, server: Server) -> anyhow::Result<()> {
-        services(server.start_word()).map(drop)
+        for _ in 0..3 {
+            services(server.start_word())?;
+            if !self.pids(server).is_empty() {
+                return Ok(());
+            }
+        }
+        bail!("{server:?} does not start again")
     }
+}
+
+fn command(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Whether there is more than a process that has ended and was not waited for.
+fn lives(pid: &str) -> bool {
+    !command(pid).is_empty()
 }
 
 impl Drop for Servers {

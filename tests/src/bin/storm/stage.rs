@@ -36,7 +36,7 @@ pub(crate) const ENGINES: usize = 3;
 /// Parts in the order in which they go.
 pub(crate) struct Stage {
     pub(crate) plane: Mutex<Plane>,
-    _second: Program,
+    second: Mutex<Program>,
     /// Of the two APIs.
     pub(crate) clients: [Client; 2],
     pub(crate) hosts: Hosts,
@@ -79,7 +79,7 @@ impl Stage {
         let stage = Self {
             clients: [plane.client.clone(), other],
             plane: Mutex::new(plane),
-            _second: second,
+            second: Mutex::new(second),
             hosts,
             proxies,
             pit,
@@ -240,6 +240,24 @@ impl Stage {
     /// Waits until every daemon answers on its own socket.
     pub(crate) fn daemons_answer(&self) -> anyhow::Result<()> {
         self.hosts.all.iter().try_for_each(senlin_tests::hosts::Host::wait)
+    }
+
+    /// Programs that have ended although nobody killed them.
+    pub(crate) async fn ended(&self) -> Vec<String> {
+        let mut plane = self.plane.lock().await;
+        let mut ended = Vec::new();
+        for (n, engine) in plane.engines.iter_mut().enumerate() {
+            if !engine.runs() {
+                ended.push(format!("engine {n}"));
+            }
+        }
+        if !plane.api.runs() {
+            ended.push("the first API".to_owned());
+        }
+        if !self.second.lock().await.runs() {
+            ended.push("the second API".to_owned());
+        }
+        ended
     }
 
     /// How long the storm has lasted.
