@@ -127,36 +127,38 @@ impl Servers {
         let before = self.pids(server);
         self.signal(server, "-KILL");
         for _ in 0..50 {
-            if !before.iter().any(|pid| lives(pid)) {
+            if before.iter().all(|pid| command(pid).is_empty()) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         if server == Server::Postgres {
             // A process that nobody has waited for looks alive to whoever starts the next one.
-            let _ = std::fs::remove_file(self.work.join("pg/data/postmaster.pid"));
+            let socket = format!("pg/.s.PGSQL.{}.lock", server.port());
+            for file in ["pg/data/postmaster.pid", &socket] {
+                let _ = std::fs::remove_file(self.work.join(file));
+            }
         }
     }
 
     /// Starts it again on what it had.
     pub(crate) fn restart(&self, server: Server) -> anyhow::Result<()> {
         for _ in 0..3 {
-            services(server.start_word())?;
-            if !self.pids(server).is_empty() {
+            let started = services(server.start_word());
+            if started.is_ok() && !self.pids(server).is_empty() {
                 return Ok(());
             }
+            std::thread::sleep(Duration::from_secs(1));
         }
-        bail!("{server:?} does not start again")
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        bail!("{server:?} does not start again; the log of PostgreSQL ends with {tail:?}")
     }
 }
 
+/// What a process was started as; empty for one that has ended.
 fn command(pid: &str) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
-}
-
-/// Whether there is more than a process that has ended and was not waited for.
-fn lives(pid: &str) -> bool {
-    !command(pid).is_empty()
 }
 
 impl Drop for Servers {
