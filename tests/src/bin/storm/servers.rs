@@ -135,7 +135,7 @@ impl Servers {
         if server == Server::Postgres {
             // A process that nobody has waited for looks alive to whoever starts the next one.
             let socket = format!("pg/.s.PGSQL.{}.lock", server.port());
-            for file in ["pg/data/postmaster.pid", &socket] {
+            for file in ["pg/data/postmaster.pid", socket.as_str()] {
                 let _ = std::fs::remove_file(self.work.join(file));
             }
         }
