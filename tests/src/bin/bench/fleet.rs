@@ -136,7 +136,9 @@ async fn watched(plane: &Plane, clusters: i64) -> anyhow::Result<()> {
 
 /// What heartbeats of 1,000 hosts cost when 100 of them take calls and never answer.
 pub(crate) async fn beats(table: &mut Table) -> anyhow::Result<()> {
-    let plane = Plane::durable_with_api(1, SIMULATED, MANY).await?;
+    // Few at once, for every new host tries the endpoints of its pool in order.
+    let settings = format!("engine.slots = 12\n{SIMULATED}");
+    let plane = Plane::durable_with_api(1, &settings, MANY).await?;
     let run = uuid::Uuid::new_v4().simple().to_string();
     let light = |n: usize| format!("sim://{run}-{n}");
     let dark = |n: usize| format!("sim://{run}-{n}?hang=info:100,find:100&patience=10");
