@@ -190,7 +190,7 @@ pub(crate) async fn latencies(db: &TestDb, report: &mut Report, plan: &[Blow], b
 }
 
 /// What no log may have.
-const BAD: [&str; 8] = [
+const BAD: [&str; 9] = [
     "panicked",
     "check constraint",
     "deadlock detected",
@@ -199,6 +199,7 @@ const BAD: [&str; 8] = [
     "relation \\\"",
     "duplicate key",
     "syntax error",
+    "cannot affect row",
 ];
 
 /// Looks for what must not be in the logs of the programs.
@@ -224,7 +225,11 @@ pub(crate) fn complaints(log: &str, report: &mut Report) {
     }
     let deadlocks: u32 = kinds
         .iter()
-        .filter(|(k, _)| k.contains("deadlock") || k.contains("check constraint"))
+        .filter(|(k, _)| {
+            ["deadlock", "check constraint", "cannot affect row"]
+                .iter()
+                .any(|w| k.contains(w))
+        })
         .map(|(_, n)| n)
         .sum();
     let lines = kinds.into_iter().map(|(k, n)| vec![n.to_string(), k]).collect();
