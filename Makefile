@@ -32,15 +32,14 @@ fuzz: deps ## run Schemathesis over the whole OpenAPI document
 	cargo build --workspace --bins
 	target/debug/fuzz
 
-storm: deps ## kill containers, engines and hosts for ten minutes, and count
-	scripts/services.sh start
+storm: deps ## freeze, kill and cut off every part under random requests, and judge (MINUTES=10 SEED=)
 	cargo build --workspace --bins
-	target/debug/storm
+	target/debug/storm $(or $(MINUTES),10) $(SEED)
 
-bench: deps ## measure, and write docs/performance.md
+bench: deps ## measure, and write docs/performance.md (PARTS="history beats" for some of it)
 	scripts/services.sh start
 	cargo build --release --workspace --bins
-	target/release/bench
+	target/release/bench $(PARTS)
 
 services: deps ## start PostgreSQL and RabbitMQ for tests
 	scripts/services.sh start

@@ -10,7 +10,7 @@ pg_bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
 as_pg() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 
 rabbit_env() {
-    export HOME=$work/rabbit RABBITMQ_NODENAME=senlin-test@localhost RABBITMQ_NODE_PORT=$mq_port
+    export HOME=$work/rabbit RABBITMQ_NODENAME=${SENLIN_TEST_MQ_NODE:-senlin-test@localhost} RABBITMQ_NODE_PORT=$mq_port
     export RABBITMQ_DIST_PORT=$((mq_port + 20000)) RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     export RABBITMQ_MNESIA_BASE=$work/rabbit/mnesia RABBITMQ_LOG_BASE=$work/rabbit/log
     export RABBITMQ_PID_FILE=$work/rabbit/pid RABBITMQ_ENABLED_PLUGINS_FILE=$work/rabbit/plugins
@@ -29,7 +29,7 @@ start_postgres() {
         echo "Starting PostgreSQL for tests on port $pg_port"
         as_pg "$pg_bin/pg_ctl" -D "$work/pg/data" -l "$work/pg/log" -w -t 60 -o "-p $pg_port -k $work/pg \
             -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c synchronous_commit=off \
-            -c max_connections=400" start >/dev/null
+            -c max_connections=400 ${SENLIN_TEST_PG_OPTIONS:-}" start >/dev/null
     fi
 }
 
@@ -93,13 +93,16 @@ kill-rabbit)
 start-rabbit)
     start_rabbit
     ;;
+start-postgres)
+    start_postgres
+    ;;
 env)
     echo "SENLIN_TEST_PG_URL=postgres://senlin@127.0.0.1:$pg_port/postgres"
     echo "SENLIN_BENCH_PG_URL=postgres://senlin@127.0.0.1:$((pg_port + 1))/postgres"
     echo "SENLIN_TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$mq_port/%2f"
     ;;
 *)
-    echo "usage: services.sh start | stop | env | start-durable | restart-postgres | kill-rabbit | start-rabbit" >&2
+    echo "usage: services.sh start | stop | env | start-durable | restart-postgres | kill-rabbit | start-rabbit | start-postgres" >&2
     exit 2
     ;;
 esac

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 
 pub mod doors;
+pub mod proxy;
 
 /// Which engine a host runs: the ends of the range we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +228,22 @@ impl Host {
             std::thread::sleep(Duration::from_millis(100));
         }
         self.signal("-9");
+    }
+
+    /// Ends the daemon without a word; containers go on (live restore). The
+    /// oldest engine does not find its containers again after SIGKILL in a
+    /// namespace of ours, so it is stopped in good order.
+    pub fn crash(&self) {
+        if self.engine == Engine::Oldest {
+            return self.stop();
+        }
+        self.signal("-9");
+        // Its containerd is a child that would outlive it and hold the sockets.
+        let pid = self.dir.join("exec/containerd/containerd.pid");
+        if let Ok(pid) = fs::read_to_string(pid) {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 
     /// Freezes or thaws the daemon: `-STOP`, `-CONT`.

@@ -51,6 +51,20 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, Value)> {
+        let (status, _, answer) = self.answer(method, path, body).await?;
+        Ok((status, answer))
+    }
+
+    /// Status, headers and body of any call.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, hyper::HeaderMap, Value)> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -61,9 +75,9 @@ impl Client {
                 body.map(ToString::to_string).unwrap_or_default(),
             )))?;
         let response = self.http.request(request).await?;
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+        Ok((status, headers, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
     /// The body of a GET that must succeed.

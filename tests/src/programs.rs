@@ -34,6 +34,15 @@ pub fn path(name: &str) -> anyhow::Result<PathBuf> {
     Ok(dir.join(name))
 }
 
+/// Projects with a member of their own each, whose token is [`tenant_token`].
+pub const TENANTS: usize = 3;
+
+/// The token of the member of project `tenant-<n>`.
+#[must_use]
+pub fn tenant_token(n: usize) -> String {
+    format!("test-tenant-{n}-token")
+}
+
 /// A program that runs.
 pub struct Program {
     child: Child,
@@ -63,6 +72,16 @@ impl Program {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").args([signal, &self.pid().to_string()]).status();
     }
 
     /// SIGKILL.
@@ -227,13 +246,18 @@ impl Plane {
         let dir = std::env::temp_dir().join(format!("senlin-plane-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
         private(&dir.join("key"), senlin_core::seal::Sealer::generate_key().expose())?;
-        let line = |token: &str, user: &str, roles: &str| -> anyhow::Result<String> {
+        let line = |token: &str, user: &str, project: &str, roles: &str| -> anyhow::Result<String> {
             let hash = sha256(token)?;
             Ok(format!(
-                "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"{user}\"\nproject = \"demo\"\nroles = [{roles}]\n"
+                "[[tokens]]\nsha256 = \"{hash}\"\nuser = \"{user}\"\nproject = \"{project}\"\nroles = [{roles}]\n"
             ))
         };
-        let tokens = line(TOKEN, "tester", "\"admin\", \"member\"")? + &line(READER, "reader", "\"reader\"")?;
+        let mut tokens = line(TOKEN, "tester", "demo", "\"admin\", \"member\"")?;
+        tokens += &line(READER, "reader", "demo", "\"reader\"")?;
+        for n in 0..TENANTS {
+            let name = format!("tenant-{n}");
+            tokens += &line(&tenant_token(n), &name, &name, "\"member\"")?;
+        }
         private(&dir.join("tokens.toml"), &tokens)?;
         let port = free_port()?;
         let settings = format!(
@@ -312,6 +336,12 @@ impl Plane {
             *place = engine;
         }
         Ok(())
+    }
+
+    /// The folder of settings and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What every program logged.

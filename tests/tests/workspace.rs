@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "senlin",
         &["core", "db", "bus", "profiles", "drivers", "runtime", "api", "engine"],
     ),
-    ("senlin-tests", &["core", "drivers", "policies", "testkit"]),
+    ("senlin-tests", &["core", "db", "drivers", "policies", "testkit"]),
 ];
 
 /// What a crate must never use of others.

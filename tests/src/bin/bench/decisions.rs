@@ -25,14 +25,7 @@ use serde_json::{Value, json};
 use crate::Table;
 
 const EVALUATIONS: u32 = 10_000;
-const WATCHED: i64 = 5_000;
 const TRIES: usize = 10;
-
-pub(crate) async fn decisions(table: &mut Table) -> anyhow::Result<()> {
-    evaluations(table)?;
-    sweeps(table).await?;
-    real(table).await
-}
 
 fn bound(full: &str, properties: &Value) -> anyhow::Result<Bound> {
     let kind = senlin_policies::all().find(full).context("a type")?.clone();
@@ -47,7 +40,7 @@ fn bound(full: &str, properties: &Value) -> anyhow::Result<Bound> {
 }
 
 /// Four policies over a cluster of 1,000, again and again, one thread.
-fn evaluations(table: &mut Table) -> anyhow::Result<()> {
+pub(crate) fn evaluations(table: &mut Table) -> anyhow::Result<()> {
     let policies = [
         bound(
             "senlin.policy.scaling-1.0",
@@ -105,15 +98,7 @@ fn evaluations(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Seconds of processor time that a process has used.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-    let ticks = |at: usize| -> anyhow::Result<f64> { Ok(fields.get(at).context("stat")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
-}
-
-async fn policy(plane: &Plane, detection: Value) -> anyhow::Result<String> {
+pub(crate) async fn policy(plane: &Plane, detection: Value) -> anyhow::Result<String> {
     let spec = json!({"type": "senlin.policy.health", "version": "1.2", "properties": {
         "detection": detection, "recovery": {"budget": 1000}}});
     let made = plane
@@ -121,39 +106,6 @@ async fn policy(plane: &Plane, detection: Value) -> anyhow::Result<String> {
         .post("/v1/policies", &json!({"policy": {"name": "heal", "spec": spec}}))
         .await?;
     text(&made, "/policy/id")
-}
-
-/// What an engine needs for 5,000 containers, everything it does unasked included.
-async fn sweeps(table: &mut Table) -> anyhow::Result<()> {
-    let plane = Plane::start(1, "[rules]\nallow_simulated = true\n").await?;
-    let run = uuid::Uuid::new_v4().simple().to_string();
-    let endpoints: Vec<String> = (0..100).map(|n| format!("sim://{run}-{n}")).collect();
-    plane.hosts(&endpoints).await?;
-    let properties = json!({"image": "busybox", "host_cluster": "hosts"});
-    let client = &plane.client;
-    let profile = client
-        .profile("web", "container.dockerinc.docker", "1.1", properties)
-        .await?;
-    let modes = json!([{"type": "NODE_STATUS_POLLING"}]);
-    let policy = policy(&plane, json!({"interval": 30, "detection_modes": modes})).await?;
-    for n in 0..WATCHED / 1000 {
-        let cluster = client.cluster(&format!("web-{n}"), &profile, 1000).await?;
-        client.active(&cluster, 1000, Duration::from_secs(60)).await?;
-        let body = json!({"policy_attach": {"policy_id": policy, "enabled": true}});
-        client.act(&cluster, &body, Duration::from_secs(30)).await?;
-    }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let engine = plane.engines.first().context("an engine")?.pid();
-    let (before, begun) = (cpu_seconds(engine)?, Instant::now());
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let share = 100.0 * (cpu_seconds(engine)? - before) / begun.elapsed().as_secs_f64();
-    table.add(
-        "health of 5,000 simulated containers every 30 s, with heartbeats and measures of 100 hosts",
-        format!("{share:.1} % of one core"),
-        "under 20 %",
-        share < 20.0,
-    );
-    Ok(())
 }
 
 fn median(mut list: Vec<f64>) -> f64 {
@@ -180,7 +132,7 @@ async fn alone(docker: &Docker, n: usize) -> anyhow::Result<f64> {
 }
 
 /// Real containers: from a knock to one that runs, and from a kill to ACTIVE.
-async fn real(table: &mut Table) -> anyhow::Result<()> {
+pub(crate) async fn real(table: &mut Table) -> anyhow::Result<()> {
     let hosts = Hosts::start(1, 48)?;
     let host = hosts.all.first().context("a host")?;
     let plane = Plane::start(1, "").await?;
