@@ -13,6 +13,7 @@ pub mod pool;
 pub mod sql;
 
 pub mod actions;
+pub mod attempts;
 pub mod bindings;
 pub mod children;
 pub mod clusters;
@@ -36,6 +37,7 @@ pub mod receivers;
 pub mod services;
 pub mod spawn;
 pub mod targets;
+pub mod unaccounted;
 pub mod wishes;
 
 pub use error::{DbError, Result};

@@ -24,6 +24,7 @@ pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
             .and_then(|s| s.networks)
             .and_then(|n| n.into_values().find_map(|e| e.ip_address.filter(|a| !a.is_empty()))),
         ports: ports(container.ports.unwrap_or_default()),
+        created: container.created.unwrap_or(0),
         labels: container.labels.unwrap_or_default().into_iter().collect(),
     })
 }

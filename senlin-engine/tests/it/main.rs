@@ -8,10 +8,12 @@
     reason = "a test fails by panicking, and says what it counted"
 )]
 
+mod collector;
 mod decisions;
 mod faults;
 mod health;
 mod hooks;
+mod intent;
 mod life;
 mod policies;
 mod queue;
