@@ -146,7 +146,7 @@ pub struct Seen {
     /// What the node's record is to name; none for hosts, and when nothing was found.
     pub found: Option<Made>,
     /// A container of the node is newer than anything that its record tells of:
-    /// why nothing may be made or removed until an operator has settled it.
+    /// why no other may be made until an operator has settled it.
     pub unaccounted: Option<String>,
 }
 

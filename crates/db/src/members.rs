@@ -209,6 +209,7 @@ pub struct Change {
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
+#[expect(clippy::too_many_arguments, reason = "one transaction's worth of facts")]
 pub async fn update_node(
     conn: &mut Conn,
     fence: Fence,

@@ -16,7 +16,10 @@ pub(super) async fn check(job: &Job<'_>) -> Result<Seen, ProfileError> {
         other => other?,
     };
     match (ours.current(), ours.conflict(job)) {
-        (Some(container), _) => look(job, container).await,
+        (Some(container), unaccounted) => Ok(Seen {
+            unaccounted,
+            ..look(job, container).await?
+        }),
         // What the record has is gone, and something newer is there.
         (None, Some(why)) => Ok(Seen {
             unaccounted: Some(why.clone()),

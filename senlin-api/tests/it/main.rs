@@ -28,6 +28,7 @@ mod document;
 mod newer;
 mod receivers;
 mod roles;
+mod unaccounted;
 
 /// A server with three users: `admin`, `member` of p1, `other` of p2.
 struct Server {

@@ -59,9 +59,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         )
         .await;
     }
-    if let Some(why) = seen.unaccounted {
-        return Err(Failure::Refused(why));
-    }
     let gone = matches!(health, Health::Gone(_) | Health::Unknown(_));
     let tries = match wanted.as_slice() {
         [] if gone => vec![Wish::Recreate],
@@ -74,7 +71,13 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     for wish in tries {
         let tried = match wish {
             Wish::Restart => restart(ctx, &node, &loaded).await,
-            Wish::Recreate => return clear(ctx, &node, &loaded).await,
+            Wish::Recreate => {
+                // Its next generation may be the one that is there.
+                return match seen.unaccounted {
+                    Some(why) => Err(Failure::Refused(why)),
+                    None => clear(ctx, &node, &loaded).await,
+                };
+            }
         };
         match tried {
             Err(failure) if failure.interrupt().is_none() && !failure.is_transient() => failed = Some(failure),

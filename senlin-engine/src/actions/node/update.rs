@@ -10,7 +10,7 @@ use senlin_core::{
     ids::*,
     node::{Node, NodeStatus},
     placement::{HostSnapshot, Requirements, Rules},
-    profile_type::{Demand, Made},
+    profile_type::{Demand, Health, Made},
     steps::Interrupt,
 };
 use senlin_db::{
@@ -147,8 +147,14 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded)
             old.type_name, new.type_name
         )));
     }
+    let driver = driver(ctx, node, old).await?;
     let node = match (new.demand()?, node.host_id) {
         (Demand::Host(needs), Some(host)) => {
+            // The generation that is begun next must not be there already.
+            let job = ctx.job(node, old, driver.clone(), ctx);
+            if let Some(why) = ctx.act("look", old.kind.check(&job)).await?.unaccounted {
+                return Err(Failure::Refused(why));
+            }
             let mut node = node.clone();
             let mut conn = ctx.conn().await?;
             let write = attempts::begin(&mut conn, ctx.fence, node.id, host, new.id, &needs, |there| {
@@ -161,7 +167,6 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded)
         }
         _ => node.clone(),
     };
-    let driver = driver(ctx, &node, old).await?;
     Ok(old
         .kind
         .update(&ctx.job(&node, old, driver, ctx), &new.properties)
@@ -243,6 +248,9 @@ fn is_lost(failure: &Failure) -> bool {
 /// The node after a failure before anything was attempted.
 async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &Loaded, steps: &CleanUp<'_>) -> NodeChange {
     let seen = async {
+        if node.host_id.is_none() && !loaded.kind.is_host() {
+            return Ok(Health::Gone("It has no container.".to_owned()).into());
+        }
         let driver = driver(ctx, node, loaded).await?;
         Ok::<_, Failure>(loaded.kind.check(&ctx.job(node, loaded, driver, steps)).await?)
     };
