@@ -11,7 +11,7 @@ use crate::{client::Client, standalone::token_file, tools::say};
 
 /// What `senlin reconcile` can be told.
 #[derive(clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["list", "take_back", "remove"])]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["list", "take_back", "remove"])))]
 pub(crate) struct Args {
     /// List the containers that the record does not account for.
     #[arg(long)]

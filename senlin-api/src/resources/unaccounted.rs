@@ -221,7 +221,7 @@ async fn adopted(call: &Call, one: &Unaccounted, project: &str) -> Result<NewPro
     let (kind, version) = TYPE.rsplit_once('-').unwrap_or((TYPE, ""));
     Ok(NewProfile {
         id: ProfileId::random(),
-        name: format!("prof-{}", one.name),
+        name: format!("prof-{}", one.node.short()),
         type_name: TYPE.to_owned(),
         spec: json!({"type": kind, "version": version, "properties": seen.get("properties")}),
         user: call.caller.user.clone(),
