@@ -36,6 +36,8 @@ struct Simulated {
     exit_code: i64,
     /// Its place in order of creation.
     born: u64,
+    /// In seconds since 1970.
+    created: i64,
 }
 
 #[derive(Default)]
@@ -151,6 +153,7 @@ fn summary(container: &Simulated) -> ContainerSummary {
             .iter()
             .filter_map(|p| Some((p.container, p.host?)))
             .collect(),
+        created: container.created,
         labels: container.config.labels.clone(),
     }
 }

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use senlin_core::{
     Map,
     driver::{
-        ContainerDriver, ContainerSummary, DriverError, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION,
-        LABEL_NODE, LABEL_OWNER, LABEL_PROJECT,
+        ContainerDriver, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER,
+        LABEL_PROFILE, LABEL_PROJECT,
     },
-    profile_type::{Demand, Health, HostRefs, Job, Operation, ProfileError, ProfileType, SpecRules, Support, Updated},
+    ids::NodeId,
+    profile_type::{
+        Demand, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, Settled, SpecRules, Support,
+    },
     spec::{SpecError, SpecSchema},
 };
 use serde_json::Value;
@@ -21,13 +24,16 @@ mod check;
 mod config;
 mod create;
 mod delete;
+mod find;
 mod operate;
 mod rules;
+mod settle;
 mod update;
 
 pub mod parse;
 pub mod spec;
 
+use find::find;
 use parse::ContainerSpec;
 use spec::{V1_0, V1_1};
 
@@ -72,10 +78,13 @@ impl Docker {
 
 /// The labels that say whose a container is.
 fn labels(job: &Job<'_>, generation: i32) -> BTreeMap<String, String> {
+    let attempt = job.node.attempt.filter(|a| a.generation == generation);
+    let profile = attempt.map_or(job.node.profile_id, |a| a.profile_id);
     let mut labels = BTreeMap::from([
         (LABEL_OWNER.to_owned(), job.owner.to_owned()),
         (LABEL_NODE.to_owned(), job.node.id.to_string()),
         (LABEL_PROJECT.to_owned(), job.node.project.clone()),
+        (LABEL_PROFILE.to_owned(), profile.to_string()),
         (LABEL_GENERATION.to_owned(), generation.to_string()),
         (LABEL_ACTION.to_owned(), job.action.to_string()),
         (LABEL_ATTEMPT.to_owned(), job.attempt.to_string()),
@@ -84,47 +93,6 @@ fn labels(job: &Job<'_>, generation: i32) -> BTreeMap<String, String> {
         labels.insert(LABEL_CLUSTER.to_owned(), cluster.to_string());
     }
     labels
-}
-
-/// The containers of the job's node on its host, whatever their state. One
-/// that was adopted carries no label: its recorded id tells it.
-async fn ours(job: &Job<'_>) -> Result<Vec<ContainerSummary>, ProfileError> {
-    let id = job.node.id.to_string();
-    let found = job.driver.find(&[(LABEL_OWNER, job.owner), (LABEL_NODE, &id)]).await?;
-    let Some(recorded) = job.node.physical_id.as_deref().filter(|_| found.is_empty()) else {
-        return Ok(found);
-    };
-    match job.driver.inspect(recorded).await {
-        Ok(state) if !state.labels.contains_key(LABEL_NODE) => Ok(vec![ContainerSummary {
-            id: state.id,
-            name: state.name,
-            state: state.status,
-            health: state.health,
-            address: None,
-            ports: Vec::new(),
-            labels: state.labels,
-        }]),
-        Ok(_) | Err(DriverError::NotFound(_)) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The generation that a container's label tells.
-fn generation_of(container: &ContainerSummary) -> i32 {
-    container
-        .labels
-        .get(LABEL_GENERATION)
-        .and_then(|g| g.parse().ok())
-        .unwrap_or(0)
-}
-
-/// The container that the node has now: by label, newest generation.
-async fn current(job: &Job<'_>) -> Result<Option<ContainerSummary>, ProfileError> {
-    let all = ours(job).await?;
-    Ok(all
-        .into_iter()
-        .filter(|c| generation_of(c) <= job.node.generation)
-        .max_by_key(generation_of))
 }
 
 #[async_trait::async_trait]
@@ -173,20 +141,24 @@ impl ProfileType for Docker {
         delete::delete(job, &self.parse(job.properties)?).await
     }
 
-    async fn check(&self, job: &Job<'_>) -> Result<Health, ProfileError> {
+    async fn check(&self, job: &Job<'_>) -> Result<Seen, ProfileError> {
         check::check(job).await
     }
 
-    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError> {
+    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Made, ProfileError> {
         update::update(job, &self.parse(job.properties)?, &self.parse(new)?).await
     }
 
-    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError> {
+    async fn settle(&self, job: &Job<'_>, new: &Map) -> Result<Settled, ProfileError> {
+        settle::settle(job, &self.parse(job.properties)?, &self.parse(new)?).await
+    }
+
+    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Seen, ProfileError> {
         operate::operate(job, operation, params).await
     }
 
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError> {
-        match current(job).await? {
+        match find(job).await?.current() {
             Some(container) => Ok(job.driver.inspect(&container.id).await?.document),
             None => Ok(Value::Object(Map::new())),
         }
@@ -197,7 +169,8 @@ impl ProfileType for Docker {
         driver: &dyn ContainerDriver,
         identity: &str,
         overrides: &Map,
+        of: Option<NodeId>,
     ) -> Result<(String, Map), ProfileError> {
-        adopt::adopt(driver, identity, overrides, self.version).await
+        adopt::adopt(driver, identity, overrides, self.version, of).await
     }
 }

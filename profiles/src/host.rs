@@ -6,7 +6,10 @@ use senlin_core::{
     Map,
     driver::ContainerDriver,
     host::{Endpoint, Tls},
-    profile_type::{Demand, Health, HostRefs, Job, Operation, ProfileError, ProfileType, SpecRules, Support, Updated},
+    ids::NodeId,
+    profile_type::{
+        Demand, Health, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, SpecRules, Support,
+    },
     secret::Secret,
     spec::{SpecError, SpecSchema},
     steps::step,
@@ -186,28 +189,28 @@ impl ProfileType for Engine {
         Ok(())
     }
 
-    async fn check(&self, job: &Job<'_>) -> Result<Health, ProfileError> {
+    async fn check(&self, job: &Job<'_>) -> Result<Seen, ProfileError> {
         match job.driver.info().await {
-            Ok(_) => Ok(Health::Healthy),
-            Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string())),
+            Ok(_) => Ok(Health::Healthy.into()),
+            Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string()).into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError> {
+    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Made, ProfileError> {
         let url = job.driver.endpoint();
         if !parse(new)?.endpoints.iter().any(|e| e.url == url) {
             return Err(ProfileError::State(format!(
                 "The new profile does not list this host's endpoint '{url}'."
             )));
         }
-        Ok(Updated::Done {
+        Ok(Made {
             physical_id: url.to_owned(),
             generation: job.node.generation,
         })
     }
 
-    async fn operate(&self, _: &Job<'_>, operation: &str, _: &Map) -> Result<Health, ProfileError> {
+    async fn operate(&self, _: &Job<'_>, operation: &str, _: &Map) -> Result<Seen, ProfileError> {
         Err(ProfileError::Unsupported(format!(
             "A host has no operation '{operation}'."
         )))
@@ -230,7 +233,13 @@ impl ProfileType for Engine {
         self.schema.check(&properties)
     }
 
-    async fn adopt(&self, _: &dyn ContainerDriver, _: &str, _: &Map) -> Result<(String, Map), ProfileError> {
+    async fn adopt(
+        &self,
+        _: &dyn ContainerDriver,
+        _: &str,
+        _: &Map,
+        _: Option<NodeId>,
+    ) -> Result<(String, Map), ProfileError> {
         Err(ProfileError::Unsupported(
             "A host is adopted by its endpoint.".to_owned(),
         ))

@@ -196,6 +196,10 @@ operations! {
         ["SelfProtection"] ["ProtectionAnswer"] [];
     post "/v1/self/lifecycle" "" 0 200 "self" "Answer the node's lifecycle hook, or ask for more time"
         ["SelfLifecycle"] ["LifecycleAnswer"] [];
+    get "/v1/unaccounted-containers" "unaccounted_containers:index" 15 200 "unaccounted-containers" "List containers that the record does not account for"
+        [] ["UnaccountedAnswer"] ["limit" "marker"];
+    post "/v1/unaccounted-containers/{id}/actions" "unaccounted_containers:action" 15 200 "unaccounted-containers" "Take an unaccounted container back, or remove it"
+        ["UnaccountedAction"] ["UnaccountedSettled"] [];
     get "/v1/services" "services:index" 0 200 "services" "List services"
         [] ["ServicesAnswer"] [];
 }

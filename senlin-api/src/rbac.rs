@@ -61,7 +61,9 @@ fn defaults() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for operation in OPERATIONS.iter().filter(|o| !o.rule.is_empty()) {
         let default = match (operation.rule, operation.method) {
-            ("services:index", _) => "rule:context_is_admin",
+            ("services:index" | "unaccounted_containers:index" | "unaccounted_containers:action", _) => {
+                "rule:context_is_admin"
+            }
             (_, "get") | ("clusters:plan", _) => "rule:reader",
             _ => "rule:writer",
         };

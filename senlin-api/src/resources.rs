@@ -16,6 +16,7 @@ pub mod receivers;
 pub mod services;
 pub(crate) mod specs;
 pub mod targets;
+pub mod unaccounted;
 pub mod versions;
 pub mod webhooks;
 

@@ -23,7 +23,7 @@ use crate::{
     request::RequestId,
     resources::{
         actions, alerts, build_info, cluster_policies, clusters, events, nodes, own, policies, policy_types,
-        profile_types, profiles, receivers, services, targets, versions, webhooks,
+        profile_types, profiles, receivers, services, targets, unaccounted, versions, webhooks,
     },
 };
 
@@ -116,6 +116,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/self/lifecycle", post().to(own::lifecycle))
         .route("/v1/events", get().to(events::list))
         .route("/v1/events/{id}", get().to(events::show))
+        .route("/v1/unaccounted-containers", get().to(unaccounted::list))
+        .route("/v1/unaccounted-containers/{id}/actions", post().to(unaccounted::act))
         .route("/v1/services", get().to(services::list));
 }
 

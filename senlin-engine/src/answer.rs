@@ -126,7 +126,7 @@ async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
     Ok(Value::Object(shown))
 }
 
-/// `{"type", "identity", "overrides", "host_node"}` → what is there.
+/// `{"type", "identity", "overrides", "host_node", "node"}` → what is there.
 async fn adopt(engine: &Engine, body: &Map) -> Result<Value, Failure> {
     let text = |key: &str| {
         body.get(key)
@@ -187,10 +187,12 @@ async fn adopt_container(
         .ok_or_else(|| {
             Failure::Refused("overrides.host_node must name the host that the container is on.".to_owned())
         })?;
+    // A container that is taken back carries its node's label.
+    let of = body.get("node").cloned().and_then(|id| serde_json::from_value(id).ok());
     let mut conn = engine.db.get().await?;
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
-    let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides).await?;
+    let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides, of).await?;
     let sealed = kind
         .schema()
         .seal(&properties, &engine.sealer)

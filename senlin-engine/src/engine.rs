@@ -162,8 +162,7 @@ impl Engine {
         }
     }
 
-    /// One look at every host, as the heartbeat does it, leftovers and
-    /// strangers included.
+    /// One look at every host, as the heartbeat does it, the collector included.
     ///
     /// # Errors
     /// When the database does not answer.

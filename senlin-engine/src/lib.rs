@@ -26,6 +26,7 @@ pub mod actions;
 
 pub mod answer;
 pub mod beat;
+mod collector;
 pub mod health;
 pub mod hooks;
 pub mod load;

@@ -24,6 +24,7 @@ pub struct Metrics {
     claimed: Counter,
     expired: Counter,
     collected: Counter,
+    unaccounted: Counter,
     beats_missed: Counter,
     ran: Family<Kind, Histogram, fn() -> Histogram>,
     decided: Family<Decided, Counter>,
@@ -54,6 +55,7 @@ impl Default for Metrics {
             claimed: Counter::default(),
             expired: Counter::default(),
             collected: Counter::default(),
+            unaccounted: Counter::default(),
             beats_missed: Counter::default(),
             ran: Family::new_with_constructor(seconds as fn() -> Histogram),
             decided: Family::default(),
@@ -84,6 +86,11 @@ impl Metrics {
             "senlin_engine_containers_collected",
             "Containers without a node removed",
             metrics.collected.clone(),
+        );
+        registry.register(
+            "senlin_engine_containers_unaccounted",
+            "Containers found that the record does not account for",
+            metrics.unaccounted.clone(),
         );
         registry.register(
             "senlin_engine_heartbeats_missed",
@@ -141,6 +148,10 @@ impl Metrics {
 
     pub(crate) fn dropped_partition(&self) {
         self.dropped_partitions.inc();
+    }
+
+    pub(crate) fn unaccounted(&self, n: usize) {
+        self.unaccounted.inc_by(n.try_into().unwrap_or(0));
     }
 
     pub(crate) fn claimed(&self, n: usize) {

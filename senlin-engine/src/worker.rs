@@ -187,7 +187,7 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
 }
 
 /// A failure in words for the user: nothing of the database's insides.
-fn words(failure: &Failure) -> String {
+pub(crate) fn words(failure: &Failure) -> String {
     match failure {
         Failure::Db(_) => "The database could not do it; the engine's log has the details.".to_owned(),
         other => chain(other),

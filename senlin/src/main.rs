@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod client;
 mod demo;
 mod postgres;
+mod reconcile;
 mod standalone;
 mod tools;
 
@@ -35,6 +36,8 @@ enum Command {
         /// Where to; must not exist.
         file: PathBuf,
     },
+    /// List containers that the record does not account for, and settle each.
+    Reconcile(reconcile::Args),
     /// Rules of who may do what.
     Policy {
         #[command(subcommand)]
@@ -70,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Standalone(args) => standalone::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Migrate { config } => tools::migrate(config.as_deref()).await,
+        Command::Reconcile(args) => reconcile::run(args).await,
         Command::Keygen { file } => tools::keygen(&file),
         Command::Policy {
             command: PolicyCommand::Show { file },

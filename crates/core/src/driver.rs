@@ -24,6 +24,8 @@ pub const LABEL_GENERATION: &str = "senlin.generation";
 pub const LABEL_ACTION: &str = "senlin.action";
 /// Label with that action's attempt.
 pub const LABEL_ATTEMPT: &str = "senlin.attempt";
+/// Label with the id of the profile that it was made from.
+pub const LABEL_PROFILE: &str = "senlin.profile";
 /// Label with the control plane's own id: two of them may share a host.
 pub const LABEL_OWNER: &str = "senlin.owner";
 
@@ -147,6 +149,8 @@ pub struct ContainerSummary {
     pub address: Option<String>,
     /// Published TCP ports: inside and outside.
     pub ports: Vec<(u16, u16)>,
+    /// When it was created, in seconds since 1970, by the host's clock.
+    pub created: i64,
     pub labels: BTreeMap<String, String>,
 }
 

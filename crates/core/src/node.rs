@@ -17,6 +17,17 @@ statuses! {
     }
 }
 
+/// An update of a node's container, as it is recorded before its host is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whose it is.
+    pub action: ActionId,
+    /// Of the container that may be made.
+    pub generation: i32,
+    /// What it is made from.
+    pub profile_id: ProfileId,
+}
+
 /// A node as the database holds it, with what its representation joins in.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the contract's own words")]
@@ -45,8 +56,13 @@ pub struct Node {
     pub tainted: bool,
     /// The host that the container is placed on.
     pub host_id: Option<NodeId>,
-    /// How many containers this node has had; names and labels carry it.
+    /// Counts this node's containers; names and labels carry it.
     pub generation: i32,
+    /// The highest generation that was ever begun for it, attempts included:
+    /// nothing that it has made can be of a newer one.
+    pub generations: i32,
+    /// An update whose end is not recorded yet.
+    pub attempt: Option<Attempt>,
     /// Containers placed on this host.
     pub dependent_nodes: Vec<NodeId>,
     /// Profiles that name this host.

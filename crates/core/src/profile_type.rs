@@ -129,16 +129,44 @@ impl Health {
     }
 }
 
-/// What an update came to.
+/// What a node has on its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Updated {
-    /// Done in place, or replaced: the physical id from now on.
-    Done {
-        /// The container's full id.
-        physical_id: String,
-        /// The node's generation from now on.
-        generation: i32,
-    },
+pub struct Made {
+    /// A container's full id, or a host's endpoint.
+    pub physical_id: String,
+    /// The generation it is of.
+    pub generation: i32,
+}
+
+/// What a look at a node's physical side found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What is true of it.
+    pub health: Health,
+    /// What the node's record is to name; none for hosts, and when nothing was found.
+    pub found: Option<Made>,
+    /// A container of the node is newer than anything that its record tells of:
+    /// why no other may be made until an operator has settled it.
+    pub unaccounted: Option<String>,
+}
+
+impl From<Health> for Seen {
+    fn from(health: Health) -> Self {
+        Self {
+            health,
+            found: None,
+            unaccounted: None,
+        }
+    }
+}
+
+/// What became of an attempted update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The node has what the attempt made, and its profile; else what it had.
+    pub updated: bool,
+    /// The one that is left.
+    pub seen: Seen,
 }
 
 /// Why a verb failed.
@@ -204,14 +232,25 @@ pub trait ProfileType: Send + Sync {
 
     /// Makes the physical side; answers its id. Leaves nothing behind when it fails.
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError>;
-    /// Removes every physical trace on the job's host; already gone is success.
+    /// Removes every physical trace on the job's host that the node's record
+    /// accounts for; already gone is success.
     async fn delete(&self, job: &Job<'_>) -> Result<(), ProfileError>;
     /// Looks; changes nothing.
-    async fn check(&self, job: &Job<'_>) -> Result<Health, ProfileError>;
-    /// Brings it from the job's properties to `new`.
-    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Updated, ProfileError>;
+    async fn check(&self, job: &Job<'_>) -> Result<Seen, ProfileError>;
+    /// Brings it from the job's properties to `new`. The attempt is recorded
+    /// already; after a failure [`Self::settle`] says what is left.
+    async fn update(&self, job: &Job<'_>, new: &Map) -> Result<Made, ProfileError>;
+    /// Leaves one of what the node had and what an attempt to bring it to `new`
+    /// made: the old one if it runs, else the new one if that is well.
+    async fn settle(&self, job: &Job<'_>, new: &Map) -> Result<Settled, ProfileError> {
+        let _ = new;
+        Ok(Settled {
+            updated: false,
+            seen: self.check(job).await?,
+        })
+    }
     /// Does one of [`Self::operations`]; parameters are already checked.
-    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError>;
+    async fn operate(&self, job: &Job<'_>, operation: &str, params: &Map) -> Result<Seen, ProfileError>;
     /// What `show_details` shows; no secrets.
     async fn details(&self, job: &Job<'_>) -> Result<Value, ProfileError>;
     /// Properties of a host that is adopted under `identity` (its endpoint).
@@ -223,12 +262,14 @@ pub trait ProfileType: Send + Sync {
         Err(SpecError(format!("'{}' does not describe hosts", self.name())))
     }
     /// Full id and properties of the container that already runs under
-    /// `identity` (its id or name).
+    /// `identity` (its id or name). One that carries a node's label is refused
+    /// unless it is `of` that node.
     async fn adopt(
         &self,
         driver: &dyn ContainerDriver,
         identity: &str,
         overrides: &Map,
+        of: Option<NodeId>,
     ) -> Result<(String, Map), ProfileError>;
 }
 

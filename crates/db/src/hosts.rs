@@ -6,7 +6,7 @@ use senlin_core::{
     host::{Host, HostInfo, HostState},
     ids::*,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -174,18 +174,41 @@ pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<bool>
     Ok(!rows.is_empty())
 }
 
-row! { LeftoverRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_types::Integer } }
+row! { LeftoverRow {
+    node_id: Uuid = SqlUuid,
+    generation: i32 = diesel::sql_types::Integer,
+    container: Option<String> = Nullable<Text>,
+}}
 
-/// What must still go from a host: node and generation.
+/// What must still go from a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leftover {
+    /// Containers of this node, up to this generation.
+    Node(NodeId, i32),
+    /// This container, as an operator asked.
+    Container(String),
+}
+
+/// What must still go from a host: what its nodes left there, and what an
+/// operator wants removed.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<(NodeId, i32)>> {
-    let rows: Vec<LeftoverRow> = Sql::new("SELECT node_id, generation FROM leftovers WHERE host_id = ?")
-        .bind(host)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(|r| (r.node_id.into(), r.generation)).collect())
+pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<Leftover>> {
+    let rows: Vec<LeftoverRow> = Sql::new(
+        "SELECT node_id, generation, NULL AS container FROM leftovers WHERE host_id = ?
+        UNION ALL SELECT node_id, generation, container_id FROM unaccounted_containers
+            WHERE host_id = ? AND remove_asked_at IS NOT NULL",
+    )
+    .bind(host)
+    .bind(host)
+    .load(conn)
+    .await?;
+    let leftover = |row: LeftoverRow| match row.container {
+        Some(container) => Leftover::Container(container),
+        None => Leftover::Node(row.node_id.into(), row.generation),
+    };
+    Ok(rows.into_iter().map(leftover).collect())
 }
 
 /// A leftover has gone.
@@ -200,33 +223,6 @@ pub async fn cleared(conn: &mut Conn, host: NodeId, node: NodeId, generation: i3
         .execute(conn)
         .await?;
     Ok(())
-}
-
-row! { StrangerRow { node_id: Uuid = SqlUuid, generation: i32 = diesel::sql_types::Integer } }
-
-/// Of the containers that were seen on `host`, by node and generation, those
-/// that have no business there: the node is gone, lives elsewhere, or is of an
-/// earlier generation, and nothing is being done to it. Ask only after having
-/// looked at the host.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn strangers(conn: &mut Conn, host: NodeId, seen: &[(NodeId, i32)]) -> Result<Vec<(NodeId, i32)>> {
-    let list: Vec<Value> = seen
-        .iter()
-        .map(|(id, generation)| json!({"id": id, "generation": generation}))
-        .collect();
-    let rows: Vec<StrangerRow> = Sql::new(
-        "SELECT s.id AS node_id, s.generation
-        FROM jsonb_to_recordset(?) AS s(id uuid, generation integer) LEFT JOIN nodes n ON n.id = s.id
-        WHERE (n.id IS NULL OR n.host_id IS DISTINCT FROM ? OR s.generation > n.generation)
-            AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = s.id)",
-    )
-    .bind(Value::Array(list))
-    .bind(host)
-    .load(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| (r.node_id.into(), r.generation)).collect())
 }
 
 row! { InstallationRow { id: Uuid = SqlUuid } }

@@ -14,6 +14,7 @@ pub mod pool;
 pub mod sql;
 
 pub mod actions;
+pub mod attempts;
 pub mod bindings;
 pub mod children;
 pub mod clusters;
@@ -40,6 +41,7 @@ pub mod receivers;
 pub mod services;
 pub mod spawn;
 pub mod targets;
+pub mod unaccounted;
 pub mod whereabouts;
 pub mod wishes;
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
+    attempts::{self, Kept},
     fence::{self, End, Fence, NodeChange},
     placement,
     sql::{Sql, row},
@@ -131,7 +132,7 @@ pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Re
     .await
 }
 
-/// Ends a NODE_DELETE: the row goes. With `leftover`, what may still run on
+/// Ends a NODE_DELETE: the row goes, and leaves word that it has gone. With `leftover`, what may still run on
 /// its silent host is noted, to be removed when the host answers. `cluster`
 /// gets the status that is then true.
 ///
@@ -151,6 +152,15 @@ pub async fn delete(
             placement::note_leftover(conn, node).await?;
         }
         let parents = fence::finish(conn, fence, end, None).await?;
+        // What is found of it later is known to have gone.
+        Sql::new(
+            "INSERT INTO departed_nodes (node_id, generation)
+            SELECT id, greatest(generation, generations) FROM nodes WHERE id = ?
+            ON CONFLICT (node_id) DO UPDATE SET generation = excluded.generation, departed_at = now()",
+        )
+        .bind(node)
+        .execute(conn)
+        .await?;
         Sql::new("DELETE FROM nodes WHERE id = ?")
             .bind(node)
             .execute(conn)
@@ -193,20 +203,27 @@ pub struct Change {
     pub config: Option<Map>,
 }
 
-/// Ends a NODE_UPDATE.
+/// Ends a NODE_UPDATE. `kept`: how its attempt is settled. `cluster` gets the
+/// status that is then true.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
+#[expect(clippy::too_many_arguments, reason = "one transaction's worth of facts")]
 pub async fn update_node(
     conn: &mut Conn,
     fence: Fence,
     node: NodeId,
     change: &Change,
+    kept: Option<&Kept>,
     end: &End,
     after: &NodeChange,
+    cluster: Option<ClusterId>,
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
+        if let Some(kept) = kept {
+            attempts::settle(conn, node, kept).await?;
+        }
         Sql::new(
             "UPDATE nodes SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
                 role = coalesce(?, role), metadata = coalesce(?, metadata), tainted = coalesce(?, tainted)
@@ -220,7 +237,11 @@ pub async fn update_node(
         .bind(node)
         .execute(conn)
         .await?;
-        fence::finish(conn, fence, end, Some(after)).await
+        let parents = fence::finish(conn, fence, end, Some(after)).await?;
+        if let Some(cluster) = cluster {
+            fence::reevaluate(conn, cluster, "NODE_UPDATE").await?;
+        }
+        Ok(parents)
     })
     .await
 }
@@ -296,10 +317,12 @@ pub async fn set_desired(conn: &mut Conn, fence: Fence, cluster: ClusterId, desi
 pub async fn next_generation(conn: &mut Conn, fence: Fence, node: NodeId, phase: &str) -> Result<()> {
     conn.transaction(async |conn| {
         crate::spawn::enter(conn, fence, phase).await?;
-        Sql::new("UPDATE nodes SET generation = generation + 1, physical_id = NULL WHERE id = ?")
-            .bind(node)
-            .execute(conn)
-            .await?;
+        Sql::new(
+            "UPDATE nodes SET generation = greatest(generation, generations) + 1, physical_id = NULL WHERE id = ?",
+        )
+        .bind(node)
+        .execute(conn)
+        .await?;
         Ok(())
     })
     .await

@@ -9,7 +9,7 @@ use senlin_core::{
     caller::Scope,
     host::HostInfo,
     ids::*,
-    node::{Node, NodeStatus},
+    node::{Attempt, Node, NodeStatus},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -48,6 +48,10 @@ row! { NodeRow {
     tainted: bool = Bool,
     host_id: Option<Uuid> = Nullable<SqlUuid>,
     generation: i32 = Integer,
+    generations: i32 = Integer,
+    attempt_action: Option<Uuid> = Nullable<SqlUuid>,
+    attempt_generation: Option<i32> = Nullable<Integer>,
+    attempt_profile: Option<Uuid> = Nullable<SqlUuid>,
     dependent_nodes: Vec<Uuid> = Array<SqlUuid>,
     dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
 }}
@@ -56,14 +60,17 @@ row! { NodeRow {
 const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
     p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
     t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
+    greatest(t.generation, t.generations) AS generations, x.action_id AS attempt_action, \
+    x.generation AS attempt_generation, x.profile_id AS attempt_profile, \
     ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id LIMIT 100) AS dependent_nodes, \
     ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
-    FROM nodes t JOIN profiles p ON p.id = t.profile_id";
+    FROM nodes t JOIN profiles p ON p.id = t.profile_id LEFT JOIN node_attempts x ON x.node_id = t.id";
 
 impl TryFrom<NodeRow> for Node {
     type Error = DbError;
 
     fn try_from(row: NodeRow) -> Result<Self> {
+        let attempt = row.attempt_action.zip(row.attempt_generation).zip(row.attempt_profile);
         Ok(Self {
             id: row.id.into(),
             name: row.name,
@@ -90,6 +97,12 @@ impl TryFrom<NodeRow> for Node {
             tainted: row.tainted,
             host_id: row.host_id.map(Into::into),
             generation: row.generation,
+            generations: row.generations,
+            attempt: attempt.map(|((action, generation), profile)| Attempt {
+                action: action.into(),
+                generation,
+                profile_id: profile.into(),
+            }),
             dependent_nodes: row.dependent_nodes.into_iter().map(Into::into).collect(),
             dependent_profiles: row.dependent_profiles.into_iter().map(Into::into).collect(),
         })

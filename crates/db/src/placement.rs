@@ -248,10 +248,15 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
             .bind(node)
             .execute(conn)
             .await?;
-        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = generation + 1 WHERE id = ?")
-            .bind(node)
-            .execute(conn)
-            .await?;
+        Sql::new(
+            "WITH attempt AS (DELETE FROM node_attempts WHERE node_id = ?)
+            UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = greatest(generation, generations) + 1
+            WHERE id = ?",
+        )
+        .bind(node)
+        .bind(node)
+        .execute(conn)
+        .await?;
         Ok(())
     })
     .await
@@ -277,22 +282,6 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     .await
 }
 
-/// Records what an updated node takes on the host it is on.
-///
-/// # Errors
-/// [`crate::DbError::LeaseLost`].
-pub async fn resize(conn: &mut Conn, fence: Fence, node: NodeId, host: NodeId, needs: &Requirements) -> Result<()> {
-    conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
-            .bind(node)
-            .execute(conn)
-            .await?;
-        record(conn, &[(node, Place::on(host, needs))]).await
-    })
-    .await
-}
-
 /// Notes that the node's containers so far must go from its host.
 ///
 /// # Errors
@@ -300,7 +289,7 @@ pub async fn resize(conn: &mut Conn, fence: Fence, node: NodeId, host: NodeId, n
 pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
     Sql::new(
         "INSERT INTO leftovers (node_id, host_id, generation)
-        SELECT id, host_id, generation FROM nodes WHERE id = ? AND host_id IS NOT NULL
+        SELECT id, host_id, greatest(generation, generations) FROM nodes WHERE id = ? AND host_id IS NOT NULL
         ON CONFLICT (node_id, host_id) DO UPDATE SET generation = excluded.generation",
     )
     .bind(node)

@@ -134,7 +134,9 @@ async fn establish(servers: &Servers) -> diesel::ConnectionResult<AsyncPgConnect
     let bad = |why: String| diesel::ConnectionError::BadConnection(why);
     let mut connection = servers.connect().await.map_err(|e| bad(e.to_string()))?;
     let bound = STATEMENT.as_millis();
-    let set = format!("SET statement_timeout = {bound}; SET idle_in_transaction_session_timeout = {bound}");
+    // Pages of long lists are planned as if they were costly: compiling them costs more than they do.
+    let set =
+        format!("SET statement_timeout = {bound}; SET idle_in_transaction_session_timeout = {bound}; SET jit = off");
     match tokio::time::timeout(CONNECT, connection.batch_execute(&set)).await {
         Ok(done) => done.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?,
         Err(elapsed) => return Err(bad(elapsed.to_string())),

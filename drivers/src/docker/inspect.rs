@@ -31,6 +31,7 @@ pub(super) fn summary(container: DockerSummary) -> Option<ContainerSummary> {
             .and_then(|n| n.into_values().find_map(|e| e.ip_address.filter(|a| !a.is_empty())))
             .map(|a| clean(&a, NAME)),
         ports: ports(container.ports.unwrap_or_default()),
+        created: container.created.unwrap_or(0),
         labels: labels(container.labels.unwrap_or_default()),
     })
 }

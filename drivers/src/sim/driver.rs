@@ -96,6 +96,7 @@ impl ContainerDriver for SimHost {
                 status: "created",
                 exit_code: 0,
                 born,
+                created: now(),
             },
         );
         Ok(id)
@@ -283,6 +284,12 @@ impl ContainerDriver for SimHost {
             }),
         })
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn hash(text: &str) -> u64 {

@@ -1,8 +1,11 @@
 //! Adopt: properties from a container that already runs.
 
+use std::collections::BTreeMap;
+
 use senlin_core::{
     Map,
     driver::{ContainerDriver, LABEL_NODE},
+    ids::NodeId,
     profile_type::ProfileError,
 };
 use serde_json::{Value, json};
@@ -14,9 +17,11 @@ pub(super) async fn adopt(
     identity: &str,
     overrides: &Map,
     version: &str,
+    of: Option<NodeId>,
 ) -> Result<(String, Map), ProfileError> {
     let state = driver.inspect(identity).await?;
-    if let Some(node) = state.labels.get(LABEL_NODE) {
+    let node = state.labels.get(LABEL_NODE);
+    if let Some(node) = node.filter(|node| of.is_none_or(|of| of.to_string() != **node)) {
         return Err(ProfileError::State(format!(
             "The container '{identity}' belongs to node '{node}' already."
         )));
@@ -34,8 +39,11 @@ pub(super) async fn adopt(
         };
         properties.insert("command".to_owned(), command);
     }
-    if version != "1.0" && !state.labels.is_empty() {
-        properties.insert("labels".to_owned(), json!(state.labels));
+    // Our own labels are made anew with each container.
+    let theirs = |(key, _): &(&String, &String)| !key.starts_with("senlin.");
+    let labels: BTreeMap<&String, &String> = state.labels.iter().filter(theirs).collect();
+    if version != "1.0" && !labels.is_empty() {
+        properties.insert("labels".to_owned(), json!(labels));
     }
     properties.extend(overrides.clone());
     Ok((state.id, properties))

@@ -1,25 +1,48 @@
 //! Check: what is true of the node's container. Changes nothing.
 
 use senlin_core::{
-    driver::{ContainerState, DriverError},
-    profile_type::{Health, Job, ProfileError},
+    driver::{ContainerState, ContainerSummary, DriverError},
+    profile_type::{Health, Job, ProfileError, Seen},
 };
 
-use super::current;
+use super::find::{find, made};
+
+const GONE: &str = "The container is gone from its host.";
 
 /// Running, exited, unhealthy, gone, or unknown.
-pub(super) async fn check(job: &Job<'_>) -> Result<Health, ProfileError> {
-    let found = match current(job).await {
-        Err(ProfileError::Driver(error)) if error.is_unknown() => return Ok(Health::Unknown(error.to_string())),
+pub(super) async fn check(job: &Job<'_>) -> Result<Seen, ProfileError> {
+    let ours = match find(job).await {
+        Err(ProfileError::Driver(error)) if error.is_unknown() => return Ok(Health::Unknown(error.to_string()).into()),
         other => other?,
     };
-    let Some(container) = found else {
-        return Ok(Health::Gone("The container is gone from its host.".to_owned()));
-    };
+    match (ours.current(), ours.conflict(job)) {
+        (Some(container), unaccounted) => Ok(Seen {
+            unaccounted,
+            ..look(job, container).await?
+        }),
+        // What the record has is gone, and something newer is there.
+        (None, Some(why)) => Ok(Seen {
+            unaccounted: Some(why.clone()),
+            ..Health::Unknown(why).into()
+        }),
+        (None, None) => Ok(gone()),
+    }
+}
+
+/// Nothing is there.
+pub(super) fn gone() -> Seen {
+    Health::Gone(GONE.to_owned()).into()
+}
+
+/// What is true of this container.
+pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<Seen, ProfileError> {
     match job.driver.inspect(&container.id).await {
-        Ok(state) => Ok(health_of(&state)),
-        Err(DriverError::NotFound(_)) => Ok(Health::Gone("The container is gone from its host.".to_owned())),
-        Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string())),
+        Ok(state) => Ok(Seen {
+            found: Some(made(job, container)),
+            ..health_of(&state).into()
+        }),
+        Err(DriverError::NotFound(_)) => Ok(gone()),
+        Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,12 +1,17 @@
 //! Create: find by label, reuse or clean, pull, create, start.
 
 use senlin_core::{
-    driver::DriverError,
+    driver::{ContainerConfig, DriverError, LABEL_GENERATION, LABEL_NODE, LABEL_OWNER},
     profile_type::{Job, ProfileError},
     steps::step,
 };
 
-use super::{config::config, generation_of, ours, parse::ContainerSpec, spec::PullPolicy};
+use super::{
+    config::config,
+    find::{find, generation_of},
+    parse::ContainerSpec,
+    spec::PullPolicy,
+};
 
 /// Makes the node's container in its present generation; answers its full id.
 pub(super) async fn create(job: &Job<'_>, spec: &ContainerSpec) -> Result<String, ProfileError> {
@@ -22,8 +27,9 @@ pub(super) async fn create(job: &Job<'_>, spec: &ContainerSpec) -> Result<String
 /// what never started, or is of another generation, makes room.
 async fn reuse(job: &Job<'_>, generation: i32) -> Result<Option<String>, ProfileError> {
     let mut found = None;
-    for container in ours(job).await? {
-        if generation_of(&container) == generation && container.state == "running" && found.is_none() {
+    let ours = find(job).await?.accounted(job)?;
+    for container in ours.own.into_iter().chain(ours.begun) {
+        if generation_of(job, &container) == generation && container.state == "running" && found.is_none() {
             found = Some(container.id);
         } else {
             step(job.steps, "clean up", async {
@@ -63,11 +69,7 @@ pub(super) async fn fetch(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), Pro
 /// Creates and starts; a start that fails leaves nothing behind.
 pub(super) async fn run(job: &Job<'_>, spec: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
     let config = config(job, spec, generation);
-    let id = step(job.steps, "create", async {
-        Ok::<_, ProfileError>(job.driver.create(&config).await?)
-    })
-    .await
-    .map_err(|error| name_taken(error, &config.name))?;
+    let id = make(job, &config).await?;
     let started = step(job.steps, "start", async {
         Ok::<_, ProfileError>(job.driver.start(&id).await?)
     })
@@ -83,11 +85,58 @@ pub(super) async fn run(job: &Job<'_>, spec: &ContainerSpec, generation: i32) ->
     }
 }
 
-fn name_taken(error: ProfileError, name: &str) -> ProfileError {
-    match error {
-        ProfileError::Driver(DriverError::Conflict(text)) => ProfileError::State(format!(
-            "The container name '{name}' is taken by a container that is not ours: {text}"
-        )),
+/// Creates it. What an earlier try of ours left under its name makes room, once.
+async fn make(job: &Job<'_>, config: &ContainerConfig) -> Result<String, ProfileError> {
+    match create_once(job, config).await {
+        Err(ProfileError::Driver(DriverError::Conflict(text))) => {
+            free_name(job, &config.name, &text).await?;
+            create_once(job, config).await.map_err(|error| match error {
+                ProfileError::Driver(DriverError::Conflict(text)) => ProfileError::State(text),
+                other => other,
+            })
+        }
         other => other,
     }
+}
+
+async fn create_once(job: &Job<'_>, config: &ContainerConfig) -> Result<String, ProfileError> {
+    step(job.steps, "create", async {
+        Ok::<_, ProfileError>(job.driver.create(config).await?)
+    })
+    .await
+}
+
+/// Looks who has the name. A container of this node that its record accounts
+/// for, and is not the one that it has, is removed; any other is final.
+pub(super) async fn free_name(job: &Job<'_>, name: &str, conflict: &str) -> Result<(), ProfileError> {
+    let holder = match job.driver.inspect(name).await {
+        Err(DriverError::NotFound(_)) => return Ok(()),
+        other => other?,
+    };
+    if holder.name != name {
+        // Found by an id that begins so: the conflict is about something else.
+        return Err(ProfileError::State(conflict.to_owned()));
+    }
+    let label = |key| holder.labels.get(key).map(String::as_str);
+    let node = job.node.id.to_string();
+    let ours = label(LABEL_OWNER) == Some(job.owner) && label(LABEL_NODE) == Some(node.as_str());
+    let generation: Option<i32> = label(LABEL_GENERATION).and_then(|g| g.parse().ok());
+    if ours
+        && generation.is_some_and(|g| g <= job.node.generations)
+        && Some(&holder.id) != job.node.physical_id.as_ref()
+    {
+        return step(job.steps, "free the name", async {
+            Ok::<_, ProfileError>(job.driver.remove(&holder.id).await?)
+        })
+        .await;
+    }
+    let whose = if ours {
+        "a container of this node"
+    } else {
+        "a container that is not ours"
+    };
+    Err(ProfileError::State(format!(
+        "The container name '{name}' is taken by {whose}: '{}'.",
+        holder.id
+    )))
 }

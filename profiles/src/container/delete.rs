@@ -1,4 +1,5 @@
-//! Delete: every container of the node on this host, whatever its generation.
+//! Delete: every container of the node on this host that its record accounts
+//! for, whatever its generation.
 
 use senlin_core::{
     driver::DriverError,
@@ -6,11 +7,12 @@ use senlin_core::{
     steps::step,
 };
 
-use super::{ours, parse::ContainerSpec};
+use super::{find::find, parse::ContainerSpec};
 
 /// Asks each to stop within its grace, then removes it. Gone is gone.
 pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), ProfileError> {
-    for container in ours(job).await? {
+    let ours = find(job).await?;
+    for container in ours.own.iter().chain(&ours.begun) {
         if matches!(container.state.as_str(), "running" | "restarting") {
             let stopped = step(job.steps, "stop", async {
                 Ok::<_, ProfileError>(job.driver.stop(&container.id, spec.stop_grace).await?)

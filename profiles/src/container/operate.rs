@@ -2,7 +2,7 @@
 
 use senlin_core::{
     Map,
-    profile_type::{Health, Job, Operation, ProfileError},
+    profile_type::{Health, Job, Operation, ProfileError, Seen},
     spec::SpecSchema,
     steps::step,
 };
@@ -10,7 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{check::health_of, current};
+use super::{
+    check::health_of,
+    find::{find, made},
+};
 
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -50,9 +53,10 @@ pub(super) fn operations(version: &str) -> Vec<Operation> {
 }
 
 /// Does it, and answers what is then true.
-pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Result<Health, ProfileError> {
-    let container = current(job)
-        .await?
+pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Result<Seen, ProfileError> {
+    let ours = find(job).await?;
+    let container = ours
+        .current()
         .ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
     let id = container.id.as_str();
     let wait = params.get("wait_time").and_then(Value::as_i64);
@@ -77,8 +81,12 @@ pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Res
     .await?;
     let health = health_of(&driver.inspect(id).await?);
     // It was asked to end, so its end is no failure.
-    Ok(match (operation, health) {
+    let health = match (operation, health) {
         ("stop" | "kill", Health::Unhealthy(why)) => Health::Suspended(why),
         (_, health) => health,
+    };
+    Ok(Seen {
+        found: Some(made(job, container)),
+        ..health.into()
     })
 }

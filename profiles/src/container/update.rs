@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use senlin_core::{
-    driver::{ContainerSummary, DriverError, LABEL_ACTION},
-    profile_type::{Health, Job, ProfileError, Updated},
-    steps::{Interrupt, step},
+    driver::{ContainerSummary, DriverError},
+    profile_type::{Health, Job, Made, ProfileError},
+    steps::step,
 };
 
 use super::{
     check::health_of,
     config::{config, name},
-    create::{fetch, run},
-    current, generation_of,
+    create::{fetch, free_name, run},
+    find::{Ours, find, generation_of, made},
     parse::ContainerSpec,
 };
 
@@ -20,32 +20,30 @@ use super::{
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Brings the node's container from one spec to the other.
-pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Updated, ProfileError> {
-    let Some(container) = current(job).await? else {
-        return finished_before(job).await;
-    };
-    if needs_another(job, old, new) {
-        replace(job, old, new, container).await
-    } else {
-        in_place(job, new, container).await
+pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Made, ProfileError> {
+    let ours = find(job).await?.accounted(job)?;
+    match ours.current() {
+        Some(_) if needs_another(job, old, new) => replace(job, old, new, &ours).await,
+        Some(container) => in_place(job, new, container).await,
+        None => finish(job, &ours).await,
     }
 }
 
-/// A try before this one may have replaced the container and died before it
-/// could say so.
-async fn finished_before(job: &Job<'_>) -> Result<Updated, ProfileError> {
-    let made_here = |c: &ContainerSummary| c.labels.get(LABEL_ACTION) == Some(&job.action.to_string());
-    match super::ours(job).await?.into_iter().find(made_here) {
-        Some(new) => Ok(Updated::Done {
-            generation: generation_of(&new),
-            physical_id: new.id,
-        }),
-        None => Err(ProfileError::State("The container is gone from its host.".to_owned())),
-    }
+/// The generation that this update makes.
+fn target(job: &Job<'_>) -> i32 {
+    job.node.attempt.map_or(job.node.generations, |a| a.generation)
+}
+
+/// A try before this one replaced the container and did not get to say so.
+async fn finish(job: &Job<'_>, ours: &Ours) -> Result<Made, ProfileError> {
+    let new = ours.begun.iter().find(|c| generation_of(job, c) == target(job));
+    let new = new.ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
+    until_well(job, &new.id).await?;
+    Ok(made(job, new))
 }
 
 /// Whether anything differs beyond name, limits and restart policy.
-fn needs_another(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> bool {
+pub(super) fn needs_another(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> bool {
     let essence = |spec: &ContainerSpec| {
         let mut c = config(job, spec, job.node.generation);
         c.name.clear();
@@ -60,9 +58,14 @@ fn needs_another(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> boo
     essence(old) != essence(new) || removes_limit
 }
 
-async fn in_place(job: &Job<'_>, new: &ContainerSpec, container: ContainerSummary) -> Result<Updated, ProfileError> {
-    let generation = generation_of(&container);
-    let wanted = config(job, new, generation);
+/// Limits, restart policy and name, on the container that is there.
+pub(super) async fn in_place(
+    job: &Job<'_>,
+    spec: &ContainerSpec,
+    container: &ContainerSummary,
+) -> Result<Made, ProfileError> {
+    let generation = generation_of(job, container);
+    let wanted = config(job, spec, generation);
     step(job.steps, "update", async {
         Ok::<_, ProfileError>(
             job.driver
@@ -71,91 +74,80 @@ async fn in_place(job: &Job<'_>, new: &ContainerSpec, container: ContainerSummar
         )
     })
     .await?;
-    let named = name(job, new, generation);
+    let named = name(job, spec, generation);
     if container.name != named {
-        step(job.steps, "rename", async {
-            Ok::<_, ProfileError>(job.driver.rename(&container.id, &named).await?)
-        })
-        .await?;
+        match rename(job, &container.id, &named).await {
+            Err(ProfileError::Driver(DriverError::Conflict(text))) => {
+                free_name(job, &named, &text).await?;
+                rename(job, &container.id, &named).await?;
+            }
+            other => other?,
+        }
     }
-    Ok(Updated::Done {
-        physical_id: container.id,
-        generation,
+    Ok(made(job, container))
+}
+
+async fn rename(job: &Job<'_>, id: &str, name: &str) -> Result<(), ProfileError> {
+    step(job.steps, "rename", async {
+        Ok::<_, ProfileError>(job.driver.rename(id, name).await?)
     })
+    .await
+}
+
+/// Whether both publish a port of the host, so that they cannot run side by side.
+pub(super) fn share_ports(old: &ContainerSpec, new: &ContainerSpec) -> bool {
+    let taken = |s: &ContainerSpec| -> Vec<_> {
+        let ports = s.ports.iter();
+        ports.filter_map(|p| Some((p.host?, p.protocol.clone()))).collect()
+    };
+    let new = taken(new);
+    taken(old).iter().any(|p| new.contains(p))
 }
 
 /// The new one first where ports allow; the old one goes only when the new one
-/// is well, and comes back when it is not.
-async fn replace(
-    job: &Job<'_>,
-    old: &ContainerSpec,
-    new: &ContainerSpec,
-    container: ContainerSummary,
-) -> Result<Updated, ProfileError> {
+/// is well. Whatever fails on the way is settled by the caller.
+async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: &Ours) -> Result<Made, ProfileError> {
     fetch(job, new).await?;
-    let generation = job.node.generation + 1;
-    let ports = |s: &ContainerSpec| {
-        s.ports
-            .iter()
-            .filter_map(|p| Some((p.host?, p.protocol.clone())))
-            .collect::<Vec<_>>()
-    };
-    let clash = ports(old).iter().any(|p| ports(new).contains(p));
-    clean_newer(job, generation).await?;
-    if clash {
-        step(job.steps, "stop the old", async {
-            Ok::<_, ProfileError>(job.driver.stop(&container.id, old.stop_grace).await?)
+    for half_made in &ours.begun {
+        step(job.steps, "clean up", async {
+            Ok::<_, ProfileError>(job.driver.remove(&half_made.id).await?)
         })
         .await?;
     }
-    match make_well(job, new, generation).await {
-        Ok(physical_id) => {
-            step(job.steps, "remove the old", async {
-                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-            })
-            .await?;
-            Ok(Updated::Done {
-                physical_id,
-                generation,
-            })
-        }
-        // A silent host is asked again; what is not ours any more is not touched.
-        Err(error) if error.is_transient() || matches!(error, ProfileError::Interrupt(Interrupt::LeaseLost)) => {
-            Err(error)
-        }
-        Err(error) => {
-            for container in super::ours(job).await? {
-                if generation_of(&container) >= generation {
-                    job.driver.remove(&container.id).await?;
-                }
-            }
-            if clash {
-                job.driver.start(&container.id).await?;
-            }
-            Err(error)
-        }
-    }
-}
-
-/// What an update before this one left half made.
-async fn clean_newer(job: &Job<'_>, generation: i32) -> Result<(), ProfileError> {
-    for container in super::ours(job).await? {
-        if generation_of(&container) >= generation {
-            step(job.steps, "clean up", async {
-                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+    if share_ports(old, new) {
+        for container in &ours.own {
+            step(job.steps, "stop the old", async {
+                Ok::<_, ProfileError>(job.driver.stop(&container.id, old.stop_grace).await?)
             })
             .await?;
         }
     }
-    Ok(())
+    let generation = target(job);
+    let physical_id = make_well(job, new, generation).await?;
+    for container in &ours.own {
+        step(job.steps, "remove the old", async {
+            Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+        })
+        .await?;
+    }
+    Ok(Made {
+        physical_id,
+        generation,
+    })
 }
 
 /// Makes the new one and waits until it is well: healthy where it has a health
 /// check, else running.
 async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
     let id = run(job, new, generation).await?;
+    until_well(job, &id).await?;
+    Ok(id)
+}
+
+/// Waits until a new container is well, or says why it is not.
+async fn until_well(job: &Job<'_>, id: &str) -> Result<(), ProfileError> {
     loop {
-        let state = match job.driver.inspect(&id).await {
+        let state = match job.driver.inspect(id).await {
             Err(DriverError::NotFound(text)) => {
                 return Err(ProfileError::State(format!("The new container went away: {text}")));
             }
@@ -167,7 +159,7 @@ async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Resul
                 job.steps.before("wait until healthy").await?;
                 pause(job).await?;
             }
-            Health::Healthy => return Ok(id),
+            Health::Healthy => return Ok(()),
             Health::Unhealthy(why) | Health::Suspended(why) | Health::Gone(why) | Health::Unknown(why) => {
                 return Err(ProfileError::State(format!("The new container is not well: {why}")));
             }

@@ -23,6 +23,12 @@ pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
     ("EventAnswer", "event", "Event", false),
     ("EventsAnswer", "events", "Event", true),
     ("ServicesAnswer", "services", "Service", true),
+    (
+        "UnaccountedAnswer",
+        "unaccounted_containers",
+        "UnaccountedContainer",
+        true,
+    ),
     ("AttributesAnswer", "cluster_attributes", "Attribute", true),
     ("ProfileTypeAnswer", "profile_type", "Type", false),
     ("ProfileTypesAnswer", "profile_types", "ListedType", true),
@@ -44,6 +50,20 @@ fn plan() -> Value {
         "reasons": {"type": "array", "items": {"type": "string"}},
         "token": {"type": ["string", "null"],
             "description": "Given to the action as plan_token, it is refused unless it does just this."}}})
+}
+
+fn unaccounted() -> Value {
+    let id = || json!({"type": "string", "format": "uuid"});
+    let maybe = || json!({"type": ["string", "null"]});
+    let time = || json!({"type": "string"});
+    json!({"type": "object", "required": ["id", "container", "host_id", "node_id", "generation", "reason"],
+        "properties": {
+            "id": id(), "container": {"type": "string", "description": "Its full id on its host."},
+            "name": {"type": "string"}, "running": {"type": "boolean"}, "host_id": id(), "host_name": {"type": "string"},
+            "node_id": id(), "generation": {"type": "integer"}, "project": maybe(), "cluster_id": maybe(),
+            "profile_id": maybe(), "reason": {"type": "string"},
+            "reason_code": {"type": "string", "enum": ["NODE_UNKNOWN", "GENERATION_UNKNOWN", "ACTION_UNKNOWN"]},
+            "first_seen": time(), "last_seen": time(), "remove_asked_at": maybe()}})
 }
 
 fn add<T: ToSchema>(into: &mut senlin_core::Map) {
@@ -97,6 +117,18 @@ pub(super) fn all() -> Value {
             ),
         ),
         ("PlanAnswer", object(&["plan"], json!({"plan": plan()}))),
+        ("UnaccountedContainer", unaccounted()),
+        (
+            "UnaccountedAction",
+            json!({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
+                "properties": {"take_back": {"type": "object", "additionalProperties": false},
+                    "remove": object(&["confirm"], json!({"confirm": {"type": "boolean", "enum": [true]}}))}}),
+        ),
+        (
+            "UnaccountedSettled",
+            json!({"type": "object", "properties": {"node": {"$ref": "#/components/schemas/Node"},
+                "unaccounted_container": {"$ref": "#/components/schemas/UnaccountedContainer"}}}),
+        ),
         (
             "DeliveriesAnswer",
             object(

@@ -32,6 +32,7 @@ mod newer;
 mod quotas;
 mod receivers;
 mod roles;
+mod unaccounted;
 
 /// A server with these users: `admin`, `member` and `second` of p1, `other` of p2.
 struct Server {

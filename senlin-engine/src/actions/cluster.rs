@@ -176,7 +176,7 @@ pub(crate) async fn grow(
             });
         }
         let hosts: Vec<_> = births.iter().map(|b| b.place.as_ref().map(|p| p.host)).collect();
-        if wanted.is_some_and(|t| t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts)) {
+        if wanted.as_ref().is_some_and(|t| *t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts)) {
             return Err(Failure::Refused(crate::plan::STALE.to_owned()));
         }
         let told = Map::from_iter([("placement".to_owned(), json!({"count": count, "placements": told}))]);

@@ -8,7 +8,7 @@ use senlin_core::{
     driver::ContainerDriver,
     ids::*,
     node::{Node, NodeStatus},
-    profile_type::{Health, ProfileError},
+    profile_type::{Health, ProfileError, Seen},
 };
 use senlin_db::{
     fence::{self, End, NodeChange},
@@ -27,6 +27,7 @@ pub mod join;
 pub mod leave;
 pub mod operation;
 pub mod recover;
+mod settle;
 pub mod update;
 
 /// The action's node and its profile.
@@ -108,6 +109,27 @@ pub(crate) fn status_of(health: &Health) -> (NodeStatus, String) {
         // Unknown is not failed.
         Health::Unknown(why) => (NodeStatus::Warning, format!("Unknown: {why}")),
     }
+}
+
+/// What was seen is what the node's record gets: status, id and generation.
+pub(crate) fn change_of(seen: &Seen) -> NodeChange {
+    let (status, reason) = status_of(&seen.health);
+    let found = seen.found.as_ref();
+    NodeChange {
+        status: Some(status),
+        reason,
+        physical_id: match seen.health {
+            Health::Gone(_) => Some(None),
+            _ => found.map(|f| Some(f.physical_id.clone())),
+        },
+        generation: found.map(|f| f.generation),
+        ..NodeChange::default()
+    }
+}
+
+/// Whether the action is handed back to be tried again after this failure.
+pub(crate) fn will_retry(ctx: &Ctx, failure: &Failure) -> bool {
+    failure.is_transient() && ctx.ending().is_none() && ctx.action.retries < ctx.engine.settings.max_retries
 }
 
 /// The node's target id.

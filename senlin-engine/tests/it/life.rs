@@ -250,6 +250,16 @@ async fn foreign_containers_are_never_touched() {
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
     let mut left: Vec<String> = world.sims[0].list().into_iter().map(|c| c.name).collect();
     left.sort();
-    assert_eq!(left, ["other-plane", "plain"], "only our own orphan went");
+    assert_eq!(
+        left,
+        ["orphan", "other-plane", "plain"],
+        "nothing tells that our own is to go"
+    );
+    let listed = world
+        .db
+        .column("SELECT name FROM unaccounted_containers")
+        .await
+        .unwrap();
+    assert_eq!(listed, ["orphan"], "only our own is listed");
     world.db.close().await.unwrap();
 }

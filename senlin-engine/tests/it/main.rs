@@ -9,10 +9,12 @@
 )]
 
 mod asked;
+mod collector;
 mod decisions;
 mod faults;
 mod health;
 mod hooks;
+mod intent;
 mod life;
 mod ownership;
 mod policies;

@@ -60,6 +60,47 @@ impl Faults for Once {
     }
 }
 
+/// A fault at the n-th time that a step is taken.
+pub(crate) struct AtStep {
+    pub(crate) kind: ActionKind,
+    pub(crate) step: &'static str,
+    pub(crate) when: When,
+    pub(crate) fault: Fault,
+    left: Mutex<usize>,
+}
+
+impl AtStep {
+    pub(crate) fn new(kind: ActionKind, step: &'static str, when: When, fault: Fault) -> Arc<Self> {
+        Self::nth(1, kind, step, when, fault)
+    }
+
+    pub(crate) fn nth(n: usize, kind: ActionKind, step: &'static str, when: When, fault: Fault) -> Arc<Self> {
+        let left = Mutex::new(n);
+        Arc::new(Self {
+            kind,
+            step,
+            when,
+            fault,
+            left,
+        })
+    }
+
+    pub(crate) fn struck(&self) -> bool {
+        *self.left.lock().unwrap() == 0
+    }
+}
+
+impl Faults for AtStep {
+    fn at(&self, kind: ActionKind, step: &'static str, when: When) -> Fault {
+        let mut left = self.left.lock().unwrap();
+        if *left == 0 || (kind, step, when) != (self.kind, self.step, self.when) {
+            return Fault::None;
+        }
+        *left -= 1;
+        if *left == 0 { self.fault } else { Fault::None }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) db: TestDb,
     pub(crate) sims: Vec<Sim>,
@@ -342,7 +383,10 @@ impl World {
             let open = "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
             if self.db.count(open).await.unwrap() == 0 {
                 engine.beat_all().await.unwrap();
-                return;
+                // A beat may ask for the check of a node.
+                if self.db.count(open).await.unwrap() == 0 {
+                    return;
+                }
             }
         }
         let open = "SELECT action || ' ' || status || ' ' || phase || ': ' || status_reason FROM actions \

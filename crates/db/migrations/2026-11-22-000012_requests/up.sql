@@ -4,7 +4,6 @@ DROP INDEX profiles_host_cluster_id_idx;
 CREATE INDEX ON profiles (host_node_id, id);
 DROP INDEX profiles_host_node_id_idx;
 CREATE INDEX ON nodes (host_id, id);
-DROP INDEX nodes_host_id_idx;
 -- A short id is looked up among the project's own nodes.
 CREATE INDEX ON nodes (project, id);
 

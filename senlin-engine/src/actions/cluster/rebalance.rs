@@ -1,62 +1,172 @@
 //! CLUSTER_REBALANCE: members move from hot hosts to cool ones. Each gets a
-//! successor elsewhere first, and goes only when that one runs.
+//! successor elsewhere first, and goes only when that one runs. One that stops
+//! half way takes the successors back whose members have not gone.
 
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus},
     cluster::{Cluster, ClusterStatus},
     ids::NodeId,
+    node::NodeStatus,
     placement::Rules,
     profile_type::Demand,
+    steps::Interrupt,
 };
-use senlin_db::{bindings, fence, loads, members, placement, spawn::SizeChange};
+use senlin_db::{
+    DbError, bindings, children as ends,
+    fence::{self, End},
+    loads, members, placement,
+    spawn::{self, SizeChange},
+};
 use senlin_policies::{
     host_placement::{self, Rebalance},
     rebalance::{Move, Mover, moves},
 };
 use serde_json::{Value, json};
 
-use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, remove::removals};
+use super::{
+    super::node::will_retry, FINISH, child, children, conclude_with, grow, launch, load, mark, remove::removals,
+};
 use crate::{
     Engine,
     context::{Ctx, Failure, Outcome},
-    decisions,
+    decisions, worker,
 };
 
 /// Successors are being made.
 const PLACED: &str = "placed";
 /// Successors are looked at.
 const CHECKED: &str = "checked";
+/// Successors that are not needed any more go again. As the action has been
+/// told to end, neither a cancel nor its deadline wakes it here.
+const UNDONE: &str = "ending:undone";
 /// Members that move at most when nobody says how many.
 const MOST: i64 = 10;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    match ctx.action.phase.as_str() {
-        "" => begin(ctx).await,
-        PLACED => {
-            let checks: Vec<_> = made(ctx, PLACED, ActionStatus::Succeeded)
-                .await?
-                .into_iter()
-                .map(|id| child(ctx, ActionKind::NodeCheck, id, Map::new()))
-                .collect();
-            launch(ctx, SizeChange::default(), CHECKED, &checks).await
-        }
-        CHECKED => {
-            let moving: Vec<NodeId> = moving(ctx)?;
-            let good = made(ctx, CHECKED, ActionStatus::Succeeded).await?;
-            // A successor that does not run goes again; who it was for stays.
-            let born: Vec<NodeId> = children(ctx, PLACED).await?.iter().map(|c| NodeId(c.target)).collect();
-            let bad = born.into_iter().filter(|id| !good.contains(id));
-            let going: Vec<NodeId> = moving.into_iter().take(good.len()).chain(bad).collect();
-            launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &going, true)).await
-        }
-        _ => {
-            let mut ends = children(ctx, PLACED).await?;
-            ends.extend(children(ctx, CHECKED).await?);
-            ends.extend(children(ctx, FINISH).await?);
-            conclude_with(ctx, "Cluster rebalance succeeded.", &ends).await
-        }
+    let went = match ctx.action.phase.as_str() {
+        "" => return begin(ctx).await,
+        UNDONE => return end_undone(ctx).await,
+        PLACED => check(ctx).await,
+        CHECKED => replace(ctx).await,
+        FINISH => finish(ctx).await,
+        // Its children were told to end, and have ended.
+        _ => Err(match ctx.interrupted() {
+            Err(interrupt) => interrupt.into(),
+            Ok(()) => Failure::Refused("The rebalance was stopped.".to_owned()),
+        }),
+    };
+    match went {
+        Err(failure) => undo(ctx, failure).await,
+        on => on,
     }
+}
+
+/// Successors were made: each is looked at.
+async fn check(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let checks: Vec<_> = made(ctx, PLACED, ActionStatus::Succeeded)
+        .await?
+        .into_iter()
+        .map(|id| child(ctx, ActionKind::NodeCheck, id, Map::new()))
+        .collect();
+    launch(ctx, SizeChange::default(), CHECKED, &checks).await
+}
+
+/// Members go for successors that run. A successor that does not run goes
+/// again; who it was for stays.
+async fn replace(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let moving: Vec<NodeId> = moving(ctx)?;
+    let good = made(ctx, CHECKED, ActionStatus::Succeeded).await?;
+    let born: Vec<NodeId> = children(ctx, PLACED).await?.iter().map(|c| NodeId(c.target)).collect();
+    let bad = born.into_iter().filter(|id| !good.contains(id));
+    let going: Vec<NodeId> = moving.into_iter().take(good.len()).chain(bad).collect();
+    launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &going, true)).await
+}
+
+async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let mut ends = children(ctx, PLACED).await?;
+    ends.extend(children(ctx, CHECKED).await?);
+    ends.extend(children(ctx, FINISH).await?);
+    conclude_with(ctx, "Cluster rebalance succeeded.", &ends).await
+}
+
+/// It stops half way: successors go again, but those whose members have gone
+/// or are going.
+async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
+    let lost =
+        matches!(failure.interrupt(), Some(Interrupt::LeaseLost)) || matches!(failure, Failure::Db(DbError::LeaseLost));
+    if lost || will_retry(ctx, &failure) {
+        return Err(failure);
+    }
+    let mut conn = ctx.conn().await?;
+    let placed = ends::ends(&mut conn, ctx.action.id, PLACED).await?;
+    let checked = ends::ends(&mut conn, ctx.action.id, CHECKED).await?;
+    let gone = ends::ends(&mut conn, ctx.action.id, FINISH).await?;
+    if placed
+        .iter()
+        .chain(&checked)
+        .chain(&gone)
+        .any(|c| !c.status.is_terminal())
+    {
+        // They end first.
+        return Err(failure);
+    }
+    let members = members::list(&mut conn, ctx.cluster_id()?).await?;
+    let stays = |id: &NodeId| members.iter().any(|m| m.id == *id && m.status == NodeStatus::Active);
+    let good = checked.iter().filter(|c| c.status == ActionStatus::Succeeded);
+    let needed: Vec<NodeId> = moving(ctx)?
+        .iter()
+        .zip(good)
+        .filter(|(moved, _)| !gone.is_empty() && !stays(moved))
+        .map(|(_, successor)| NodeId(successor.target))
+        .collect();
+    let going: Vec<NodeId> = placed
+        .iter()
+        .map(|c| NodeId(c.target))
+        .filter(|id| !needed.contains(id) && members.iter().any(|m| m.id == *id))
+        .collect();
+    if going.is_empty() {
+        return Err(failure);
+    }
+    let data = Map::from_iter([("stopped".to_owned(), worker::words(&failure).into())]);
+    let none = Map::new();
+    ctx.end(
+        "record why it stops",
+        fence::remember(&mut conn, ctx.fence, &data, &none),
+    )
+    .await?;
+    let removals = removals(ctx, &going, true);
+    let write = spawn::launch(
+        &mut conn,
+        ctx.fence,
+        ctx.cluster_id()?,
+        SizeChange::default(),
+        UNDONE,
+        &removals,
+    );
+    ctx.end("launch the removals", write).await?;
+    Ok(Outcome::waiting())
+}
+
+async fn end_undone(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let mut conn = ctx.conn().await?;
+    let ends = ends::ends(&mut conn, ctx.action.id, UNDONE).await?;
+    let (status, why) = ctx.ending().unwrap_or_else(|| {
+        let why = ctx.action.data.get("stopped").and_then(Value::as_str);
+        (
+            ActionStatus::Failed,
+            why.unwrap_or("The rebalance was stopped.").to_owned(),
+        )
+    });
+    let back = ends.iter().filter(|c| c.status == ActionStatus::Succeeded).count();
+    let end = End {
+        status,
+        reason: format!("{why} {back} of {} successors were removed again.", ends.len()),
+        outputs: Map::new(),
+    };
+    let kind = ctx.action.kind.as_str();
+    let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind, &[]);
+    Ok(Outcome::ended(ctx.end("record the end", write).await?))
 }
 
 async fn made(ctx: &Ctx, phase: &str, status: ActionStatus) -> Result<Vec<NodeId>, Failure> {
@@ -92,12 +202,23 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         .await?;
     drop(conn);
     if found.is_empty() {
+        if room(&cluster) == 0 {
+            return Err(Failure::Refused(format!(
+                "The cluster has as many members as its max_size ({}) allows: there is no room for successors.",
+                cluster.max_size
+            )));
+        }
         return conclude_with(ctx, "No member needs to move.", &[]).await;
     }
     mark(ctx, ClusterStatus::Resizing, "Rebalance in progress").await?;
     intent.decision.rules.avoid = found.iter().map(|m| m.from).collect();
     intent.more = i32::try_from(found.len()).unwrap_or(i32::MAX);
     grow(ctx, &cluster, &intent, PLACED).await
+}
+
+/// Successors that the cluster may have beside its members.
+fn room(cluster: &Cluster) -> usize {
+    usize::try_from(cluster.max_size).map_or(usize::MAX, |max| max.saturating_sub(cluster.nodes.len()))
 }
 
 /// Who should move now, by the cluster's host placement policy or the defaults.
@@ -134,6 +255,7 @@ pub(crate) async fn wanted(
         })
         .collect();
     let most = usize::try_from(most.unwrap_or(policy.max_moves).max(0)).unwrap_or(0);
+    let most = most.min(room(cluster));
     #[expect(clippy::cast_precision_loss, reason = "points of a percentage")]
     let gap = policy.gap as f64;
     Ok(moves(&hosts, &movers, &needs, rules, gap, most))

@@ -228,6 +228,9 @@ async fn stop(ctx: &Ctx, rolling: &Rolling, number: usize, why: &str) -> Result<
         })
         .map(|m| m.id)
         .collect();
+    if back.is_empty() {
+        return Err(Failure::Refused(format!("{what} Every member has its old profile.")));
+    }
     launch(ctx, SizeChange::default(), UNDONE, &updates(ctx, &back, rolling.old)).await
 }
 

@@ -3,11 +3,10 @@
 use senlin_core::{
     action::ActionStatus,
     node::{Node, NodeStatus},
-    profile_type::Health,
+    profile_type::{Health, Seen},
 };
-use senlin_db::fence::NodeChange;
 
-use super::{driver, ended, load, status_of};
+use super::{change_of, driver, ended, load, settle::settled};
 use crate::{
     context::{Ctx, Failure, Outcome},
     specs::Loaded,
@@ -16,20 +15,18 @@ use crate::{
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let health = look(ctx, &node, &loaded).await?;
-    let (status, reason) = status_of(&health);
-    let change = NodeChange {
-        status: Some(status),
-        reason: reason.clone(),
-        physical_id: matches!(health, Health::Gone(_)).then_some(None),
-        ..NodeChange::default()
+    let (node, loaded) = match settled(ctx, node.clone(), loaded.clone()).await {
+        Err(failure) if worker::host_unknown(&failure) => (node, loaded),
+        other => other?,
     };
-    let ended_as = if status == NodeStatus::Error {
+    let change = change_of(&look(ctx, &node, &loaded).await?);
+    let (status, reason) = (change.status, change.reason.clone());
+    let ended_as = if status == Some(NodeStatus::Error) {
         ActionStatus::Failed
     } else {
         ActionStatus::Succeeded
     };
-    let text = if status == NodeStatus::Error {
+    let text = if status == Some(NodeStatus::Error) {
         format!("Node check failed: {reason}")
     } else {
         reason
@@ -38,9 +35,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 }
 
 /// What is true of the node. A host that does not answer makes it unknown.
-pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Health, Failure> {
+pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Seen, Failure> {
     if node.host_id.is_none() && !loaded.kind.is_host() {
-        return Ok(Health::Gone("It has no container.".to_owned()));
+        return Ok(Health::Gone("It has no container.".to_owned()).into());
     }
     let seen = match driver(ctx, node, loaded).await {
         Ok(driver) => {
@@ -50,7 +47,7 @@ pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Heal
         Err(failure) => Err(failure),
     };
     match seen {
-        Err(failure) if worker::host_unknown(&failure) => Ok(Health::Unknown(failure.to_string())),
+        Err(failure) if worker::host_unknown(&failure) => Ok(Health::Unknown(failure.to_string()).into()),
         other => other,
     }
 }

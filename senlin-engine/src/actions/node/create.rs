@@ -16,7 +16,7 @@ use senlin_db::{
 };
 use senlin_policies::placement::place;
 
-use super::{done, driver, id, load};
+use super::{done, driver, id, load, will_retry};
 use crate::{
     context::{CleanUp, Ctx, Failure, Outcome},
     decisions,
@@ -162,9 +162,7 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
     if matches!(failure.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) {
         return Ok(());
     }
-    let will_retry =
-        failure.is_transient() && ctx.ending().is_none() && ctx.action.retries < ctx.engine.settings.max_retries;
-    if will_retry {
+    if will_retry(ctx, failure) {
         return Ok(());
     }
     let (node, _) = load(ctx).await?;

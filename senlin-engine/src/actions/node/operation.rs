@@ -1,9 +1,9 @@
 //! NODE_OPERATION: one of the profile's own verbs (start, stop, pause …).
 
 use senlin_core::{Map, node::NodeStatus};
-use senlin_db::fence::{self, NodeChange};
+use senlin_db::fence;
 
-use super::{done, driver, load, status_of};
+use super::{change_of, done, driver, load, settle::settled};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -20,16 +20,11 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     )
     .await?;
     drop(conn);
+    let (node, loaded) = settled(ctx, node, loaded).await?;
     let driver = driver(ctx, &node, &loaded).await?;
-    let health = loaded
+    let seen = loaded
         .kind
         .operate(&ctx.job(&node, &loaded, driver, ctx), &operation, &params)
         .await?;
-    let (status, why) = status_of(&health);
-    let change = NodeChange {
-        status: Some(status),
-        reason: why,
-        ..NodeChange::default()
-    };
-    done(ctx, &format!("Operation '{operation}' succeeded."), change).await
+    done(ctx, &format!("Operation '{operation}' succeeded."), change_of(&seen)).await
 }

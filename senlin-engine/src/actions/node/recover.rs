@@ -10,7 +10,7 @@ use senlin_db::{
     members, placement,
 };
 
-use super::{check::look, create::make, done, driver, load};
+use super::{change_of, check::look, create::make, done, driver, load, settle::settled};
 use crate::{
     context::{Ctx, Failure, Outcome},
     specs::Loaded,
@@ -32,16 +32,16 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if ctx.action.phase == CLEARED {
         return anew(ctx, node, &loaded).await;
     }
+    let (node, loaded) = match settled(ctx, node.clone(), loaded.clone()).await {
+        Err(failure) if worker::host_unknown(&failure) => (node, loaded),
+        other => other?,
+    };
     let wanted = wishes(ctx)?;
     let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
-    let health = look(ctx, &node, &loaded).await?;
+    let seen = look(ctx, &node, &loaded).await?;
+    let health = seen.health.clone();
     if check && health == Health::Healthy {
-        let change = NodeChange {
-            status: Some(NodeStatus::Active),
-            reason: "The node is healthy.".to_owned(),
-            ..NodeChange::default()
-        };
-        return done(ctx, "The node is healthy: nothing to recover.", change).await;
+        return done(ctx, "The node is healthy: nothing to recover.", change_of(&seen)).await;
     }
     if loaded.kind.is_host() {
         return Err(Failure::Refused(format!(
@@ -52,16 +52,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let unasked = ctx.action.inputs.contains_key("because");
     if let (Health::Unknown(_), true) = (&health, unasked && !ctx.input::<bool>("host_lost")?.unwrap_or(false)) {
         // Unknown is not failed: nobody asked for another one.
-        let (status, reason) = super::status_of(&health);
-        let change = NodeChange {
-            status: Some(status),
-            reason,
-            ..NodeChange::default()
-        };
         return done(
             ctx,
-            "Its host does not answer: nothing is done until it is known.",
-            change,
+            "What became of it is not known: nothing is done until it is.",
+            change_of(&seen),
         )
         .await;
     }
@@ -77,7 +71,13 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     for wish in tries {
         let tried = match wish {
             Wish::Restart => restart(ctx, &node, &loaded).await,
-            Wish::Recreate => return clear(ctx, &node, &loaded).await,
+            Wish::Recreate => {
+                // Its next generation may be the one that is there.
+                return match seen.unaccounted {
+                    Some(why) => Err(Failure::Refused(why)),
+                    None => clear(ctx, &node, &loaded).await,
+                };
+            }
         };
         match tried {
             Err(failure) if failure.interrupt().is_none() && !failure.is_transient() => failed = Some(failure),
@@ -111,20 +111,19 @@ fn wishes(ctx: &Ctx) -> Result<Vec<Wish>, Failure> {
 
 async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failure> {
     let driver = driver(ctx, node, loaded).await?;
-    let health = loaded
+    let seen = loaded
         .kind
         .operate(&ctx.job(node, loaded, driver, ctx), "restart", &senlin_core::Map::new())
         .await?;
-    if health != Health::Healthy {
+    if seen.health != Health::Healthy {
         return Err(Failure::Refused(format!(
             "Recovery by RESTART failed: {}",
-            super::status_of(&health).1
+            super::status_of(&seen.health).1
         )));
     }
     let change = NodeChange {
-        status: Some(NodeStatus::Active),
         reason: "Recovered by RESTART".to_owned(),
-        ..NodeChange::default()
+        ..change_of(&seen)
     };
     done(ctx, "The node was recovered by RESTART.", change).await
 }

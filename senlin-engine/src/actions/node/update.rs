@@ -1,79 +1,141 @@
-//! NODE_UPDATE: another profile, and the node's own fields.
+//! NODE_UPDATE: another profile, and the node's own fields. What is attempted
+//! is recorded first; whatever fails, one container is left, and the node says
+//! which.
+
+use std::sync::Arc;
 
 use senlin_core::{
     Map,
     action::ActionStatus,
     ids::*,
     node::{Node, NodeStatus},
-    profile_type::{Demand, Updated},
+    placement::{HostSnapshot, Requirements, Rules},
+    profile_type::{Demand, Health, Made},
+    steps::Interrupt,
 };
 use senlin_db::{
+    DbError,
+    attempts::{self, Kept},
     fence::{self, End, NodeChange},
     members::{self, Change},
-    placement, whereabouts,
+    whereabouts,
 };
+use senlin_policies::placement::filter::turn_away;
 
-use super::{driver, id, load};
+use super::{
+    change_of, driver, id, load,
+    settle::{kept, settle, settled},
+    will_retry,
+};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    context::{CleanUp, Ctx, Failure, Outcome},
     specs::Loaded,
+    worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
+    let profile: Option<ProfileId> = ctx.input("new_profile_id")?;
+    if profile.is_none_or(|p| p == node.profile_id) && node.attempt.is_none() {
+        // Nothing is done to what runs: its status stays.
+        return end(ctx, None, None, &done(), &NodeChange::default()).await;
+    }
+    let ended = match attempt(ctx, node, loaded, profile).await {
+        Ok((node, new, made)) => succeed(ctx, &node, &new, made).await,
+        Err(failure) => Err(failure),
+    };
+    match ended {
+        Err(failure) => fail(ctx, failure).await,
+        recorded => recorded,
+    }
+}
+
+/// The update itself: the node as it was, the profile it was given, and what it
+/// has by it.
+async fn attempt(
+    ctx: &Ctx,
+    node: Node,
+    loaded: Arc<Loaded>,
+    profile: Option<ProfileId>,
+) -> Result<(Node, Arc<Loaded>, Made), Failure> {
     let mut conn = ctx.conn().await?;
     ctx.record(
         "mark as updating",
         fence::node_status(&mut conn, ctx.fence, NodeStatus::Updating, "Update in progress"),
     )
     .await?;
-    let new_profile: Option<ProfileId> = ctx.input("new_profile_id")?;
-    let mut after = NodeChange {
-        status: Some(NodeStatus::Active),
-        reason: "Update succeeded".to_owned(),
-        ..NodeChange::default()
-    };
-    if let Some(profile) = new_profile.filter(|p| *p != node.profile_id) {
-        let new = ctx.engine.specs.load(&mut conn, profile).await?;
-        drop(conn);
-        let Updated::Done {
-            physical_id,
-            generation,
-        } = change_profile(ctx, &node, &loaded, &new).await?;
-        after.physical_id = Some(Some(physical_id));
-        after.generation = Some(generation);
-    } else {
-        drop(conn);
-        after.status = Some(if node.status == NodeStatus::Updating {
-            NodeStatus::Active
-        } else {
-            node.status
-        });
-    }
-    let change = Change {
-        name: ctx.input("name")?,
-        profile_id: new_profile,
-        role: ctx.input("role")?,
-        metadata: ctx.input("metadata")?,
-        tainted: ctx.input("tainted")?,
-        ..Change::default()
-    };
-    let end = End {
+    drop(conn);
+    let (node, loaded) = settled(ctx, node, loaded).await?;
+    let mut conn = ctx.conn().await?;
+    let new = ctx
+        .engine
+        .specs
+        .load(&mut conn, profile.unwrap_or(node.profile_id))
+        .await?;
+    drop(conn);
+    let made = change_profile(ctx, &node, &loaded, &new).await?;
+    Ok((node, new, made))
+}
+
+fn done() -> End {
+    End {
         status: ActionStatus::Succeeded,
         reason: "The node was updated.".to_owned(),
         outputs: Map::new(),
-    };
-    let mut conn = ctx.conn().await?;
-    let parents = ctx
-        .end(
-            "record the end",
-            members::update_node(&mut conn, ctx.fence, id(ctx), &change, &end, &after),
-        )
-        .await?;
-    Ok(Outcome::ended(parents))
+    }
 }
 
-async fn change_profile(ctx: &Ctx, node: &Node, old: &Loaded, new: &Loaded) -> Result<Updated, Failure> {
+/// Ends the action with the node's own fields as asked.
+async fn end(
+    ctx: &Ctx,
+    profile: Option<ProfileId>,
+    kept: Option<&Kept>,
+    end: &End,
+    after: &NodeChange,
+) -> Result<Outcome, Failure> {
+    let change = if end.status == ActionStatus::Succeeded {
+        Change {
+            name: ctx.input("name")?,
+            profile_id: profile,
+            role: ctx.input("role")?,
+            metadata: ctx.input("metadata")?,
+            tainted: ctx.input("tainted")?,
+            ..Change::default()
+        }
+    } else {
+        Change::default()
+    };
+    let cluster = if ctx.is_members_own() {
+        Some(ctx.cluster_id()?)
+    } else {
+        None
+    };
+    let mut conn = ctx.conn().await?;
+    let write = members::update_node(&mut conn, ctx.fence, id(ctx), &change, kept, end, after, cluster);
+    Ok(Outcome::ended(ctx.end("record the end", write).await?))
+}
+
+async fn succeed(ctx: &Ctx, node: &Node, new: &Loaded, made: Made) -> Result<Outcome, Failure> {
+    let after = NodeChange {
+        status: Some(NodeStatus::Active),
+        reason: "Update succeeded".to_owned(),
+        physical_id: Some(Some(made.physical_id.clone())),
+        generation: Some(made.generation),
+        ..NodeChange::default()
+    };
+    let kept = if new.kind.is_host() {
+        None
+    } else {
+        Some(Kept {
+            container: Some(made),
+            ..kept(node, new)?
+        })
+    };
+    end(ctx, Some(new.id), kept.as_ref(), &done(), &after).await
+}
+
+/// The intent, then the effect.
+async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded) -> Result<Made, Failure> {
     if node.physical_id.is_none() {
         return Err(Failure::Refused(format!(
             "Node '{}' has no container to update.",
@@ -97,17 +159,122 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Loaded, new: &Loaded) -> R
         }
     }
     let driver = driver(ctx, node, old).await?;
-    let updated = old
+    let node = match (new.demand()?, node.host_id) {
+        (Demand::Host(needs), Some(host)) => {
+            // The generation that is begun next must not be there already.
+            let job = ctx.job(node, old, driver.clone(), ctx);
+            if let Some(why) = ctx.act("look", old.kind.check(&job)).await?.unaccounted {
+                return Err(Failure::Refused(why));
+            }
+            let mut node = node.clone();
+            let mut conn = ctx.conn().await?;
+            let write = attempts::begin(&mut conn, ctx.fence, node.id, host, new.id, &needs, |there| {
+                fits(there, &needs)
+            });
+            let attempt = ctx.record("record what is attempted", write).await??;
+            node.generations = node.generations.max(attempt.generation);
+            node.attempt = Some(attempt);
+            node
+        }
+        _ => node.clone(),
+    };
+    Ok(old
         .kind
-        .update(&ctx.job(node, old, driver, ctx), &new.properties)
-        .await?;
-    if let (Demand::Host(needs), Some(host)) = (new.demand()?, node.host_id) {
-        let mut conn = ctx.conn().await?;
-        ctx.record(
-            "record what it takes",
-            placement::resize(&mut conn, ctx.fence, node.id, host, &needs),
-        )
-        .await?;
+        .update(&ctx.job(&node, old, driver, ctx), &new.properties)
+        .await?)
+}
+
+/// Whether the host that the node is on has room for its new profile. Whether
+/// it answers is found out by asking it.
+fn fits(host: Option<HostSnapshot>, needs: &Requirements) -> Result<(), Failure> {
+    let refused =
+        |name: &str, why: &str| Failure::Refused(format!("Host '{name}' cannot take the new profile: {why}."));
+    let mut host = host.ok_or_else(|| refused("", "it is gone"))?;
+    host.closed = false;
+    host.state = senlin_core::host::HostState::Up;
+    let needs = Requirements {
+        host_node: None,
+        host_cluster: None,
+        ..needs.clone()
+    };
+    match turn_away(&host, &needs, &Rules::default()) {
+        Some(why) => Err(refused(&host.name, why)),
+        None => Ok(()),
     }
-    Ok(updated)
+}
+
+/// A failed update: what is left is found out, and said. If that cannot be
+/// found out now, the attempt stays on record, and the node is looked at again.
+async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
+    if is_lost(&failure) || will_retry(ctx, &failure) {
+        return Err(failure);
+    }
+    let (status, why) = ctx
+        .ending()
+        .unwrap_or_else(|| (ActionStatus::Failed, worker::words(&failure)));
+    let (node, loaded) = load(ctx).await?;
+    let steps = CleanUp::new(ctx, 30);
+    let left = match node.attempt {
+        Some(attempt) => settle(ctx, &node, &loaded, attempt, &steps).await.map(Some),
+        None => Ok(None),
+    };
+    let (kept, mut after) = match left {
+        Ok(Some((settled, kept))) if settled.updated => {
+            // Everything was done but to say so.
+            return end(
+                ctx,
+                None,
+                Some(&kept),
+                &done(),
+                &NodeChange {
+                    reason: "Update succeeded".to_owned(),
+                    ..change_of(&settled.seen)
+                },
+            )
+            .await;
+        }
+        Ok(Some((settled, kept))) => (Some(kept), change_of(&settled.seen)),
+        Ok(None) => (None, as_it_is(ctx, &node, &loaded, &steps).await),
+        Err(failure) if is_lost(&failure) || matches!(failure, Failure::Db(_)) => return Err(failure),
+        Err(failure) => (None, unknown(&failure)),
+    };
+    let why = why.trim_end_matches('.');
+    after.reason = if after.status == Some(NodeStatus::Active) {
+        format!("Update failed: {why}. The node runs with its old profile.")
+    } else {
+        format!("{} Update failed: {why}.", after.reason)
+    };
+    let failed = End {
+        status,
+        reason: format!("{why}."),
+        outputs: Map::new(),
+    };
+    end(ctx, None, kept.as_ref(), &failed, &after).await
+}
+
+fn is_lost(failure: &Failure) -> bool {
+    matches!(failure.interrupt(), Some(Interrupt::LeaseLost)) || matches!(failure, Failure::Db(DbError::LeaseLost))
+}
+
+/// The node after a failure before anything was attempted.
+async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &Loaded, steps: &CleanUp<'_>) -> NodeChange {
+    let seen = async {
+        if node.host_id.is_none() && !loaded.kind.is_host() {
+            return Ok(Health::Gone("It has no container.".to_owned()).into());
+        }
+        let driver = driver(ctx, node, loaded).await?;
+        Ok::<_, Failure>(loaded.kind.check(&ctx.job(node, loaded, driver, steps)).await?)
+    };
+    match seen.await {
+        Ok(seen) => change_of(&seen),
+        Err(failure) => unknown(&failure),
+    }
+}
+
+fn unknown(failure: &Failure) -> NodeChange {
+    NodeChange {
+        status: Some(NodeStatus::Warning),
+        reason: format!("Unknown: {}", worker::words(failure)),
+        ..NodeChange::default()
+    }
 }

@@ -118,8 +118,9 @@ pub(crate) async fn reads(table: &mut Table) -> anyhow::Result<()> {
                 timeout, status)
             SELECT gen_random_uuid(), 'c' || i, '00000000-0000-0000-0000-000000000000', 'u', '{project}', 0, -1, 10, 3600,
                 'ACTIVE' FROM generate_series(1, 100) i;
-            INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, index, status)
-            SELECT gen_random_uuid(), 'n' || i, c.id, c.profile_id, 'u', '{project}', i, 'ACTIVE'
+            INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, index, status, physical_id)
+            SELECT gen_random_uuid(), 'n' || i, c.id, c.profile_id, 'u', '{project}', i, 'ACTIVE',
+                gen_random_uuid()::text
             FROM clusters c, generate_series(1, 10) i; ANALYZE"
         ))
         .await?;
@@ -174,9 +175,9 @@ async fn pages(table: &mut Table, plane: &Plane, address: &str, token: &str, pro
     plane
         .db
         .execute(&format!(
-            "INSERT INTO nodes (id, name, profile_id, user_id, project, index, status, init_at)
+            "INSERT INTO nodes (id, name, profile_id, user_id, project, index, status, physical_id, init_at)
             SELECT gen_random_uuid(), 'o' || i, '00000000-0000-0000-0000-000000000000', 'u', '{project}', -1, 'ACTIVE',
-                now() + make_interval(secs => i) FROM generate_series(1, 100000) i; ANALYZE"
+                gen_random_uuid()::text, now() + make_interval(secs => i) FROM generate_series(1, 100000) i; ANALYZE"
         ))
         .await?;
     let marker = "SELECT id::text FROM nodes ORDER BY init_at DESC, id DESC OFFSET 100 LIMIT 1";

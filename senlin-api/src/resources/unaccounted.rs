@@ -1,0 +1,234 @@
+//! Containers that carry our label and that the record does not account for,
+//! as after the restoring of a backup: for admins. Each is taken back or removed.
+
+use actix_web::HttpResponse;
+use senlin_core::{Map, ids::*};
+use senlin_db::{
+    clusters, nodes, profiles,
+    profiles::NewProfile,
+    spawn::NewNode,
+    unaccounted::{self as db, Refusal, Unaccounted},
+};
+use senlin_openapi as wire;
+use serde_json::{Value, json};
+
+use super::{Words, only_key};
+use crate::{
+    error::{ApiError, Result},
+    fields::Fields,
+    lists::{self, Rules},
+    request::Call,
+};
+
+const RULES: Rules = Rules {
+    filters: &[],
+    sort: &[],
+    own: &[],
+    allowed: |_, _| true,
+    quote: false,
+};
+
+const WORDS: Words = Words {
+    none: "No action specified.",
+    many: "Multiple actions specified.",
+    shape: "The params provided is not a map.",
+};
+
+/// What a container is taken to be whose profile is not recorded.
+const TYPE: &str = "container.dockerinc.docker-1.1";
+
+fn shown(one: &Unaccounted) -> Value {
+    json!({
+        "id": one.id, "container": one.container, "name": one.name, "running": one.running,
+        "host_id": one.host, "host_name": one.host_name, "node_id": one.node, "generation": one.generation,
+        "project": one.project, "cluster_id": one.cluster, "profile_id": one.profile,
+        "reason": words(one), "reason_code": one.reason,
+        "first_seen": wire::time(one.first_seen), "last_seen": wire::time(one.last_seen),
+        "remove_asked_at": one.remove_asked_at.map(wire::time),
+    })
+}
+
+fn words(one: &Unaccounted) -> String {
+    let (node, generation) = (one.node, one.generation);
+    match one.reason.as_str() {
+        "NODE_UNKNOWN" => format!("No node '{node}' is recorded, nor that one was deleted."),
+        "GENERATION_UNKNOWN" => format!("Node '{node}' is recorded, and no generation {generation} of it."),
+        _ => "The action that made it is not recorded.".to_owned(),
+    }
+}
+
+fn admin(call: &Call) -> Result<()> {
+    // They are of every project.
+    if call.caller.is_admin {
+        Ok(())
+    } else {
+        Err(ApiError::Forbidden)
+    }
+}
+
+/// `GET /v1/unaccounted-containers`
+pub async fn list(call: Call) -> Result<HttpResponse> {
+    admin(&call)?;
+    let page = lists::asked(&call, &RULES)?.page;
+    let limit = page.limit.unwrap_or(call.api.settings.max_page_size);
+    let found = db::list(&mut *call.conn().await?, limit, page.marker).await?;
+    let all: Vec<Value> = found.iter().map(shown).collect();
+    Ok(call.ok(&json!({"unaccounted_containers": all})))
+}
+
+/// `POST /v1/unaccounted-containers/{id}/actions`
+pub async fn act(call: Call) -> Result<HttpResponse> {
+    admin(&call)?;
+    let (verb, params) = only_key(call.body.as_ref(), &WORDS)?;
+    let params = params.ok_or_else(|| ApiError::BadRequest(format!("The value of '{verb}' is not a map.")))?;
+    let one = db::get(&mut *call.conn().await?, &call.identity)
+        .await?
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "unaccounted container",
+            identity: call.identity.clone(),
+        })?;
+    match verb.as_str() {
+        "take_back" => {
+            Fields::new(params, &[])?;
+            take_back(&call, &one).await
+        }
+        "remove" => remove(&call, &one, &Fields::new(params, &["confirm"])?).await,
+        other => Err(ApiError::BadRequest(format!(
+            "Unrecognized action '{other}' specified: take_back or remove."
+        ))),
+    }
+}
+
+/// Its host's next heartbeat removes it.
+async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpResponse> {
+    if fields.boolean("confirm")? != Some(true) {
+        return Err(ApiError::BadRequest(format!(
+            "'confirm' must be true: container '{}' on host '{}' is removed with what it holds.",
+            one.container, one.host_name
+        )));
+    }
+    let mut conn = call.conn().await?;
+    db::ask_removal(&mut conn, one.id).await?;
+    let asked = db::get(&mut conn, &one.id.to_string()).await?;
+    Ok(call.ok(&json!({"unaccounted_container": shown(asked.as_ref().unwrap_or(one))})))
+}
+
+/// Its node has it again; a node that is not recorded is made.
+async fn take_back(call: &Call, one: &Unaccounted) -> Result<HttpResponse> {
+    let project = one.project.as_deref().filter(|_| one.may_be_there).ok_or_else(|| {
+        ApiError::Conflict(format!(
+            "The project that container '{}' names may not use host '{}'.",
+            one.container, one.host_name
+        ))
+    })?;
+    let taken = if one.node_known {
+        repair(call, one, project).await
+    } else {
+        restore(call, one, project).await
+    };
+    match taken {
+        Ok(Ok(())) => {}
+        Ok(Err(Refusal::Busy)) => {
+            return Err(ApiError::Conflict(format!(
+                "Something is being done to node '{}'; try again when it has ended.",
+                one.node
+            )));
+        }
+        Ok(Err(Refusal::Gone)) => {
+            return Err(ApiError::Conflict(format!(
+                "Container '{}' is settled already.",
+                one.container
+            )));
+        }
+        Err(error) => return Err(error),
+    }
+    let node = nodes::get(&mut *call.conn().await?, one.node)
+        .await?
+        .ok_or_else(|| ApiError::Internal("the node is gone".to_owned()))?;
+    Ok(call.ok(&json!({"node": wire::node(&node, call.version)})))
+}
+
+type Taken = Result<std::result::Result<(), Refusal>>;
+
+fn duplicate(error: senlin_db::DbError, one: &Unaccounted) -> ApiError {
+    if error.is_duplicate() {
+        ApiError::Conflict(format!("Container '{}' belongs to another node.", one.container))
+    } else {
+        error.into()
+    }
+}
+
+async fn repair(call: &Call, one: &Unaccounted, project: &str) -> Taken {
+    let mut conn = call.conn().await?;
+    let node = nodes::get(&mut conn, one.node).await?;
+    // A label is the host's word: it gives no one another project's node.
+    if node.is_none_or(|node| node.project != project) {
+        return Err(ApiError::Conflict(format!(
+            "Node '{}' is not of project '{project}'.",
+            one.node
+        )));
+    }
+    db::repair(&mut conn, one).await.map_err(|e| duplicate(e, one))
+}
+
+async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
+    let mut conn = call.conn().await?;
+    let known = match one.profile {
+        Some(id) => profiles::get(&mut conn, id).await?,
+        None => None,
+    };
+    let is_container = |kind: &str| call.api.registry.find(kind).is_some_and(|k| !k.is_host());
+    let known = known.filter(|p| p.project == project && is_container(&p.type_name));
+    let cluster = match one.cluster {
+        Some(id) => clusters::get(&mut conn, id).await?.filter(|c| c.project == project),
+        None => None,
+    };
+    drop(conn);
+    let profile = match known {
+        Some(_) => None,
+        None => Some(adopted(call, one, project).await?),
+    };
+    let profile_id = known.map(|p| p.id).or(profile.as_ref().map(|p| p.id));
+    let node = NewNode {
+        id: one.node,
+        name: if one.name.is_empty() {
+            format!("node-{}", one.node.short())
+        } else {
+            one.name.clone()
+        },
+        cluster_id: cluster.map(|c| c.id),
+        profile_id: profile_id.ok_or_else(|| ApiError::Internal("there is no profile".to_owned()))?,
+        user: call.caller.user.clone(),
+        project: project.to_owned(),
+        domain: None,
+        index: -1,
+        role: Some(String::new()),
+        metadata: Map::new(),
+    };
+    let mut conn = call.conn().await?;
+    db::restore(&mut conn, one, profile.as_ref(), &node)
+        .await
+        .map_err(|e| duplicate(e, one))
+}
+
+/// A profile as an adoption makes it of what runs.
+async fn adopted(call: &Call, one: &Unaccounted, project: &str) -> Result<NewProfile> {
+    let overrides = json!({"host_node": one.host});
+    let asked = json!({"type": TYPE, "identity": one.container, "host_node": one.host, "node": one.node,
+        "overrides": overrides});
+    let body = asked.as_object().cloned().unwrap_or_default();
+    let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
+    let (kind, version) = TYPE.rsplit_once('-').unwrap_or((TYPE, ""));
+    Ok(NewProfile {
+        id: ProfileId::random(),
+        name: format!("prof-{}", one.node.short()),
+        type_name: TYPE.to_owned(),
+        spec: json!({"type": kind, "version": version, "properties": seen.get("properties")}),
+        user: call.caller.user.clone(),
+        project: project.to_owned(),
+        domain: None,
+        metadata: Map::new(),
+        host_node: Some(one.host),
+        host_cluster: None,
+    })
+}
