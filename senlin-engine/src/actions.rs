@@ -9,6 +9,9 @@ pub mod node;
 
 /// Runs the action's current phase.
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    if let Some(phase) = cluster::phase::ended_in(ctx).filter(|_| ctx.action.kind.is_cluster()) {
+        return cluster::phase::end_early(ctx, phase).await;
+    }
     match ctx.action.kind {
         ActionKind::ClusterCreate => cluster::create::run(ctx).await,
         ActionKind::ClusterDelete => cluster::delete::run(ctx).await,

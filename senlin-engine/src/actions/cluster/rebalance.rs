@@ -16,43 +16,57 @@ use senlin_policies::{
 };
 use serde_json::{Value, json};
 
-use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, remove::removals};
+use super::{FINISH, child, children, conclude_with, grow, launch, load, mark, phase::phases, remove::removals};
 use crate::{
     Engine,
     context::{Ctx, Failure, Outcome},
     decisions,
 };
 
-/// Successors are being made.
-const PLACED: &str = "placed";
-/// Successors are looked at.
-const CHECKED: &str = "checked";
+phases! {
+    /// Where the rebalance is.
+    Phase {
+        /// Nothing is done yet.
+        Begin = "",
+        /// Successors are made.
+        Placed = "placed",
+        /// Successors have been looked at.
+        Checked = "checked",
+        /// Those that moved are gone.
+        Finish = FINISH,
+    }
+}
+
 /// Members that move at most when nobody says how many.
 const MOST: i64 = 10;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    match ctx.action.phase.as_str() {
-        "" => begin(ctx).await,
-        PLACED => {
-            let checks: Vec<_> = made(ctx, PLACED, ActionStatus::Succeeded)
+    match Phase::of(ctx)? {
+        Phase::Begin => begin(ctx).await,
+        Phase::Placed => {
+            let checks: Vec<_> = made(ctx, Phase::Placed.word(), ActionStatus::Succeeded)
                 .await?
                 .into_iter()
                 .map(|id| child(ctx, ActionKind::NodeCheck, id, Map::new()))
                 .collect();
-            launch(ctx, SizeChange::default(), CHECKED, &checks).await
+            launch(ctx, SizeChange::default(), Phase::Checked.word(), &checks).await
         }
-        CHECKED => {
+        Phase::Checked => {
             let moving: Vec<NodeId> = moving(ctx)?;
-            let good = made(ctx, CHECKED, ActionStatus::Succeeded).await?;
+            let good = made(ctx, Phase::Checked.word(), ActionStatus::Succeeded).await?;
             // A successor that does not run goes again; who it was for stays.
-            let born: Vec<NodeId> = children(ctx, PLACED).await?.iter().map(|c| NodeId(c.target)).collect();
+            let born: Vec<NodeId> = children(ctx, Phase::Placed.word())
+                .await?
+                .iter()
+                .map(|c| NodeId(c.target))
+                .collect();
             let bad = born.into_iter().filter(|id| !good.contains(id));
             let going: Vec<NodeId> = moving.into_iter().take(good.len()).chain(bad).collect();
             launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &going, true)).await
         }
-        _ => {
-            let mut ends = children(ctx, PLACED).await?;
-            ends.extend(children(ctx, CHECKED).await?);
+        Phase::Finish => {
+            let mut ends = children(ctx, Phase::Placed.word()).await?;
+            ends.extend(children(ctx, Phase::Checked.word()).await?);
             ends.extend(children(ctx, FINISH).await?);
             conclude_with(ctx, "Cluster rebalance succeeded.", &ends).await
         }
@@ -97,7 +111,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     mark(ctx, ClusterStatus::Resizing, "Rebalance in progress").await?;
     intent.decision.rules.avoid = found.iter().map(|m| m.from).collect();
     intent.more = i32::try_from(found.len()).unwrap_or(i32::MAX);
-    grow(ctx, &cluster, &intent, PLACED).await
+    grow(ctx, &cluster, &intent, Phase::Placed.word()).await
 }
 
 /// Who should move now, by the cluster's host placement policy or the defaults.
