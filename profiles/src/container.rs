@@ -11,7 +11,9 @@ use senlin_core::{
         ContainerDriver, ContainerSummary, DriverError, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION,
         LABEL_NODE, LABEL_OWNER, LABEL_PROJECT,
     },
-    profile_type::{Demand, Health, HostRefs, Job, Operation, ProfileError, ProfileType, SpecRules, Support, Updated},
+    profile_type::{
+        Demand, Health, HostRefs, Job, Operation, ProfileError, ProfileType, SpecRules, Started, Support, Updated,
+    },
     spec::{SpecError, SpecSchema},
 };
 use serde_json::Value;
@@ -23,6 +25,7 @@ mod create;
 mod delete;
 mod operate;
 mod rules;
+mod started;
 mod update;
 
 pub mod parse;
@@ -167,6 +170,14 @@ impl ProfileType for Docker {
 
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError> {
         create::create(job, &self.parse(job.properties)?).await
+    }
+
+    fn settles(&self, properties: &Map, rules: &SpecRules) -> Result<f64, SpecError> {
+        Ok(started::first_look(&self.parse(properties)?, rules))
+    }
+
+    async fn started(&self, job: &Job<'_>, physical_id: &str, since: f64) -> Result<Started, ProfileError> {
+        started::look(job, &self.parse(job.properties)?, physical_id, since).await
     }
 
     async fn delete(&self, job: &Job<'_>) -> Result<(), ProfileError> {

@@ -12,7 +12,7 @@ use senlin_core::{
     ids::NodeId,
     profile_type::ProfileError,
 };
-use senlin_db::{health, hosts};
+use senlin_db::{health, hosts, settling};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, context::Failure, worker};
@@ -82,6 +82,9 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
         strangers(engine, driver.as_ref(), host).await?;
     }
     if returned {
+        if settling::host_is_back(&mut *engine.db.get().await?, host).await? {
+            engine.work.notify_one();
+        }
         known_again(engine, driver.as_ref(), host).await?;
     }
     Ok(())

@@ -34,6 +34,7 @@ pub mod profiles;
 pub mod queue;
 pub mod receivers;
 pub mod services;
+pub mod settling;
 pub mod spawn;
 pub mod targets;
 pub mod wishes;

@@ -52,6 +52,7 @@ row! { SnapshotRow {
     name: String = Text,
     cluster_id: Option<Uuid> = Nullable<SqlUuid>,
     up: bool = Bool,
+    seen_lately: bool = Bool,
     closed: bool = Bool,
     info: Value = Jsonb,
     zone: Option<String> = Nullable<Text>,
@@ -100,6 +101,7 @@ pub async fn look(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
+            coalesce(h.last_seen > now() - make_interval(secs => ?), false) AS seen_lately,
             u.cpu_used, u.memory_used, u.containers, u.siblings, p.ports, p.protocols,
             l.cpu AS cpu_load, l.memory AS memory_load, u.cpu_since, u.memory_since,
             (SELECT count(*) FROM actions f WHERE f.host_id = n.id AND f.status = 'FAILED' AND f.action = 'NODE_CREATE'
@@ -121,6 +123,7 @@ pub async fn look(
         WHERE (?::uuid IS NULL OR n.id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)
         ORDER BY n.id",
     )
+    .bind(HostSnapshot::PATIENCE)
     .bind(MEASURE_AGE)
     .bind(sibling_cluster)
     .bind(HostSnapshot::LEAST_CPU)
@@ -149,6 +152,7 @@ impl From<SnapshotRow> for HostSnapshot {
             name: row.name,
             cluster_id: row.cluster_id.map(Into::into),
             state: if row.up { HostState::Up } else { HostState::Unknown },
+            seen_lately: row.seen_lately,
             closed: row.closed,
             cpu_millis: info.cpus.saturating_mul(1000),
             memory: info.memory,

@@ -98,6 +98,7 @@ pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
             .map(|s| s.to_string())
             .filter(|s| !s.is_empty() && s != "none"),
         error: state.error.filter(|e| !e.is_empty()),
+        restarts: shown.restart_count.unwrap_or(0),
         labels: labels.into_iter().collect(),
         document: redact(serde_json::to_value(&shown).unwrap_or_default()),
         status,

@@ -10,7 +10,7 @@ use super::current;
 /// Running, exited, unhealthy, gone, or unknown.
 pub(super) async fn check(job: &Job<'_>) -> Result<Health, ProfileError> {
     let found = match current(job).await {
-        Err(ProfileError::Driver(error)) if error.is_unknown() => return Ok(Health::Unknown(error.to_string())),
+        Err(ProfileError::Driver(error)) if error.is_transient() => return Ok(Health::Unknown(error.to_string())),
         other => other?,
     };
     let Some(container) = found else {
@@ -19,7 +19,7 @@ pub(super) async fn check(job: &Job<'_>) -> Result<Health, ProfileError> {
     match job.driver.inspect(&container.id).await {
         Ok(state) => Ok(health_of(&state)),
         Err(DriverError::NotFound(_)) => Ok(Health::Gone("The container is gone from its host.".to_owned())),
-        Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string())),
+        Err(error) if error.is_transient() => Ok(Health::Unknown(error.to_string())),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,23 +1,18 @@
 //! Update: in place what Docker can, else a new container before the old goes.
 
-use std::time::Duration;
-
 use senlin_core::{
-    driver::{ContainerSummary, DriverError, LABEL_ACTION},
-    profile_type::{Health, Job, ProfileError, Updated},
+    driver::{ContainerSummary, LABEL_ACTION},
+    profile_type::{Job, ProfileError, Updated},
     steps::{Interrupt, step},
 };
 
 use super::{
-    check::health_of,
     config::{config, name},
     create::{fetch, run},
     current, generation_of,
     parse::ContainerSpec,
+    started,
 };
-
-/// How often a new container is asked whether it is healthy.
-const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Brings the node's container from one spec to the other.
 pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Updated, ProfileError> {
@@ -150,35 +145,9 @@ async fn clean_newer(job: &Job<'_>, generation: i32) -> Result<(), ProfileError>
     Ok(())
 }
 
-/// Makes the new one and waits until it is well: healthy where it has a health
-/// check, else running.
+/// Makes the new one and waits until it counts.
 async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
     let id = run(job, new, generation).await?;
-    loop {
-        let state = match job.driver.inspect(&id).await {
-            Err(DriverError::NotFound(text)) => {
-                return Err(ProfileError::State(format!("The new container went away: {text}")));
-            }
-            other => other?,
-        };
-        match health_of(&state) {
-            Health::Healthy if state.health.as_deref() == Some("starting") => {
-                // Bounded by the action's own timeout, which each step looks at.
-                job.steps.before("wait until healthy").await?;
-                pause(job).await?;
-            }
-            Health::Healthy => return Ok(id),
-            Health::Unhealthy(why) | Health::Suspended(why) | Health::Gone(why) | Health::Unknown(why) => {
-                return Err(ProfileError::State(format!("The new container is not well: {why}")));
-            }
-        }
-    }
-}
-
-async fn pause(job: &Job<'_>) -> Result<(), ProfileError> {
-    step(job.steps, "wait", async {
-        job.driver.pause_between_looks(ASK_EVERY).await;
-        Ok::<_, ProfileError>(())
-    })
-    .await
+    started::wait(job, new, &id).await?;
+    Ok(id)
 }

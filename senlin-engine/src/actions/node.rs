@@ -27,6 +27,7 @@ pub mod join;
 pub mod leave;
 pub mod operation;
 pub mod recover;
+pub mod settle;
 pub mod update;
 
 /// The action's node and its profile.

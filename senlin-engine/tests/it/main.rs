@@ -15,4 +15,6 @@ mod hooks;
 mod life;
 mod policies;
 mod queue;
+mod started;
+mod waiting;
 mod world;

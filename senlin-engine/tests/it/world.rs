@@ -112,6 +112,8 @@ impl World {
     pub(crate) async fn engine(&self, faults: Arc<dyn Faults>) -> Arc<Engine> {
         let mut settings = Settings::default();
         settings.rules.allow_simulated = true;
+        // Time does not pass in most tests.
+        settings.rules.default_run_for = Some(0.0);
         settings.allow_addresses = vec!["127.0.0.1".to_owned()];
         let parts = Parts {
             db: self.db.db.clone(),

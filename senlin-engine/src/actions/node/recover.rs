@@ -10,7 +10,12 @@ use senlin_db::{
     members, placement,
 };
 
-use super::{check::look, create::make, done, driver, load};
+use super::{
+    check::look,
+    create::make,
+    done, driver, load,
+    settle::{self, Settled},
+};
 use crate::{
     context::{Ctx, Failure, Outcome},
     specs::Loaded,
@@ -19,6 +24,10 @@ use crate::{
 
 /// What is left of the old container is gone; only making the new one remains.
 const CLEARED: &str = "cleared";
+
+/// The node's reason after each of the ways.
+const RESTARTED: &str = "Recovered by RESTART";
+const RECREATED: &str = "Recovered by RECREATE";
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
@@ -29,10 +38,23 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     )
     .await?;
     drop(conn);
+    let wanted = wishes(ctx)?;
+    if let Some(settling) = settle::under_way(ctx)? {
+        let restarted = settling.reason == RESTARTED;
+        let looked = settle::look(ctx, &node, &loaded, settling).await;
+        return match looked {
+            // The next thing that is to be tried.
+            Err(failure)
+                if restarted && is_final(ctx, &failure) && wanted.iter().any(|w| matches!(w, Wish::Recreate)) =>
+            {
+                clear(ctx, &node, &loaded).await
+            }
+            looked => settled(ctx, looked?).await,
+        };
+    }
     if ctx.action.phase == CLEARED {
         return anew(ctx, node, &loaded).await;
     }
-    let wanted = wishes(ctx)?;
     let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
     let health = look(ctx, &node, &loaded).await?;
     if check && health == Health::Healthy {
@@ -80,11 +102,16 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             Wish::Recreate => return clear(ctx, &node, &loaded).await,
         };
         match tried {
-            Err(failure) if failure.interrupt().is_none() && !failure.is_transient() => failed = Some(failure),
+            Err(failure) if is_final(ctx, &failure) => failed = Some(failure),
             other => return other,
         }
     }
     Err(failed.unwrap_or_else(|| Failure::Refused("There is nothing to try.".to_owned())))
+}
+
+/// Whether something else is to be tried, and not the same again.
+fn is_final(ctx: &Ctx, failure: &Failure) -> bool {
+    failure.interrupt().is_none() && worker::again(ctx, failure).is_none()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,12 +148,30 @@ async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Fai
             super::status_of(&health).1
         )));
     }
+    let id = node.physical_id.clone().unwrap_or_default();
+    settled(ctx, settle::begin(ctx, loaded, id, RESTARTED).await?).await
+}
+
+/// It counts, or is given its time.
+async fn settled(ctx: &Ctx, settled: Settled) -> Result<Outcome, Failure> {
+    let made = match settled {
+        Settled::Counts(made) => made,
+        Settled::Later(outcome) => return Ok(outcome),
+    };
+    let restarted = made.reason == RESTARTED;
+    let text = if restarted {
+        "The node was recovered by RESTART."
+    } else {
+        "The node was recovered by RECREATE."
+    };
     let change = NodeChange {
         status: Some(NodeStatus::Active),
-        reason: "Recovered by RESTART".to_owned(),
+        reason: made.reason,
+        physical_id: (!restarted).then_some(Some(made.physical_id)),
+        created: !restarted,
         ..NodeChange::default()
     };
-    done(ctx, "The node was recovered by RESTART.", change).await
+    done(ctx, text, change).await
 }
 
 /// Clears what is left of the old container. A host that does not answer is
@@ -162,12 +207,5 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
 
 async fn anew(ctx: &Ctx, node: Node, loaded: &Loaded) -> Result<Outcome, Failure> {
     let (physical_id, _) = make(ctx, node, loaded).await?;
-    let change = NodeChange {
-        status: Some(NodeStatus::Active),
-        reason: "Recovered by RECREATE".to_owned(),
-        physical_id: Some(Some(physical_id)),
-        created: true,
-        ..NodeChange::default()
-    };
-    done(ctx, "The node was recovered by RECREATE.", change).await
+    settled(ctx, settle::begin(ctx, loaded, physical_id, RECREATED).await?).await
 }

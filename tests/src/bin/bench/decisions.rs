@@ -125,7 +125,7 @@ async fn policy(plane: &Plane, detection: Value) -> anyhow::Result<String> {
 
 /// What an engine needs for 5,000 containers, everything it does unasked included.
 async fn sweeps(table: &mut Table) -> anyhow::Result<()> {
-    let plane = Plane::start(1, "[rules]\nallow_simulated = true\n").await?;
+    let plane = Plane::start(1, "[rules]\nallow_simulated = true\ndefault_run_for = 0.0\n").await?;
     let run = uuid::Uuid::new_v4().simple().to_string();
     let endpoints: Vec<String> = (0..100).map(|n| format!("sim://{run}-{n}")).collect();
     plane.hosts(&endpoints).await?;

@@ -95,6 +95,7 @@ fn placement(table: &mut Table) {
                 name: format!("host-{n}"),
                 cluster_id: None,
                 state: HostState::Up,
+                seen_lately: true,
                 closed: false,
                 cpu_millis: 64_000,
                 memory: 256 << 30,
@@ -133,7 +134,7 @@ fn placement(table: &mut Table) {
 
 /// Nodes per second from request to ACTIVE, with other requests meanwhile.
 async fn control_plane(engines: usize, table: &mut Table) -> anyhow::Result<f64> {
-    let plane = Plane::durable(engines, "[rules]\nallow_simulated = true\n").await?;
+    let plane = Plane::durable(engines, "[rules]\nallow_simulated = true\ndefault_run_for = 0.0\n").await?;
     let endpoints: Vec<String> = (0..HOSTS).map(|i| format!("sim://bench-{i}")).collect();
     plane.hosts(&endpoints).await?;
     let client = &plane.client;
@@ -314,7 +315,8 @@ async fn idle(table: &mut Table) -> anyhow::Result<()> {
 async fn real_docker(table: &mut Table) -> anyhow::Result<()> {
     let hosts = Hosts::start(1, 43)?;
     let host = hosts.all.first().context("no host")?;
-    let plane = Plane::start(1, "").await?;
+    // Docker alone does not wait for what it starts either.
+    let plane = Plane::start(1, "[rules]\ndefault_run_for = 0.0\n").await?;
     plane.hosts(&[host.endpoint()]).await?;
     let properties = json!({"image": "senlin/busybox:latest", "command": ["sleep", "100000"], "host_cluster": "hosts",
         "stop_grace_period": 0});
