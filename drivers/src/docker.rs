@@ -88,6 +88,18 @@ fn already(result: Result<(), DriverError>, so: impl Fn(&DriverError) -> bool) -
     }
 }
 
+/// Registries' refusals, which some engines pass on as failures of their own.
+fn denied(reason: &str) -> bool {
+    let refusals = [
+        "unauthorized",
+        "denied",
+        "not found",
+        "manifest unknown",
+        "authentication required",
+    ];
+    refusals.iter().any(|r| reason.contains(r))
+}
+
 fn grace_seconds(grace: Option<i64>) -> u64 {
     u64::try_from(grace.unwrap_or(10)).unwrap_or(10)
 }
@@ -163,7 +175,10 @@ impl ContainerDriver for DockerHost {
         let stream = self.docker.create_image(Some(options.build()), None, credentials);
         let pulled = self.call("pull", PULL, stream.try_for_each(|_| async { Ok(()) })).await;
         pulled.map_err(|error| match error {
-            error if error.is_transient() => error,
+            DriverError::Failed(reason) if !denied(&reason) => {
+                DriverError::Failed(format!("image '{image}' could not be pulled: {reason}"))
+            }
+            error if error.is_unknown() => error,
             other => DriverError::Pull {
                 image: image.to_owned(),
                 reason: other.to_string(),
@@ -283,9 +298,7 @@ impl ContainerDriver for DockerHost {
                 self.docker.remove_container(id, Some(options)),
             )
             .await;
-        already(removed, |e| {
-            e.is_not_found() || matches!(e, DriverError::Conflict(t) if t.contains("already in progress"))
-        })
+        already(removed, |e| e.is_not_found() || matches!(e, DriverError::Busy(_)))
     }
 
     async fn usage(&self) -> Result<Vec<Usage>, DriverError> {

@@ -4,7 +4,7 @@
 //! code with it. State lives in the process and belongs to the name.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -34,6 +34,9 @@ struct Simulated {
     config: ContainerConfig,
     status: &'static str,
     exit_code: i64,
+    restarts: i64,
+    /// Its health check, once told to pass or fail.
+    checked: Option<bool>,
     /// Its place in order of creation.
     born: u64,
     /// In seconds since 1970.
@@ -48,6 +51,8 @@ struct World {
     log_calls: bool,
     down: bool,
     hang: bool,
+    /// Verbs that fail.
+    failing: BTreeSet<&'static str>,
     count: u64,
     most_alive: HashMap<String, usize>,
     meters: measure::Meters,
@@ -110,6 +115,23 @@ impl Sim {
         self.world().hang = hang;
     }
 
+    /// Calls of this verb are answered with an error from now on, or work again.
+    pub fn set_failing(&self, verb: &'static str, fails: bool) {
+        let mut world = self.world();
+        if fails {
+            world.failing.insert(verb);
+        } else {
+            world.failing.remove(verb);
+        }
+    }
+
+    /// The container's health check passes or fails from now on.
+    pub fn set_healthy(&self, id: &str, healthy: bool) {
+        if let Ok(container) = self.world().get(id) {
+            container.checked = Some(healthy);
+        }
+    }
+
     /// Everything on it.
     #[must_use]
     pub fn list(&self) -> Vec<ContainerSummary> {
@@ -158,11 +180,18 @@ fn summary(container: &Simulated) -> ContainerSummary {
     }
 }
 
-/// A health check that says `false` fails.
+/// A health check that says `false` fails, one that says `later` passes when
+/// it is told to.
 fn health(container: &Simulated) -> Option<&'static str> {
     let check = container.config.health.as_ref()?;
-    let fails = check.test.iter().any(|t| t.contains("false"));
-    Some(if fails { "unhealthy" } else { "healthy" })
+    let says = |word: &str| check.test.iter().any(|t| t.contains(word));
+    Some(match container.checked {
+        Some(true) => "healthy",
+        Some(false) => "unhealthy",
+        None if says("false") => "unhealthy",
+        None if says("later") => "starting",
+        None => "healthy",
+    })
 }
 
 /// A connection to a simulated machine.
@@ -219,7 +248,7 @@ impl SimHost {
             });
         }
         let count = self.sim.world().count;
-        if self.knobs.fails(verb, count) {
+        if self.knobs.fails(verb, count) || self.sim.world().failing.contains(verb) {
             return Err(DriverError::Failed(format!("{verb}: simulated failure")));
         }
         Ok(())
@@ -246,6 +275,22 @@ impl World {
         container.exit_code = code;
         let ended = container.clone();
         self.emit(&ended, "die");
+    }
+
+    /// The command `exit CODE` ends as soon as it has begun; a restart policy
+    /// begins it again for ever.
+    fn exit_if_told(&mut self, id: &str) {
+        let Ok(container) = self.get(id) else { return };
+        let code = match container.config.command.as_deref() {
+            Some([word, code, ..]) if word == "exit" => code.parse().unwrap_or(1),
+            _ => return,
+        };
+        let restarts = container.config.restart.as_ref().is_some_and(|r| r.name != "no");
+        self.end(id, code);
+        if restarts && let Ok(container) = self.get(id) {
+            container.status = "restarting";
+            container.restarts += 1;
+        }
     }
 
     /// Counts who lives at once, for the checker.

@@ -3,6 +3,7 @@
 use senlin_core::{
     Map,
     action::ActionKind,
+    ids::NodeId,
     profile_type::Support,
     spec::{SpecError, SpecSchema},
 };
@@ -81,6 +82,23 @@ fn batch_size(spec: &Spec, total: i32) -> i32 {
     limited.max(1)
 }
 
+/// The batches of an update that no policy divides: one member first, then a
+/// tenth of them at a time, and none after a bad one.
+#[must_use]
+pub fn careful(members: &[NodeId]) -> Batches {
+    let (first, rest) = members.split_at(members.len().min(1));
+    let size = members.len().div_ceil(10).max(1);
+    let plan = [first]
+        .into_iter()
+        .chain(rest.chunks(size))
+        .filter(|batch| !batch.is_empty());
+    Batches {
+        pause_time: 0,
+        plan: plan.map(<[_]>::to_vec).collect(),
+        rollback: false,
+    }
+}
+
 impl PolicyType for Batch {
     fn name(&self) -> &'static str {
         "senlin.policy.batch"
@@ -142,5 +160,25 @@ impl PolicyType for Batch {
             rollback: spec.on_failure == OnFailure::Rollback,
         });
         Ok(so_far)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f4_one_goes_first_and_then_a_tenth_at_a_time() {
+        let sizes = |members: usize| -> Vec<usize> {
+            let ids: Vec<_> = (0..members).map(|_| NodeId::random()).collect();
+            let batches = careful(&ids);
+            assert_eq!(batches.plan.concat(), ids, "everyone, once, in order");
+            batches.plan.iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(0), Vec::<usize>::new());
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(3), [1, 1, 1]);
+        assert_eq!(sizes(25), [1, 3, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(sizes(1000).len(), 11);
     }
 }

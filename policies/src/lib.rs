@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+pub mod batch;
 pub mod engine;
 pub mod health;
 pub mod host_placement;
@@ -14,7 +15,6 @@ pub mod target_tracking;
 pub mod victims;
 
 mod affinity;
-mod batch;
 mod chance;
 mod deletion;
 mod region_placement;

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use senlin_core::{
+    host::HostState,
     ids::NodeId,
     placement::{HostSnapshot, Requirements, Rules},
 };
@@ -23,6 +24,8 @@ pub use planner::Planner;
 pub struct Refusal {
     /// Reason and how many hosts it turned away, most first.
     pub reasons: Vec<(&'static str, usize)>,
+    /// Hosts that would take it if they answered, and answered not long ago.
+    pub away: usize,
 }
 
 impl fmt::Display for Refusal {
@@ -40,10 +43,33 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    fn of(counts: &BTreeMap<&'static str, usize>) -> Self {
-        let mut reasons: Vec<_> = counts.iter().map(|(reason, n)| (*reason, *n)).collect();
+    /// Why each of these hosts turns the container away.
+    fn of(hosts: &[HostSnapshot], needs: &Requirements, rules: &Rules) -> Self {
+        let mut counts = BTreeMap::new();
+        for reason in hosts.iter().filter_map(|h| filter::turn_away(h, needs, rules)) {
+            *counts.entry(reason).or_insert(0) += 1;
+        }
+        let mut reasons: Vec<_> = counts.into_iter().collect();
         reasons.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        Self { reasons }
+        let would = |host: &&HostSnapshot| {
+            let back = HostSnapshot {
+                state: HostState::Up,
+                ..(*host).clone()
+            };
+            filter::turn_away(&back, needs, rules).is_none()
+        };
+        let lately = |host: &&HostSnapshot| host.state == HostState::Unknown && host.seen_lately;
+        Self {
+            reasons,
+            away: hosts.iter().filter(lately).filter(would).count(),
+        }
+    }
+
+    /// Whether it may pass by waiting: a host that would take the container
+    /// was there a short while ago.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.away > 0
     }
 }
 
@@ -56,20 +82,12 @@ pub fn place(hosts: &[HostSnapshot], needs: &Requirements, rules: &Rules, seed: 
         begun: rules.begun || hosts.iter().any(|h| h.siblings > 0),
         ..rules.clone()
     };
-    let mut counts = BTreeMap::new();
-    let mut best: Option<(score::Score, NodeId)> = None;
-    for host in hosts {
-        match filter::turn_away(host, needs, rules) {
-            Some(reason) => *counts.entry(reason).or_insert(0) += 1,
-            None => {
-                let score = score::of(host, rules, seed);
-                if best.as_ref().is_none_or(|(least, _)| score < *least) {
-                    best = Some((score, host.id));
-                }
-            }
-        }
-    }
-    best.map(|(_, id)| id).ok_or_else(|| Refusal::of(&counts))
+    hosts
+        .iter()
+        .filter(|host| filter::turn_away(host, needs, rules).is_none())
+        .min_by_key(|host| score::of(host, rules, seed))
+        .map(|host| host.id)
+        .ok_or_else(|| Refusal::of(hosts, needs, rules))
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ mod tests {
             name: format!("host-{n}"),
             cluster_id: None,
             state: HostState::Up,
+            seen_lately: true,
             closed: false,
             cpu_millis: 4000,
             memory: 1 << 30,

@@ -47,10 +47,19 @@ pub struct TargetTracking {
     #[serde(default = "five_minutes")]
     #[schema(default = 300, minimum = 0)]
     pub cooldown_down: i64,
-    /// The cluster shrinks only to the greatest size that was wanted within so many seconds.
+    /// The cluster shrinks only to the greatest size that was wanted within so many seconds, and only when the measure
+    /// was known all that time: the policy's attachment begins a window, and so does a measure that was unknown.
     #[serde(default = "five_minutes")]
     #[schema(default = 300, minimum = 0, maximum = 3600)]
     pub stabilization_window: i64,
+    /// Seconds after a member was made before the cluster shrinks: what it uses until then says little.
+    #[serde(default = "minute")]
+    #[schema(default = 60, minimum = 0, maximum = 3600)]
+    pub warm_up: i64,
+    /// The cluster never shrinks below this, whatever its own min_size. Only 0 lets it be emptied.
+    #[serde(default = "one")]
+    #[schema(default = 1, minimum = 0)]
+    pub min_size: i32,
     /// Least members more or fewer at once.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1)]
@@ -158,6 +167,10 @@ pub struct Facts {
     pub limit: i32,
     /// The measure; none when it is unknown.
     pub measure: Option<f64>,
+    /// Since when every look found the measure; none when this is the first one that does.
+    pub known: Option<Time>,
+    /// When the newest member was made.
+    pub newest: Option<Time>,
     /// When the cluster last grew by this policy.
     pub grew: Option<Time>,
     /// When it last grew or shrank by this policy.
@@ -206,68 +219,76 @@ impl TargetTracking {
     /// What the cluster's size should be.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> Verdict {
-        let stay = |wanted: Option<i32>, because: String| Verdict {
-            size: None,
-            wanted,
-            because,
-        };
         let Some(target) = self.target else {
             return stay(None, "No target: only the schedules act.".to_owned());
         };
-        let Some(measure) = facts.measure else {
-            return stay(None, "The measure is unknown: nothing is done.".to_owned());
+        let measure = match facts.measure {
+            None => return stay(None, "The measure is unknown: nothing is done.".to_owned()),
+            Some(odd) if !is_measure(odd) => {
+                let what = self.measured();
+                return stay(None, format!("{what} is {odd}, which cannot be: nothing is done."));
+            }
+            Some(measure) => measure,
         };
         let size = facts.size;
         let ratio = measure / target;
-        let wanted = if (ratio - 1.0).abs() * 100.0 <= self.tolerance {
-            size
-        } else {
-            ceil(f64::from(size.max(1)) * ratio)
-        };
-        let most = if facts.max < 0 { facts.limit } else { facts.max };
         let text = format!("{} is {measure:.1}, the target {target:.1}", self.measured());
-        let step = |by: i32| by.clamp(self.min_step, self.max_step.max(self.min_step));
+        if (ratio - 1.0).abs() * 100.0 <= self.tolerance {
+            return stay(Some(size), format!("{text}: near enough."));
+        }
+        let wanted = ceil(f64::from(size.max(1)) * ratio);
         if wanted > size {
-            let to = size.saturating_add(step(wanted - size)).min(most);
-            if to <= size {
-                return stay(Some(wanted), format!("{text}: at max_size ({most})."));
-            }
-            if let Some(left) = left(facts.grew, self.cooldown_up, facts.now) {
-                return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
-            }
-            return Verdict {
-                size: Some(to),
-                wanted: Some(wanted),
-                because: format!("{text}: {to} members instead of {size}."),
-            };
+            self.grow(facts, wanted, &text)
+        } else {
+            self.shrink(facts, wanted, &text)
         }
-        if wanted == size {
-            return stay(Some(wanted), format!("{text}: near enough."));
+    }
+
+    fn grow(&self, facts: &Facts, wanted: i32, text: &str) -> Verdict {
+        let size = facts.size;
+        let most = if facts.max < 0 { facts.limit } else { facts.max };
+        let to = size.saturating_add(self.step(wanted - size)).min(most);
+        if to <= size {
+            return stay(Some(wanted), format!("{text}: at max_size ({most})."));
         }
-        let from = facts.now - chrono::Duration::seconds(self.stabilization_window);
+        if let Some(left) = left(facts.grew, self.cooldown_up, facts.now) {
+            return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
+        }
+        go(to, wanted, size, text)
+    }
+
+    fn shrink(&self, facts: &Facts, wanted: i32, text: &str) -> Verdict {
+        let size = facts.size;
+        let stay = |why: String| stay(Some(wanted), format!("{text}: {why}"));
+        let least = facts.min.max(self.min_size);
+        if least >= size {
+            return stay(format!("at min_size ({least})."));
+        }
+        if wanted >= size {
+            return stay(format!("fewer than {size} members would not hold it."));
+        }
+        let window = self.stabilization_window;
+        if let Some(left) = left(Some(facts.known.unwrap_or(facts.now)), window, facts.now) {
+            return stay(format!("it has to be known for {left} s more."));
+        }
+        if let Some(left) = left(facts.newest, self.warm_up, facts.now) {
+            return stay(format!("the newest member warms up for {left} s more."));
+        }
+        let from = facts.now - chrono::Duration::seconds(window);
         let lately = facts.wanted.iter().filter(|(at, _)| *at >= from).map(|(_, n)| *n);
         let settled = lately.max().unwrap_or(wanted).max(wanted);
         if settled >= size {
-            return stay(
-                Some(wanted),
-                format!(
-                    "{text}: {settled} members were wanted within the last {} s.",
-                    self.stabilization_window
-                ),
-            );
-        }
-        let to = (size - step(size - settled)).max(facts.min).max(0);
-        if to >= size {
-            return stay(Some(wanted), format!("{text}: at min_size ({}).", facts.min));
+            return stay(format!("{settled} members were wanted within the last {window} s."));
         }
         if let Some(left) = left(facts.changed, self.cooldown_down, facts.now) {
-            return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
+            return stay(format!("the cooldown goes on for {left} s."));
         }
-        Verdict {
-            size: Some(to),
-            wanted: Some(wanted),
-            because: format!("{text}: {to} members instead of {size}."),
-        }
+        go((size - self.step(size - settled)).max(least), wanted, size, text)
+    }
+
+    /// Members more or fewer at once.
+    fn step(&self, by: i32) -> i32 {
+        by.clamp(self.min_step, self.max_step.max(self.min_step))
     }
 
     fn measured(&self) -> &'static str {
@@ -279,10 +300,32 @@ impl TargetTracking {
     }
 }
 
-/// Seconds that a cooldown still goes on.
-fn left(since: Option<Time>, cooldown: i64, now: Time) -> Option<i64> {
+/// Whether a number can be a use of something: not negative, not infinite, not NaN.
+#[must_use]
+pub fn is_measure(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
+}
+
+fn stay(wanted: Option<i32>, because: String) -> Verdict {
+    Verdict {
+        size: None,
+        wanted,
+        because,
+    }
+}
+
+fn go(to: i32, wanted: i32, from: i32, text: &str) -> Verdict {
+    Verdict {
+        size: Some(to),
+        wanted: Some(wanted),
+        because: format!("{text}: {to} members instead of {from}."),
+    }
+}
+
+/// Seconds that are left of a time that began then.
+fn left(since: Option<Time>, seconds: i64, now: Time) -> Option<i64> {
     let passed = (now - since?).num_seconds();
-    Some(cooldown - passed).filter(|left| *left > 0)
+    Some(seconds - passed).filter(|left| *left > 0)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "clamped")]

@@ -13,7 +13,7 @@ use senlin_core::{
     },
     ids::NodeId,
     profile_type::{
-        Demand, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, Settled, SpecRules, Support,
+        Demand, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, Settled, SpecRules, Started, Support,
     },
     spec::{SpecError, SpecSchema},
 };
@@ -28,6 +28,7 @@ mod find;
 mod operate;
 mod rules;
 mod settle;
+mod started;
 mod update;
 
 pub mod parse;
@@ -135,6 +136,14 @@ impl ProfileType for Docker {
 
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError> {
         create::create(job, &self.parse(job.properties)?).await
+    }
+
+    fn settles(&self, properties: &Map, rules: &SpecRules) -> Result<f64, SpecError> {
+        Ok(started::first_look(&self.parse(properties)?, rules))
+    }
+
+    async fn started(&self, job: &Job<'_>, physical_id: &str, since: f64) -> Result<Started, ProfileError> {
+        started::look(job, &self.parse(job.properties)?, physical_id, since).await
     }
 
     async fn delete(&self, job: &Job<'_>) -> Result<(), ProfileError> {

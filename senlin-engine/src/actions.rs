@@ -9,6 +9,11 @@ pub mod node;
 
 /// Runs the action's current phase.
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
+    // A rebalance has something to undo first.
+    let ends_itself = !ctx.action.kind.is_cluster() || ctx.action.kind == ActionKind::ClusterRebalance;
+    if let Some(phase) = cluster::phase::ended_in(ctx).filter(|_| !ends_itself) {
+        return cluster::phase::end_early(ctx, phase).await;
+    }
     match ctx.action.kind {
         ActionKind::ClusterCreate => cluster::create::run(ctx).await,
         ActionKind::ClusterDelete => cluster::delete::run(ctx).await,

@@ -50,7 +50,7 @@ impl Answer for Look {
 
 fn fault(failure: &Failure) -> Fault {
     let status = match failure {
-        Failure::Db(_) | Failure::Interrupt(_) => 503,
+        Failure::Db(_) | Failure::Interrupt(_) | Failure::NotYet(_) => 503,
         Failure::Profile(ProfileError::Driver(error)) => match error {
             DriverError::NotFound(_) => 404,
             error if error.is_transient() => 503,

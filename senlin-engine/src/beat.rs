@@ -7,7 +7,7 @@ use std::{
 };
 
 use senlin_core::{ids::NodeId, profile_type::ProfileError};
-use senlin_db::{health, hosts};
+use senlin_db::{health, hosts, settling};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, collector, context::Failure, worker};
@@ -78,6 +78,9 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
         collector::collect(engine, driver.as_ref(), host).await?;
     }
     if returned {
+        if settling::host_is_back(&mut *engine.db.get().await?, host).await? {
+            engine.work.notify_one();
+        }
         collector::known_again(engine, driver.as_ref(), host).await?;
     }
     Ok(())

@@ -37,6 +37,9 @@ pub enum Failure {
     /// A rule says no; the text is for the user.
     #[error("{0}")]
     Refused(String),
+    /// It cannot be done now, and may be soon: what it waits for.
+    #[error("{0}")]
+    NotYet(String),
 }
 
 impl Failure {
@@ -55,6 +58,7 @@ impl Failure {
         match self {
             Self::Db(e) => e.is_transient(),
             Self::Profile(e) => e.is_transient(),
+            Self::NotYet(_) => true,
             Self::Interrupt(_) | Self::Refused(_) => false,
         }
     }
@@ -235,6 +239,13 @@ impl Ctx {
         } else {
             Ok(())
         }
+    }
+
+    /// Seconds since the action first began, by the database's clock.
+    #[must_use]
+    pub fn elapsed(&self) -> f64 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        f64::from(self.action.timeout) - left.as_secs_f64()
     }
 
     /// The name of a child: `node_create_1a2b3c4d`.

@@ -28,11 +28,9 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn sweep_health(self: &Arc<Self>) -> Result<usize, DbError> {
-        let due = bindings::due(&mut *self.db.get().await?, health::TYPE, 0.0, ALL).await?;
-        let count = due.len();
-        for one in due {
-            health::sweep(self.clone(), one).await;
-        }
+        let taken = health::sweep::take(self, usize::MAX).await?;
+        let count = taken.len();
+        health::sweep::sweep(self.clone(), taken).await;
         Ok(count)
     }
 
@@ -42,6 +40,14 @@ impl Engine {
     /// When it could not be looked at.
     pub async fn examine(self: &Arc<Self>, node: NodeId) -> Result<(), Failure> {
         health::examine(self, node, false).await
+    }
+
+    /// Compares what a host has with what is known of it.
+    ///
+    /// # Errors
+    /// When it could not be asked.
+    pub async fn compare(self: &Arc<Self>, host: NodeId) -> Result<(), Failure> {
+        health::watch::compare(self, host).await
     }
 
     /// Sends every lifecycle question that has not been sent.

@@ -128,6 +128,16 @@ impl Engine {
         })
     }
 
+    /// There may be something to claim in so many seconds. A hint: the sweeper
+    /// finds it too.
+    pub(crate) fn look_in(self: &Arc<Self>, seconds: f64) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs_f64(seconds + 0.01)).await;
+            engine.work.notify_one();
+        });
+    }
+
     /// This engine's id, as actions name their owner.
     #[must_use]
     pub fn id(&self) -> ServiceId {
@@ -188,7 +198,7 @@ impl Engine {
         loops.spawn(sweeper::run(self.clone(), shutdown.clone()));
         loops.spawn(beat::run(self.clone(), shutdown.clone()));
         loops.spawn(load::run(self.clone(), shutdown.clone()));
-        loops.spawn(health::run(self.clone(), shutdown.clone()));
+        loops.spawn(health::sweep::run(self.clone(), shutdown.clone()));
         loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
         loops.spawn(hooks::run(self.clone(), shutdown.clone()));
         loops.spawn(metrics::fleet::run(self.clone(), shutdown.clone()));

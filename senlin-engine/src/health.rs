@@ -6,12 +6,12 @@
 //! An engine that dies leaves nothing behind that has to be handed over.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-use moka::{future, sync};
+
 use senlin_core::{
     Map,
     driver::{ContainerSummary, LABEL_OWNER},
@@ -20,81 +20,63 @@ use senlin_core::{
     profile_type::{Health, ProfileError},
 };
 use senlin_db::{
-    bindings::{self, Due},
-    clusters,
+    Conn, bindings, clusters,
     health::{self as db, Begun, Member, Wish},
+    settling,
 };
 use senlin_policies::health::{Conditional, Health as Policy, ModeKind};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{Engine, actions::node::status_of, context::Failure, worker};
+use crate::{Engine, actions::node::status_of, context::Failure};
 
+pub mod sweep;
 pub mod watch;
 
 mod probe;
 
 /// The policy type.
 pub(crate) const TYPE: &str = "senlin.policy.health";
-/// Seconds after which another engine takes on a sweep that was begun.
-const HOLD: f64 = 25.0;
-/// Clusters that one engine sweeps at once.
-const AT_ONCE: i64 = 16;
 /// Seconds of silence after which a host is unknown.
 const SILENT: f64 = 30.0;
+/// Lists kept.
+const KEPT: usize = 4096;
 /// For so long a list of a host's containers serves several clusters.
 const LISTED: Duration = Duration::from_secs(2);
+
+/// Containers and URLs that one engine asks one by one at the same time.
+const PROBES: usize = 64;
 
 /// What the health manager keeps in memory: nothing that may not be lost.
 pub(crate) struct Memory {
     /// Bindings that this engine has swept before: the first sweep only looks.
-    looked: sync::Cache<BindingId, ()>,
-    /// By host; none: it did not answer.
-    lists: future::Cache<NodeId, Option<Containers>>,
+    looked: Mutex<BTreeSet<BindingId>>,
+    /// Bindings that this engine is sweeping.
+    sweeping: Mutex<BTreeSet<BindingId>>,
+    lists: tokio::sync::Mutex<HashMap<NodeId, Slot>>,
+    probes: Arc<Semaphore>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            looked: sync::Cache::new(100_000),
-            lists: future::Cache::builder()
-                .max_capacity(10_000)
-                .time_to_live(LISTED)
-                .build(),
+            looked: Mutex::default(),
+            sweeping: Mutex::default(),
+            lists: tokio::sync::Mutex::default(),
+            probes: Arc::new(Semaphore::new(PROBES)),
         }
     }
 }
+
+/// Where the list of one host is kept, and made once for all who wait for it.
+type Slot = Arc<tokio::sync::Mutex<Option<Listing>>>;
 
 /// A host's containers of ours, by id.
 type Containers = Arc<HashMap<String, ContainerSummary>>;
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs_f64(engine.settings.watch));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let due = async { bindings::due(&mut *engine.db.get().await?, TYPE, HOLD, AT_ONCE).await };
-        match due.await {
-            Ok(due) => {
-                for one in due {
-                    engine.tasks.spawn(sweep(engine.clone(), one));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %worker::chain(&error), "no health sweep: the database did not answer")
-            }
-        }
-    }
-}
-
-/// One look at every member of a cluster.
-pub(crate) async fn sweep(engine: Arc<Engine>, due: Due) {
-    if let Err(failure) = try_sweep(&engine, &due).await {
-        tracing::warn!(cluster = %due.cluster_id, error = %worker::chain(&failure), "a health sweep failed");
-    }
+struct Listing {
+    at: Instant,
+    /// None: the host did not answer.
+    containers: Option<Containers>,
 }
 
 /// The policy with the defaults of its type filled in.
@@ -105,50 +87,6 @@ pub(crate) fn read(engine: &Engine, type_name: &str, properties: &Map) -> Result
         .ok_or_else(|| Failure::Refused(format!("This engine does not know {type_name}.")))?;
     let checked = kind.schema().check(properties).map_err(|e| Failure::Refused(e.0))?;
     Policy::read(&checked).map_err(|e| Failure::Refused(e.0))
-}
-
-async fn try_sweep(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
-    let policy = read(engine, &due.policy_type, &due.properties)?;
-    let mut conn = engine.db.get().await?;
-    let members = db::members(&mut conn, due.cluster_id).await?;
-    let Some(cluster) = clusters::get(&mut conn, due.cluster_id).await? else {
-        return Ok(());
-    };
-    drop(conn);
-    let first = !engine.health.looked.contains_key(&due.id);
-    engine.health.looked.insert(due.id, ());
-    let lists = lists(engine, &members).await;
-    let mut news = false;
-    let mut lost = Vec::new();
-    for member in members.iter().filter(|m| !m.busy && looks(m.status)) {
-        let seen = look(
-            engine,
-            &policy,
-            member,
-            member.host_id.and_then(|h| lists.get(&h)?.clone()),
-        )
-        .await;
-        news |= record(engine, member, &seen).await?;
-        if let Some(loss) = judge(&policy, member, &seen) {
-            lost.push((member, loss));
-        }
-    }
-    if !first {
-        for (member, loss) in lost {
-            begin(engine, &policy, cluster.desired_capacity, member, &loss).await?;
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
-    let interval = policy.detection.interval as f64;
-    // After a start the first sweep only looks; the next one is soon.
-    let next = if first { interval.min(2.0) } else { interval };
-    let mut conn = engine.db.get().await?;
-    if !news {
-        // What else may have changed the truth, such as a node that came.
-        db::settle(&mut conn, due.cluster_id).await?;
-    }
-    bindings::again(&mut conn, due.id, due.now, next, &due.state).await?;
-    Ok(())
 }
 
 /// Statuses of a member that is not on its way to another.
@@ -181,8 +119,24 @@ async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Opt
 /// A host's containers of ours; none when it does not answer. Clusters that
 /// are swept at the same time share one list.
 async fn list(engine: &Arc<Engine>, host: NodeId) -> Option<Containers> {
-    let asked = async { ask(engine, host).await.ok().map(Arc::new) };
-    engine.health.lists.get_with(host, asked).await
+    let slot = {
+        let mut lists = engine.health.lists.lock().await;
+        if lists.len() >= KEPT {
+            // What nobody uses any more is stale anyway.
+            lists.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        lists.entry(host).or_default().clone()
+    };
+    let mut slot = slot.lock().await;
+    if let Some(listing) = slot.as_ref().filter(|l| l.at.elapsed() < LISTED) {
+        return listing.containers.clone();
+    }
+    let containers = ask(engine, host).await.ok().map(Arc::new);
+    *slot = Some(Listing {
+        at: Instant::now(),
+        containers: containers.clone(),
+    });
+    containers
 }
 
 async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerSummary>, Failure> {
@@ -196,37 +150,47 @@ async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerS
     Ok(list.into_iter().map(|c| (c.id.clone(), c)).collect())
 }
 
-/// What is true of a member.
-async fn look(engine: &Engine, policy: &Policy, member: &Member, list: Option<Containers>) -> Health {
+/// What is true of a member as far as its host's list tells; none when the
+/// container itself must be asked.
+fn glance(member: &Member, list: Option<&Containers>) -> Option<Health> {
     if member.is_host {
-        return match member.silence {
+        return Some(match member.silence {
             Some(silence) if silence < SILENT => Health::Healthy,
             _ => Health::Unknown("it does not answer.".to_owned()),
-        };
+        });
     }
     let Some(list) = list else {
-        return match member.host_id {
+        return Some(match member.host_id {
             Some(_) => Health::Unknown("its host does not answer.".to_owned()),
             None => Health::Gone("It has no container.".to_owned()),
-        };
+        });
     };
-    let own = match member.physical_id.as_ref().and_then(|id| list.get(id)) {
-        Some(c) if c.state == "running" => Health::of(&c.state, c.health.as_deref(), None, None),
-        // Ended, gone, or adopted without our labels: the container itself is asked.
-        _ => inspect(engine, member).await,
+    match member.physical_id.as_ref().and_then(|id| list.get(id)) {
+        Some(c) if c.state == "running" => Some(Health::of(&c.state, c.health.as_deref(), None, None)),
+        // Ended, gone, or adopted without our labels.
+        _ => None,
+    }
+}
+
+/// What is true of a member that is asked itself, after what its host's list told.
+async fn look(engine: &Engine, policy: &Policy, member: &Member, told: Option<Health>) -> Health {
+    let own = match told {
+        Some(health) => health,
+        None => inspect(engine, member).await.0,
     };
     // What does not run cannot answer either.
-    if own != Health::Healthy {
+    if own != Health::Healthy || member.is_host {
         return own;
     }
     probe::all(engine, policy, member).await
 }
 
-/// What the member's host says of its container.
-async fn inspect(engine: &Engine, member: &Member) -> Health {
+/// What the member's host says of its container, and whether the host's engine
+/// is about to start it again by itself.
+async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
     let gone = || Health::Gone("The container is gone from its host.".to_owned());
     let (Some(host), Some(id)) = (member.host_id, member.physical_id.as_deref()) else {
-        return gone();
+        return (gone(), false);
     };
     let asked = async {
         let mut conn = engine.db.get().await?;
@@ -235,14 +199,13 @@ async fn inspect(engine: &Engine, member: &Member) -> Health {
         Ok::<_, Failure>(driver.inspect(id).await.map_err(ProfileError::from)?)
     };
     match asked.await {
-        Ok(state) => Health::of(
-            &state.status,
-            state.health.as_deref(),
-            state.exit_code,
-            state.error.as_deref(),
-        ),
-        Err(Failure::Profile(ProfileError::Driver(error))) if error.is_not_found() => gone(),
-        Err(failure) => Health::Unknown(failure.to_string()),
+        Ok(state) => {
+            let health = state.health.as_deref();
+            let seen = Health::of(&state.status, health, state.exit_code, state.error.as_deref());
+            (seen, state.status == "restarting")
+        }
+        Err(Failure::Profile(ProfileError::Driver(error))) if error.is_not_found() => (gone(), false),
+        Err(failure) => (Health::Unknown(failure.to_string()), false),
     }
 }
 
@@ -253,6 +216,10 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
         return Ok(false);
     }
     let (status, reason) = status_of(seen);
+    if status == member.status {
+        // No news: nothing is written.
+        return Ok(false);
+    }
     let mut conn = engine.db.get().await?;
     Ok(db::observe(&mut conn, member, status, &reason).await?)
 }
@@ -360,42 +327,62 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
     Ok(())
 }
 
-/// Something happened to a node's container: looks at that one, at once.
-/// `only_look`: what is found is recorded, not acted on.
+/// Something happened to a node's container: looks at that one, at once, with
+/// or without a health policy. `only_look`: what is found is recorded, not
+/// acted on.
 pub(crate) async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Result<(), Failure> {
     let mut conn = engine.db.get().await?;
     let Some(member) = db::node(&mut conn, node).await? else {
         return Ok(());
     };
-    let Some(cluster) = member.cluster_id.filter(|_| !member.busy && looks(member.status)) else {
-        return Ok(());
-    };
-    let Some(active) = bindings::of_type(&mut conn, cluster, TYPE).await? else {
-        return Ok(());
-    };
-    let policy = read(engine, &active.binding.policy_type, &active.properties)?;
-    if !policy.has(ModeKind::LifecycleEvents) {
+    if member.busy || !looks(member.status) {
         return Ok(());
     }
+    let policy = listening(engine, &mut conn, &member).await?;
     drop(conn);
-    let seen = inspect(engine, &member).await;
-    if matches!(seen, Health::Unknown(_)) {
-        // The next sweep looks again.
+    let (seen, starts_again) = inspect(engine, &member).await;
+    // The next sweep or list looks again.
+    let not_yet = matches!(seen, Health::Unknown(_)) || (starts_again && policy.is_none());
+    if not_yet {
         return Ok(());
     }
     record(engine, &member, &seen).await?;
-    if only_look {
+    let Some(policy) = policy.filter(|_| !only_look) else {
         return Ok(());
-    }
+    };
     let Some(loss) = judge(&policy, &member, &seen) else {
         return Ok(());
     };
     let mut conn = engine.db.get().await?;
-    let desired = clusters::get(&mut conn, cluster)
-        .await?
-        .map_or(0, |c| c.desired_capacity);
+    let desired = match member.cluster_id {
+        Some(cluster) => clusters::get(&mut conn, cluster).await?,
+        None => None,
+    };
     drop(conn);
+    let desired = desired.map_or(0, |c| c.desired_capacity);
     begin(engine, &policy, desired, &member, &loss).await
+}
+
+/// The health policy of a member's cluster, if it listens to what happens to
+/// containers; one that does not recovers what its own sweeps find.
+async fn listening(engine: &Engine, conn: &mut Conn, member: &Member) -> Result<Option<Policy>, Failure> {
+    let Some(cluster) = member.cluster_id else {
+        return Ok(None);
+    };
+    let Some(active) = bindings::of_type(conn, cluster, TYPE).await? else {
+        return Ok(None);
+    };
+    let policy = read(engine, &active.binding.policy_type, &active.properties)?;
+    Ok(Some(policy).filter(|p| p.has(ModeKind::LifecycleEvents)))
+}
+
+/// Something happened to the container of a node that is given its time to
+/// run: its action looks now.
+pub(crate) async fn hurry(engine: &Engine, node: NodeId) -> Result<(), Failure> {
+    if settling::look_now(&mut *engine.db.get().await?, node).await? {
+        engine.work.notify_one();
+    }
+    Ok(())
 }
 
 /// Whether a member that several checks looked at is lost.

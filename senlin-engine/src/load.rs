@@ -14,6 +14,7 @@ use senlin_db::{
     loads::{self, HostLoad, NodeLoad},
     nodes,
 };
+use senlin_policies::target_tracking::is_measure;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -211,7 +212,7 @@ fn read(text: &str) -> Option<Read> {
     for line in text.lines().filter(|l| l.starts_with("node_")) {
         let Some((name, value)) = line
             .rsplit_once(' ')
-            .and_then(|(n, v)| Some((n, v.parse::<f64>().ok()?)))
+            .and_then(|(n, v)| Some((n, v.parse().ok().filter(|v| is_measure(*v))?)))
         else {
             continue;
         };

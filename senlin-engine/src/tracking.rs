@@ -10,7 +10,7 @@ use senlin_db::{
 };
 use senlin_policies::{
     size::Bounds,
-    target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict},
+    target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict, is_measure},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,8 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
                 Err(Failure::Refused(why)) => return unmeasured(engine, due, &policy, &why).await,
                 other => other?,
             };
-            let facts = facts(&cluster, &state, measure, due.now);
+            let newest = loads::newest(&mut *engine.db.get().await?, cluster.id).await?;
+            let facts = facts(&cluster, &policy, &state, measure, newest, due.now);
             let verdict = policy.decide(&facts);
             remember(&mut state, &facts, &verdict, &policy, due.now);
             let inputs = verdict
@@ -116,6 +117,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
 /// Nothing is done, and why is kept for whoever asks.
 async fn unmeasured(engine: &Engine, due: &Due, policy: &TargetTracking, why: &str) -> Result<(), Failure> {
     let mut state = due.state.clone();
+    state.remove("known");
     state.insert("decision".to_owned(), format!("The measure is unknown: {why}").into());
     state.insert("decided_at".to_owned(), json!(due.now));
     #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
@@ -141,15 +143,29 @@ fn schedule(policy: &TargetTracking, cluster: &Cluster, now: Time) -> Option<(St
     ))
 }
 
-fn facts(cluster: &Cluster, state: &Map, measure: Option<f64>, now: Time) -> Facts {
-    let time = |key: &str| state.get(key).and_then(Value::as_str).and_then(|t| t.parse().ok());
+/// Looks that may be missed before what was known counts as forgotten.
+const MISSED: i64 = 3;
+
+fn facts(
+    cluster: &Cluster,
+    policy: &TargetTracking,
+    state: &Map,
+    measure: Option<f64>,
+    newest: Option<Time>,
+    now: Time,
+) -> Facts {
+    let time = |key: &str| -> Option<Time> { state.get(key).and_then(Value::as_str).and_then(|t| t.parse().ok()) };
     let bounds = Bounds::of(cluster);
+    let gap = chrono::Duration::seconds(policy.interval.max(10).saturating_mul(MISSED));
+    let seen = time("decided_at").is_some_and(|at| now - at <= gap);
     Facts {
         size: crate::decisions::size_of(cluster),
         min: bounds.min,
         max: bounds.max,
         limit: bounds.limit,
         measure,
+        known: time("known").filter(|_| seen),
+        newest,
         grew: time("grew"),
         changed: time("changed"),
         wanted: state
@@ -169,6 +185,10 @@ fn remember(state: &mut Map, facts: &Facts, verdict: &Verdict, policy: &TargetTr
     wanted.extend(verdict.wanted.map(|n| (now, n)));
     state.insert("wanted".to_owned(), json!(wanted));
     state.insert("measure".to_owned(), json!(facts.measure));
+    match verdict.wanted {
+        Some(_) => state.insert("known".to_owned(), json!(facts.known.unwrap_or(now))),
+        None => state.remove("known"),
+    };
 }
 
 fn acted(state: &mut Map, inputs: &Map, cluster: &Cluster, now: Time) {
@@ -216,7 +236,12 @@ async fn query(engine: &Engine, question: &Prometheus, cluster: &Cluster) -> Res
         Ok(answer) => answer,
         Err(WebError::Barred(why) | WebError::Away(why)) => return Err(refused(&why)),
     };
-    number(&answer.body).ok_or_else(|| refused(&format!("status {}, and no single number", answer.status)))
+    number(&answer.body).ok_or_else(|| {
+        refused(&format!(
+            "status {}, and no single number that a measure can be",
+            answer.status
+        ))
+    })
 }
 
 /// `data.result` is one sample, or a scalar: `[time, "value"]`.
@@ -230,12 +255,20 @@ fn number(body: &str) -> Option<f64> {
             _ => return None,
         },
     };
-    pair.get(1)?.as_str()?.parse().ok().filter(|n: &f64| n.is_finite())
+    pair.get(1)?.as_str()?.parse().ok().filter(|n| is_measure(*n))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g18_a_negative_or_infinite_answer_is_none() {
+        for odd in ["-1", "NaN", "+Inf", "-Inf", "1e999"] {
+            let body = format!(r#"{{"data":{{"resultType":"scalar","result":[1,"{odd}"]}}}}"#);
+            assert_eq!(number(&body), None, "{odd}");
+        }
+    }
 
     #[test]
     fn one_number_is_an_answer() {

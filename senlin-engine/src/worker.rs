@@ -5,8 +5,9 @@ use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
 
 use senlin_core::{
     Map,
-    action::{Action, ActionStatus},
+    action::{Action, ActionKind, ActionStatus},
     node::NodeStatus,
+    placement::HostSnapshot,
     profile_type::ProfileError,
     steps::Interrupt,
 };
@@ -15,6 +16,7 @@ use senlin_db::{
     fence::{self, End, Fence, NodeChange},
     leases, members,
     queue::Claimed,
+    settling::{self, Wait},
     spawn,
 };
 use tokio::{sync::OwnedSemaphorePermit, task::JoinError, time::Instant};
@@ -157,8 +159,8 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
         return Err(failure);
     }
     let ending = ctx.ending();
-    if ending.is_none() && !poisoned && failure.is_transient() && ctx.action.retries < ctx.engine.settings.max_retries {
-        return retry(ctx, &failure).await;
+    if let Some(again) = again(ctx, &failure).filter(|_| !poisoned) {
+        return retry(ctx, &failure, &again).await;
     }
     // Its children must end first: it goes on waiting for them, then comes back.
     if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
@@ -169,13 +171,15 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
             .iter()
             .any(|c| !c.status.is_terminal());
         if open {
+            let why = Map::from_iter([("last_failure".to_owned(), words(&failure).into())]);
+            fence::remember(&mut conn, ctx.fence, &why, &Map::new()).await?;
             children::cancel(&mut conn, ctx.action.id).await?;
             spawn::park(&mut conn, ctx.fence, &format!("ending:{phase}"), "Ending its children.").await?;
             return Ok(Outcome::waiting());
         }
     }
     let (status, reason) = ending.unwrap_or_else(|| (ActionStatus::Failed, words(&failure)));
-    if status == ActionStatus::Failed && !matches!(failure, Failure::Refused(_)) {
+    if status == ActionStatus::Failed && !matches!(failure, Failure::Refused(_) | Failure::NotYet(_)) {
         tracing::warn!(error = %chain(&failure), "action failed");
     }
     let end = End {
@@ -194,21 +198,64 @@ pub(crate) fn words(failure: &Failure) -> String {
     }
 }
 
-/// Hands the action back, to be tried again after 1, 2, 4 … 60 seconds.
-async fn retry(ctx: &Ctx, failure: &Failure) -> Result<Outcome, Failure> {
-    let exponent = u32::try_from(ctx.action.retries.clamp(0, 6)).unwrap_or(0);
-    let delay = f64::from(2_u32.pow(exponent)).min(60.0);
+/// How a failed action is tried again.
+pub(crate) enum Again {
+    /// It counts, and the next try is after so many seconds: 1, 2, 4 …
+    Counted(f64),
+    /// It does not count: something outside is waited for, and time is the only bound.
+    Patient(f64),
+}
+
+/// Whether, and how, an action that failed so is tried again. What may become
+/// true by waiting is waited for while the action's time lasts: a deletion for
+/// as long as it takes, a host that fails for as long as a silent one is
+/// waited for, anything else `max_retries` times.
+pub(crate) fn again(ctx: &Ctx, failure: &Failure) -> Option<Again> {
+    if ctx.ending().is_some() || !failure.is_transient() {
+        return None;
+    }
+    let elapsed = ctx.elapsed();
+    let patient = Again::Patient((elapsed / 4.0).clamp(1.0, 15.0));
+    if matches!(failure, Failure::NotYet(_)) {
+        return Some(patient);
+    }
+    if ctx.action.retries < ctx.engine.settings.max_retries {
+        let exponent = u32::try_from(ctx.action.retries.clamp(0, 4)).unwrap_or(0);
+        return Some(Again::Counted(f64::from(2_u32.pow(exponent))));
+    }
+    let of_host = matches!(failure, Failure::Profile(_));
+    let waits = ctx.action.kind == ActionKind::NodeDelete || elapsed < HostSnapshot::PATIENCE;
+    (of_host && waits).then_some(patient)
+}
+
+/// Hands the action back, to be tried again.
+async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, Failure> {
     let reason = words(failure);
-    tracing::info!(delay, reason, "trying again later");
-    let mut conn = ctx.conn().await?;
     let mut data = Map::new();
     data.insert("last_failure".to_owned(), reason.clone().into());
-    fence::remember(&mut conn, ctx.fence, &data, &Map::new()).await?;
-    ctx.end(
-        "hand back",
-        fence::retry(&mut conn, ctx.fence, delay, &format!("Trying again: {reason}")),
-    )
-    .await?;
+    let mut conn = ctx.conn().await?;
+    match *again {
+        Again::Counted(delay) => {
+            tracing::info!(delay, reason, "trying again later");
+            fence::remember(&mut conn, ctx.fence, &data, &Map::new()).await?;
+            let told = format!("Trying again: {reason}");
+            ctx.end("hand back", fence::retry(&mut conn, ctx.fence, delay, &told))
+                .await?;
+        }
+        Again::Patient(delay) => {
+            tracing::debug!(delay, reason, "waiting for what is outside");
+            let told = format!("Waiting: {reason}");
+            let wait = Wait {
+                phase: None,
+                delay,
+                reason: &told,
+                data: &data,
+            };
+            ctx.end("hand back", settling::wait(&mut conn, ctx.fence, &wait))
+                .await?;
+            ctx.engine.look_in(delay);
+        }
+    }
     Ok(Outcome::ended(Vec::new()))
 }
 

@@ -191,6 +191,8 @@ pub struct ContainerState {
     pub status: String,
     /// When it has ended.
     pub exit_code: Option<i64>,
+    /// How often its engine has started it again.
+    pub restarts: i64,
     /// `starting`, `healthy`, `unhealthy`; none without a health check.
     pub health: Option<String>,
     /// What the engine says went wrong at start.
@@ -229,6 +231,9 @@ pub enum DriverError {
     /// The name or port is taken, or the state does not allow it.
     #[error("{0}")]
     Conflict(String),
+    /// Something else is being done to it at this moment, such as its removal.
+    #[error("{0}")]
+    Busy(String),
     /// The registry refused or does not have the image.
     #[error("image '{image}' could not be pulled: {reason}")]
     Pull {
@@ -258,22 +263,31 @@ pub enum DriverError {
     /// The engine understood and said no (4xx).
     #[error("{0}")]
     Refused(String),
-    /// The engine failed (5xx): it may have half happened.
+    /// The engine failed (5xx) or its answer cannot be read: it may have half happened.
     #[error("{0}")]
     Failed(String),
 }
 
 impl DriverError {
-    /// Worth trying again later, unchanged.
+    /// Worth trying again later, unchanged: it may become true by waiting. Every
+    /// verb may be repeated, so an outcome that is not known is no reason to stop.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Busy(_) | Self::Failed(_) => true,
+            Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::Pull { .. }
+            | Self::TooOld { .. }
+            | Self::Endpoint { .. }
+            | Self::Refused(_) => false,
+        }
     }
 
-    /// Nothing is known of the host's state.
+    /// The host does not answer: nothing is known of its state.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.is_transient()
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
     }
 
     /// The thing is not there.

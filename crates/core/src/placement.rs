@@ -69,6 +69,8 @@ pub struct HostSnapshot {
     pub cluster_id: Option<ClusterId>,
     /// Whether it answers.
     pub state: HostState,
+    /// It answered within the last [`HostSnapshot::PATIENCE`] seconds: if it does not answer now, it may soon again.
+    pub seen_lately: bool,
     /// Takes no new containers (its node is not ACTIVE).
     pub closed: bool,
     /// Processors, in thousandths.
@@ -101,6 +103,8 @@ pub struct HostSnapshot {
 }
 
 impl HostSnapshot {
+    /// Seconds for which a host that went silent is waited for.
+    pub const PATIENCE: f64 = 180.0;
     /// A container that promised nothing still takes something: a tenth of a
     /// processor, until a measure says what it takes.
     pub const LEAST_CPU: i64 = 100;

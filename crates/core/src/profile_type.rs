@@ -63,6 +63,8 @@ pub struct SpecRules {
     pub require_memory_limit: bool,
     /// Processes per container where the spec sets none.
     pub default_pids_limit: Option<i64>,
+    /// Seconds that a new container must run for where the spec says nothing; 2 if not set.
+    pub default_run_for: Option<f64>,
     /// `sim://` hosts may be used.
     pub allow_simulated: bool,
     /// Where containers reach the API, such as `http://10.0.0.1:8777`; without
@@ -169,6 +171,15 @@ pub struct Settled {
     pub seen: Seen,
 }
 
+/// Whether what was made or started counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Started {
+    /// It does.
+    Counts,
+    /// Not yet: look again after so many seconds.
+    NotYet(f64),
+}
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -232,6 +243,23 @@ pub trait ProfileType: Send + Sync {
 
     /// Makes the physical side; answers its id. Leaves nothing behind when it fails.
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError>;
+    /// Seconds after which what was just made or started is first looked at;
+    /// with 0 it counts as it is.
+    ///
+    /// # Errors
+    /// When the properties cannot be understood.
+    fn settles(&self, properties: &Map, rules: &SpecRules) -> Result<f64, SpecError> {
+        let _ = (properties, rules);
+        Ok(0.0)
+    }
+    /// Whether what was made or started `since` seconds ago counts by now.
+    ///
+    /// # Errors
+    /// [`ProfileError::State`] when it never will.
+    async fn started(&self, job: &Job<'_>, physical_id: &str, since: f64) -> Result<Started, ProfileError> {
+        let _ = (job, physical_id, since);
+        Ok(Started::Counts)
+    }
     /// Removes every physical trace on the job's host that the node's record
     /// accounts for; already gone is success.
     async fn delete(&self, job: &Job<'_>) -> Result<(), ProfileError>;

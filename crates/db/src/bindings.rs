@@ -343,6 +343,40 @@ pub async fn again(conn: &mut Conn, binding: BindingId, since: Time, seconds: f6
     Ok(())
 }
 
+/// These bindings are still seen to: no other engine takes them within
+/// `seconds` from now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Result<()> {
+    Sql::new("UPDATE cluster_policies SET due_at = now() + make_interval(secs => ?) WHERE id = ANY (?)")
+        .bind(seconds)
+        .bind(bindings)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// These bindings were seen to, and remember what they did: each is due again
+/// then.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn all_again(conn: &mut Conn, bindings: &[(BindingId, Time)]) -> Result<()> {
+    let rows: Vec<Value> = bindings
+        .iter()
+        .map(|(id, due)| serde_json::json!({"id": id, "due": due}))
+        .collect();
+    Sql::new(
+        "UPDATE cluster_policies b SET due_at = r.due
+        FROM jsonb_to_recordset(?) AS r(id uuid, due timestamptz) WHERE b.id = r.id",
+    )
+    .bind(Value::Array(rows))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The enabled binding of a cluster whose policy is of that type name.
 ///
 /// # Errors

@@ -45,9 +45,9 @@ impl Fence {
 }
 
 /// The fence as a condition on `a`.
-const FENCED: &str = " a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' ";
+pub(crate) const FENCED: &str = " a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' ";
 
-trait Fenced {
+pub(crate) trait Fenced {
     fn fence(self, fence: Fence) -> Self;
 }
 

@@ -1,7 +1,11 @@
 //! What the health manager sees of members, and the recoveries it begins.
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::{ids::*, node::NodeStatus};
+use senlin_core::{
+    cluster::{Census, evaluate},
+    ids::*,
+    node::NodeStatus,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -94,17 +98,87 @@ fn member(row: MemberRow) -> Result<Member> {
     })
 }
 
-/// A cluster's members.
+/// The members of these clusters.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
+pub async fn members_of(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<Member>> {
     let rows: Vec<MemberRow> = Sql::new(SELECT)
-        .push(" WHERE n.cluster_id = ? ORDER BY n.index, n.id")
-        .bind(cluster)
+        .push(" WHERE n.cluster_id = ANY (?) ORDER BY n.cluster_id, n.index, n.id")
+        .bind(clusters)
         .load(conn)
         .await?;
     rows.into_iter().map(member).collect()
+}
+
+/// The nodes whose containers are on this host.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn on_host(conn: &mut Conn, host: NodeId) -> Result<Vec<Member>> {
+    let rows: Vec<MemberRow> = Sql::new(SELECT)
+        .push(" WHERE n.host_id = ? ORDER BY n.id")
+        .bind(host)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(member).collect()
+}
+
+row! { StandingRow {
+    id: Uuid = SqlUuid,
+    status: String = Text,
+    free: bool = Bool,
+    active: i32 = Integer,
+    total: i32 = Integer,
+    desired: i32 = Integer,
+    min: i32 = Integer,
+    max: i32 = Integer,
+}}
+
+/// How a cluster stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The size asked for.
+    pub desired: i32,
+    /// It says something else of itself than its members do, and nothing is
+    /// being done to it: see [`settle`].
+    pub is_stale: bool,
+}
+
+/// How these clusters stand.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn standings(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<Standing>> {
+    let rows: Vec<StandingRow> = Sql::new(
+        "SELECT c.id, c.status, c.status IN ('ACTIVE', 'WARNING', 'ERROR') AND NOT EXISTS (
+                SELECT 1 FROM cluster_locks l WHERE l.cluster_id = c.id AND l.exclusive) AS free,
+            n.active, n.total, c.desired_capacity AS desired, c.min_size AS min, c.max_size AS max
+        FROM clusters c CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE m.status = 'ACTIVE')::int AS active, count(*)::int AS total
+            FROM nodes m WHERE m.cluster_id = c.id) n
+        WHERE c.id = ANY (?)",
+    )
+    .bind(clusters)
+    .load(conn)
+    .await?;
+    let standing = |row: StandingRow| {
+        let census = Census {
+            active: row.active,
+            total: row.total,
+            desired: row.desired,
+            min: row.min,
+            max: row.max,
+        };
+        Standing {
+            cluster: row.id.into(),
+            desired: row.desired,
+            is_stale: row.free && evaluate("", census).0.as_str() != row.status,
+        }
+    };
+    Ok(rows.into_iter().map(standing).collect())
 }
 
 /// One node.

@@ -39,6 +39,7 @@ pub mod queue;
 pub mod quota;
 pub mod receivers;
 pub mod services;
+pub mod settling;
 pub mod spawn;
 pub mod targets;
 pub mod unaccounted;

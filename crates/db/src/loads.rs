@@ -213,6 +213,21 @@ pub async fn clusters(conn: &mut Conn, only: Option<ClusterId>, age: f64) -> Res
         .collect())
 }
 
+row! { NewestRow { at: Option<Time> = Nullable<Timestamptz> } }
+
+/// When the newest member of a cluster came to be on its host.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn newest(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Time>> {
+    let row: Option<NewestRow> =
+        Sql::new("SELECT max(greatest(created_at, placed_at, init_at)) AS at FROM nodes WHERE cluster_id = ?")
+            .bind(cluster)
+            .first(conn)
+            .await?;
+    Ok(row.and_then(|r| r.at))
+}
+
 row! { ShareRow { id: Uuid = SqlUuid, share: f64 = Double } }
 
 /// What each member uses of its host's processors, in percent.

@@ -40,6 +40,10 @@ fn answered(verb: &'static str, status: u16, message: &str) -> DriverError {
     match status {
         // 304: it is so already; bollard takes it for an error in places.
         404 => DriverError::NotFound(text),
+        // Docker has one status for what is taken and for what is just going away.
+        409 if message.contains("removal of container") || message.contains("marked for removal") => {
+            DriverError::Busy(text)
+        }
         409 => DriverError::Conflict(text),
         400..=499 => DriverError::Refused(text),
         _ if message.contains("port is already allocated") || message.contains("address already in use") => {
@@ -74,6 +78,28 @@ mod tests {
             let text = translate("tcp://h:2376", "pull", 15, &error).to_string();
             assert!(text.contains("no  space 2026-01-01 ERROR forged  [31m"), "{text:.100}");
             assert!(!text.contains(char::is_control) && text.len() < WORDS + 100);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a17_only_what_waiting_cannot_mend_is_final() {
+        for (status, message, passes) in [
+            (500, "driver failed", true),
+            (503, "", true),
+            (409, "removal of container a1 is already in progress", true),
+            (409, "container is marked for removal and cannot be started", true),
+            (409, "The container name \"/web\" is already in use", false),
+            (500, "Bind for 0.0.0.0:80 failed: port is already allocated", false),
+            (404, "No such container: a1", false),
+            (400, "invalid reference format", false),
+        ] {
+            let error = answered("remove container", status, message);
+            assert_eq!(error.is_transient(), passes, "{status} {message}: {error:?}");
         }
     }
 }

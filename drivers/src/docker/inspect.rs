@@ -106,6 +106,7 @@ pub(super) fn labels(said: impl IntoIterator<Item = (String, String)>) -> BTreeM
 
 pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
     let state = shown.state.clone().unwrap_or_default();
+    let restarts = shown.restart_count.unwrap_or(0);
     let said = shown.config.as_ref().and_then(|c| c.labels.clone()).unwrap_or_default();
     let mut document = redact(serde_json::to_value(&shown).unwrap_or_default());
     clean_document(&mut document);
@@ -121,6 +122,7 @@ pub(super) fn state(shown: ContainerInspectResponse) -> ContainerState {
             .map(|s| s.to_string())
             .filter(|s| !s.is_empty() && s != "none"),
         error: state.error.filter(|e| !e.is_empty()).map(|e| clean(&e, WORDS)),
+        restarts,
         labels: labels(said),
         document,
         status,

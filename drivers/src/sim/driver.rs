@@ -95,6 +95,8 @@ impl ContainerDriver for SimHost {
                 config: config.clone(),
                 status: "created",
                 exit_code: 0,
+                restarts: 0,
+                checked: None,
                 born,
                 created: now(),
             },
@@ -139,6 +141,7 @@ impl ContainerDriver for SimHost {
         }
         container.status = "running";
         world.count_alive(&wanted);
+        world.exit_if_told(&own);
         Ok(())
     }
 
@@ -152,7 +155,11 @@ impl ContainerDriver for SimHost {
 
     async fn restart(&self, id: &str, _: Option<i64>) -> Result<(), DriverError> {
         self.enter("restart", id).await?;
-        self.sim.world().get(id)?.status = "running";
+        let mut world = self.sim.world();
+        let container = world.get(id)?;
+        container.status = "running";
+        let own = container.id.clone();
+        world.exit_if_told(&own);
         Ok(())
     }
 
@@ -272,7 +279,8 @@ impl ContainerDriver for SimHost {
             id: c.id.clone(),
             name: c.config.name.clone(),
             status: c.status.to_owned(),
-            exit_code: matches!(c.status, "exited").then_some(c.exit_code),
+            exit_code: matches!(c.status, "exited" | "restarting").then_some(c.exit_code),
+            restarts: c.restarts,
             health: health(c).map(str::to_owned),
             error: None,
             labels: c.config.labels.clone(),

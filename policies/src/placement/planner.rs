@@ -1,6 +1,6 @@
 //! Many containers over one snapshot: each decision counts for the next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use senlin_core::{
     ids::NodeId,
@@ -117,14 +117,6 @@ impl Planner {
     }
 
     fn refuse(&self, needs: &Requirements) -> Refusal {
-        let mut counts = BTreeMap::new();
-        for reason in self
-            .hosts
-            .iter()
-            .filter_map(|h| filter::turn_away(h, needs, &self.rules))
-        {
-            *counts.entry(reason).or_insert(0) += 1;
-        }
-        Refusal::of(&counts)
+        Refusal::of(&self.hosts, needs, &self.rules)
     }
 }

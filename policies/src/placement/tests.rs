@@ -11,6 +11,7 @@ pub(super) fn host(n: u128) -> HostSnapshot {
         name: format!("host-{n}"),
         cluster_id: None,
         state: HostState::Up,
+        seen_lately: true,
         closed: false,
         cpu_millis: 4000,
         memory: 1 << 30,
@@ -276,4 +277,35 @@ fn a_burst_does_not_flood_the_idle_host() {
     }
     let counts: Vec<i32> = (0..3).map(|n| counts.get(&host(n).id).copied().unwrap_or(0)).collect();
     assert_eq!(counts, [3, 2, 1], "each takes ten points");
+}
+
+#[test]
+fn a18_a_refusal_may_pass_only_when_a_host_that_fits_was_there_lately() {
+    let needs = Requirements {
+        memory: 1 << 20,
+        ..Requirements::default()
+    };
+    let silent = |seen_lately| HostSnapshot {
+        state: HostState::Unknown,
+        seen_lately,
+        ..host(1)
+    };
+    let full = |h: HostSnapshot| HostSnapshot {
+        memory_used: h.memory,
+        ..h
+    };
+    for (hosts, passes) in [
+        (vec![], false),
+        (vec![silent(true)], true),
+        (vec![silent(false)], false),
+        (vec![full(silent(true))], false),
+        (vec![full(host(2)), silent(true)], true),
+        (vec![full(host(2))], false),
+    ] {
+        let rules = Rules::of(Strategy::Spread);
+        let refusal = place(&hosts, &needs, &rules, 1).unwrap_err();
+        assert_eq!(refusal.may_pass(), passes, "{refusal}");
+        let planned = Planner::new(hosts, rules, 1).place(&needs).unwrap_err();
+        assert_eq!(planned, refusal);
+    }
 }

@@ -20,6 +20,8 @@ fn facts(size: i32, measure: f64) -> Facts {
         max: 20,
         limit: 1000,
         measure: Some(measure),
+        known: Some(time("2026-01-01T11:00:00Z")),
+        newest: Some(time("2026-01-01T11:00:00Z")),
         grew: None,
         changed: None,
         wanted: Vec::new(),
@@ -106,7 +108,9 @@ fn verdicts_by_example() {
             None,
             "unknown",
         ),
-        (cpu, facts(0, 100.0), Some(2), "2 members instead of 0"),
+        (cpu.clone(), facts(0, 100.0), Some(2), "2 members instead of 0"),
+        // Of three, two could not hold what two and a half would.
+        (cpu, facts(3, 42.0), None, "fewer than 3 members would not hold it"),
     ];
     for (properties, facts, size, part) in table {
         let verdict = policy(properties.clone()).unwrap().decide(&facts);
@@ -181,5 +185,110 @@ fn bad_specs_are_named() {
     ] {
         let error = policy(properties.clone()).unwrap_err();
         assert!(error.0.contains(part), "{properties}: {}", error.0);
+    }
+}
+
+/// An idle service keeps one member, and nothing goes before it has been
+/// looked at for a whole window since the policy came.
+#[test]
+fn f3_an_idle_service_is_not_emptied_and_not_shrunk_at_once() {
+    let now = facts(3, 0.0).now;
+    let ago = |seconds| Some(now - chrono::Duration::seconds(seconds));
+    let idle = Facts {
+        min: 0,
+        ..facts(3, 0.0)
+    };
+    let cpu = json!({"target": 50});
+    let to_none = json!({"target": 50, "min_size": 0});
+    let table = [
+        (
+            &cpu,
+            Facts {
+                known: None,
+                ..idle.clone()
+            },
+            None,
+            "known for 300 s more",
+        ),
+        (
+            &cpu,
+            Facts {
+                known: ago(299),
+                ..idle.clone()
+            },
+            None,
+            "known for 1 s more",
+        ),
+        (
+            &cpu,
+            Facts {
+                newest: ago(10),
+                ..idle.clone()
+            },
+            None,
+            "warms up for 50 s more",
+        ),
+        (
+            &cpu,
+            Facts {
+                known: ago(300),
+                newest: ago(60),
+                ..idle.clone()
+            },
+            Some(1),
+            "1 members instead of 3",
+        ),
+        (
+            &cpu,
+            Facts {
+                size: 1,
+                measure: Some(0.1),
+                ..idle.clone()
+            },
+            None,
+            "at min_size (1)",
+        ),
+        (
+            &to_none,
+            Facts {
+                size: 1,
+                ..idle.clone()
+            },
+            Some(0),
+            "0 members instead of 1",
+        ),
+        (
+            &to_none,
+            Facts {
+                size: 1,
+                known: None,
+                ..idle.clone()
+            },
+            None,
+            "known for 300 s more",
+        ),
+        (
+            &to_none,
+            Facts { min: 2, ..idle.clone() },
+            Some(2),
+            "2 members instead of 3",
+        ),
+    ];
+    for (properties, facts, size, part) in table {
+        let verdict = policy(properties.clone()).unwrap().decide(&facts);
+        assert_eq!(verdict.size, size, "{properties} {facts:?}: {}", verdict.because);
+        assert!(verdict.because.contains(part), "{}", verdict.because);
+        assert!(!verdict.because.contains("near enough"), "{}", verdict.because);
+    }
+}
+
+#[test]
+fn g18_what_no_measure_can_be_is_unknown() {
+    for measure in [-1.0, -0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let verdict = policy(json!({"target": 50, "min_size": 0}))
+            .unwrap()
+            .decide(&facts(2, measure));
+        assert_eq!((verdict.size, verdict.wanted), (None, None), "{}", verdict.because);
+        assert!(verdict.because.contains("cannot be"), "{}", verdict.because);
     }
 }

@@ -12,7 +12,7 @@ const GONE: &str = "The container is gone from its host.";
 /// Running, exited, unhealthy, gone, or unknown.
 pub(super) async fn check(job: &Job<'_>) -> Result<Seen, ProfileError> {
     let ours = match find(job).await {
-        Err(ProfileError::Driver(error)) if error.is_unknown() => return Ok(Health::Unknown(error.to_string()).into()),
+        Err(ProfileError::Driver(error)) if error.is_transient() => return Ok(Health::Unknown(error.to_string()).into()),
         other => other?,
     };
     match (ours.current(), ours.conflict(job)) {
@@ -42,7 +42,7 @@ pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<
             ..health_of(&state).into()
         }),
         Err(DriverError::NotFound(_)) => Ok(gone()),
-        Err(error) if error.is_unknown() => Ok(Health::Unknown(error.to_string()).into()),
+        Err(error) if error.is_transient() => Ok(Health::Unknown(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
 }

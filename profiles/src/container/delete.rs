@@ -19,7 +19,10 @@ pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), Pr
             })
             .await;
             match stopped {
-                Ok(()) | Err(ProfileError::Driver(DriverError::NotFound(_) | DriverError::Conflict(_))) => {}
+                Ok(())
+                | Err(ProfileError::Driver(
+                    DriverError::NotFound(_) | DriverError::Conflict(_) | DriverError::Busy(_),
+                )) => {}
                 Err(error) => return Err(error),
             }
         }

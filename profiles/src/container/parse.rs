@@ -11,7 +11,7 @@ use senlin_core::{
 };
 use serde_json::Value;
 
-use super::spec::{Check, PullPolicy, RestartName, V1_0, V1_1};
+use super::spec::{Check, PullPolicy, RestartName, Start, V1_0, V1_1};
 
 /// Either version, understood.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,7 @@ pub struct ContainerSpec {
     pub restart: Option<RestartPolicy>,
     pub resources: Resources,
     pub health: Option<HealthCheck>,
+    pub start: Start,
     pub user: Option<String>,
     pub working_dir: Option<String>,
     pub hostname: Option<String>,
@@ -98,6 +99,7 @@ pub fn parse(version: &str, properties: &Map) -> Result<ContainerSpec, SpecError
             pids: v.pids,
         },
         health: v.healthcheck.map(health).transpose()?,
+        start: v.start.unwrap_or_default(),
         user: v.user,
         working_dir: v.working_dir,
         hostname: v.hostname,

@@ -107,6 +107,19 @@ pub struct Restart {
     pub max_retries: Option<i64>,
 }
 
+/// When a new container counts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ContainerStart)]
+pub struct Start {
+    /// Seconds that it must run for without ending or being restarted. With 0 it counts as soon as it has started.
+    #[schema(minimum = 0, maximum = 300)]
+    pub run_for: Option<f64>,
+    /// Seconds within which its health check must pass, where it has one.
+    #[schema(minimum = 1, maximum = 3600, default = 120)]
+    pub timeout: Option<f64>,
+}
+
 /// Docker's restart policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -210,6 +223,9 @@ pub struct V1_1 {
     pub pids: Option<i64>,
     /// How the engine tells whether it is healthy.
     pub healthcheck: Option<Check>,
+    /// When a new container counts as created, updated or recovered.
+    #[schema(extensions(("x-updatable" = json!(true))))]
+    pub start: Option<Start>,
     /// User (and group) that the process runs as.
     pub user: Option<String>,
     /// Directory that the process starts in.

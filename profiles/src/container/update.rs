@@ -1,23 +1,18 @@
 //! Update: in place what Docker can, else a new container before the old goes.
 
-use std::time::Duration;
-
 use senlin_core::{
-    driver::{ContainerSummary, DriverError},
-    profile_type::{Health, Job, Made, ProfileError},
+    driver::ContainerSummary,
+    profile_type::{Job, Made, ProfileError},
     steps::step,
 };
 
 use super::{
-    check::health_of,
     config::{config, name},
     create::{fetch, free_name, run},
     find::{Ours, find, generation_of, made},
     parse::ContainerSpec,
+    started,
 };
-
-/// How often a new container is asked whether it is healthy.
-const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Brings the node's container from one spec to the other.
 pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Made, ProfileError> {
@@ -25,7 +20,7 @@ pub(super) async fn update(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSp
     match ours.current() {
         Some(_) if needs_another(job, old, new) => replace(job, old, new, &ours).await,
         Some(container) => in_place(job, new, container).await,
-        None => finish(job, &ours).await,
+        None => finish(job, new, &ours).await,
     }
 }
 
@@ -35,10 +30,10 @@ fn target(job: &Job<'_>) -> i32 {
 }
 
 /// A try before this one replaced the container and did not get to say so.
-async fn finish(job: &Job<'_>, ours: &Ours) -> Result<Made, ProfileError> {
+async fn finish(job: &Job<'_>, spec: &ContainerSpec, ours: &Ours) -> Result<Made, ProfileError> {
     let new = ours.begun.iter().find(|c| generation_of(job, c) == target(job));
     let new = new.ok_or_else(|| ProfileError::State("The container is gone from its host.".to_owned()))?;
-    until_well(job, &new.id).await?;
+    started::wait(job, spec, &new.id).await?;
     Ok(made(job, new))
 }
 
@@ -136,41 +131,9 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
     })
 }
 
-/// Makes the new one and waits until it is well: healthy where it has a health
-/// check, else running.
+/// Makes the new one and waits until it counts.
 async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
     let id = run(job, new, generation).await?;
-    until_well(job, &id).await?;
+    started::wait(job, new, &id).await?;
     Ok(id)
-}
-
-/// Waits until a new container is well, or says why it is not.
-async fn until_well(job: &Job<'_>, id: &str) -> Result<(), ProfileError> {
-    loop {
-        let state = match job.driver.inspect(id).await {
-            Err(DriverError::NotFound(text)) => {
-                return Err(ProfileError::State(format!("The new container went away: {text}")));
-            }
-            other => other?,
-        };
-        match health_of(&state) {
-            Health::Healthy if state.health.as_deref() == Some("starting") => {
-                // Bounded by the action's own timeout, which each step looks at.
-                job.steps.before("wait until healthy").await?;
-                pause(job).await?;
-            }
-            Health::Healthy => return Ok(()),
-            Health::Unhealthy(why) | Health::Suspended(why) | Health::Gone(why) | Health::Unknown(why) => {
-                return Err(ProfileError::State(format!("The new container is not well: {why}")));
-            }
-        }
-    }
-}
-
-async fn pause(job: &Job<'_>) -> Result<(), ProfileError> {
-    step(job.steps, "wait", async {
-        job.driver.pause_between_looks(ASK_EVERY).await;
-        Ok::<_, ProfileError>(())
-    })
-    .await
 }

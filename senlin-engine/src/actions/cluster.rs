@@ -36,6 +36,7 @@ pub mod del_nodes;
 pub mod delete;
 pub mod detach_policy;
 pub mod operation;
+pub mod phase;
 pub mod rebalance;
 pub mod recover;
 pub mod replace_nodes;
@@ -47,8 +48,7 @@ pub mod update_policy;
 
 mod remove;
 
-/// The phase in which the children's ends are judged.
-pub(crate) const FINISH: &str = "finish";
+pub(crate) use phase::FINISH;
 
 /// The action's cluster.
 pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
@@ -237,24 +237,25 @@ pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> R
         _ if failed.is_empty() => (ActionStatus::Succeeded, done.to_owned()),
         _ => (ActionStatus::Failed, explain(&failed, ends.len())),
     };
-    let mut outputs = Map::new();
-    if !failed.is_empty() {
-        let list: Map = failed
-            .iter()
-            .map(|c| (c.target.to_string(), c.reason.clone().into()))
-            .collect();
-        outputs.insert("failed_nodes".to_owned(), list.into());
-    }
     let end = End {
         status,
         reason,
-        outputs,
+        outputs: failed_nodes(&failed).unwrap_or_default(),
     };
     let mut conn = ctx.conn().await?;
     let kind = ctx.action.kind;
     let marked = decisions::marked(ctx, &mut conn).await?;
     let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind.as_str(), &marked);
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
+}
+
+/// The nodes whose children failed, each with its reason, as an output.
+fn failed_nodes(failed: &[&ChildEnd]) -> Option<Map> {
+    let list: Map = failed
+        .iter()
+        .map(|c| (c.target.to_string(), c.reason.clone().into()))
+        .collect();
+    (!failed.is_empty()).then(|| Map::from_iter([("failed_nodes".to_owned(), list.into())]))
 }
 
 /// "2 of 5 nodes failed: web-1: no memory; web-2: no memory".

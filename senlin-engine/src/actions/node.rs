@@ -28,6 +28,7 @@ pub mod leave;
 pub mod operation;
 pub mod recover;
 mod settle;
+pub mod settling;
 pub mod update;
 
 /// The action's node and its profile.
@@ -125,11 +126,6 @@ pub(crate) fn change_of(seen: &Seen) -> NodeChange {
         generation: found.map(|f| f.generation),
         ..NodeChange::default()
     }
-}
-
-/// Whether the action is handed back to be tried again after this failure.
-pub(crate) fn will_retry(ctx: &Ctx, failure: &Failure) -> bool {
-    failure.is_transient() && ctx.ending().is_none() && ctx.action.retries < ctx.engine.settings.max_retries
 }
 
 /// The node's target id.

@@ -12,6 +12,7 @@ use std::{
 use senlin_core::{
     driver::{ContainerEvent, LABEL_NODE, LABEL_OWNER},
     ids::NodeId,
+    node::NodeStatus,
     profile_type::ProfileError,
 };
 use senlin_db::health as db;
@@ -26,8 +27,15 @@ const LEASE: f64 = 15.0;
 const OVERLAP: i64 = 10;
 /// Listening ends after so long, and the host is listed again.
 const ROUND: Duration = Duration::from_secs(300);
+/// Between comparisons of what a host has with what is known of it.
+const COMPARE: Duration = Duration::from_secs(60);
 /// After a host could not be listened to.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// What decides over a container that is given its time to run.
+fn decides(action: &str) -> bool {
+    matches!(action, "die" | "oom" | "destroy") || action.starts_with("health_status")
+}
 
 /// What happens to a container that may be a loss.
 fn matters(action: &str) -> bool {
@@ -123,18 +131,14 @@ async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), F
             }
         }
         let looks = Looks::default();
-        while let Some(event) = heard.recv().await {
-            let node = event.labels.get(LABEL_NODE).and_then(|n| n.parse::<NodeId>().ok());
-            if let Some(node) = node.filter(|n| matters(&event.action) && looks.begin(*n)) {
-                let (engine, looks) = (engine.clone(), looks.clone());
-                engine.tasks.clone().spawn(async move {
-                    loop {
-                        look(&engine, &node.to_string(), false).await;
-                        if !looks.again(node) {
-                            return;
-                        }
-                    }
-                });
+        let mut timer = tokio::time::interval_at(tokio::time::Instant::now() + COMPARE, COMPARE);
+        loop {
+            tokio::select! {
+                event = heard.recv() => match event {
+                    Some(event) => heed(engine, &looks, &event),
+                    None => break,
+                },
+                _ = timer.tick() => compare(engine, host).await?,
             }
         }
         Ok::<(), Failure>(())
@@ -143,6 +147,45 @@ async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), F
         ended = listener => ended.map_err(Failure::from),
         acted = act => acted,
     }
+}
+
+/// What an event is a hint of.
+fn heed(engine: &Arc<Engine>, looks: &Looks, event: &ContainerEvent) {
+    let node = event.labels.get(LABEL_NODE).and_then(|n| n.parse::<NodeId>().ok());
+    let Some(node) = node.filter(|_| matters(&event.action)) else {
+        return;
+    };
+    let mut hurries = decides(&event.action);
+    if looks.begin(node) {
+        let (engine, looks) = (engine.clone(), looks.clone());
+        engine.tasks.clone().spawn(async move {
+            loop {
+                if hurries && let Err(failure) = super::hurry(&engine, node).await {
+                    tracing::debug!(%node, error = %worker::chain(&failure), "an action could not be told to look");
+                }
+                look(&engine, &node.to_string(), false).await;
+                if !looks.again(node) {
+                    return;
+                }
+                hurries = true;
+            }
+        });
+    }
+}
+
+/// Events are hints, and some are never heard: whatever the host's list and
+/// what is known of a node disagree on is looked at.
+pub(crate) async fn compare(engine: &Arc<Engine>, host: NodeId) -> Result<(), Failure> {
+    let containers = super::ask(engine, host).await?;
+    let members = db::on_host(&mut *engine.db.get().await?, host).await?;
+    for member in members.iter().filter(|m| !m.busy && super::looks(m.status)) {
+        let runs = member.physical_id.as_ref().and_then(|id| containers.get(id));
+        let runs = runs.is_some_and(|c| c.state == "running" && c.health.as_deref() != Some("unhealthy"));
+        if runs != (member.status == NodeStatus::Active) {
+            super::examine(engine, member.id, false).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Nodes that are being looked at, and whether something has happened to them

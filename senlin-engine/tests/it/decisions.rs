@@ -290,8 +290,9 @@ async fn members_move_from_the_hot_host_and_protection_holds() {
     world.settle().await;
     world.attach(cluster, policy).await;
     let engine = engine(&world).await;
-    for container in world.sims[0].list() {
-        world.sims[0].burn(&container.id, 24_000);
+    // Not the same for both: then a move would only turn the difference round.
+    for (container, millis) in world.sims[0].list().iter().zip([24_000, 27_000]) {
+        world.sims[0].burn(&container.id, millis);
     }
     measure(&engine).await;
     let body = json!({"cluster_id": cluster, "action": "CLUSTER_REBALANCE", "inputs": {"max_moves": 2}});
@@ -336,7 +337,7 @@ async fn a_cluster_follows_its_target_and_says_why() {
     let profile = world.containers(json!({"cpu": 1})).await;
     let (cluster, _) = world.cluster("web", profile, 2).await;
     let properties = json!({"target": 50, "cooldown_up": 0, "cooldown_down": 0, "stabilization_window": 0,
-        "interval": 1, "max_step": 3});
+        "warm_up": 0, "interval": 1, "max_step": 3});
     let policy = world
         .policy("half", "senlin.policy.target_tracking", "1.0", properties)
         .await;
@@ -386,4 +387,40 @@ async fn a_cluster_follows_its_target_and_says_why() {
     drop(conn);
     let memory = "SELECT memory->>'decision' FROM cluster_policies";
     assert!(column(&world, memory).await[0].contains("instead of"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f3_an_idle_service_is_left_alone_when_a_target_is_attached() {
+    let world = World::new(2).await;
+    let profile = world.containers(json!({"cpu": 1})).await;
+    let (cluster, _) = world.cluster("web", profile, 3).await;
+    let policy = world
+        .policy("half", "senlin.policy.target_tracking", "1.0", json!({"target": 50}))
+        .await;
+    world.settle().await;
+    world.attach(cluster, policy).await;
+    let engine = engine(&world).await;
+    measure(&engine).await;
+    for part in [
+        "known for 300 s more",
+        "the newest member warms up",
+        "1 members instead of 3",
+    ] {
+        let due = "UPDATE cluster_policies SET due_at = now()";
+        world.db.execute(due).await.unwrap();
+        engine.track_all().await.unwrap();
+        let told = column(&world, "SELECT memory->>'decision' FROM cluster_policies").await;
+        assert!(told[0].contains(part), "{told:?}");
+        // Five minutes later; the members are as old, but for the first time.
+        let later = "UPDATE cluster_policies SET memory = memory ||
+            jsonb_build_object('known', now() - interval '400 seconds', 'wanted', '[]'::jsonb)";
+        world.db.execute(later).await.unwrap();
+        if part.contains("warms up") {
+            let aged = "UPDATE nodes SET created_at = now() - interval '1 hour', placed_at = now() - interval '1 hour',
+                init_at = now() - interval '1 hour'";
+            world.db.execute(aged).await.unwrap();
+        }
+    }
+    world.settle().await;
+    assert_eq!(spread(&world, cluster).await.iter().sum::<i64>(), 1, "one is left");
 }

@@ -367,3 +367,79 @@ async fn what_is_stopped_on_purpose_stays_so_and_an_error_ends_with_its_cause() 
     assert_eq!(column(&world, &status).await, ["ACTIVE"]);
     assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
 }
+
+/// A server that takes connections and never answers: how many it has had.
+async fn tar_pit() -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    (port, taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a12_members_are_asked_side_by_side_and_no_sweep_runs_beside_itself() {
+    let world = World::new(1).await;
+    let (port, taken) = tar_pit().await;
+    let mode = json!({"type": "NODE_STATUS_POLL_URL", "options": {
+        "poll_url": format!("http://127.0.0.1:{port}/"), "poll_url_retry_limit": 0,
+        "poll_url_conn_error_as_unhealthy": false}});
+    let policy = json!({"detection": {"interval": 30, "detection_modes": [mode]}, "recovery": {}});
+    let profile = world.containers(json!({})).await;
+    let (cluster, _) = world.cluster("web", profile, 6).await;
+    let policy = world.policy("heal", HEALTH, "1.2", policy).await;
+    world.settle().await;
+    world.attach(cluster, policy).await;
+    let engine = engine(&world).await;
+    let sweeping = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.sweep_health().await.unwrap() }
+    });
+    let all = || async {
+        anyhow::ensure!(taken.load(std::sync::atomic::Ordering::SeqCst) == 6);
+        Ok(())
+    };
+    senlin_testkit::until(
+        "all are asked before one is answered",
+        std::time::Duration::from_secs(4),
+        all,
+    )
+    .await
+    .unwrap();
+    world
+        .db
+        .execute("UPDATE cluster_policies SET due_at = now()")
+        .await
+        .unwrap();
+    assert_eq!(engine.sweep_health().await.unwrap(), 0, "it goes on already");
+    assert_eq!(sweeping.await.unwrap(), 1);
+    assert_eq!(world.status(cluster).await, "ACTIVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a12_a_sweep_that_finds_no_news_writes_nothing_but_when_it_is_due() {
+    let world = World::new(2).await;
+    let (_, engine) = watched(&world, 4, polling(json!({}))).await;
+    let versions = "SELECT xmin::text FROM nodes UNION ALL SELECT xmin::text FROM clusters";
+    let (before, events) = (
+        column(&world, versions).await,
+        column(&world, "SELECT count(*)::text FROM events").await,
+    );
+    world
+        .db
+        .execute("UPDATE cluster_policies SET due_at = now()")
+        .await
+        .unwrap();
+    assert_eq!(engine.sweep_health().await.unwrap(), 1);
+    assert_eq!(column(&world, versions).await, before);
+    assert_eq!(column(&world, "SELECT count(*)::text FROM events").await, events);
+    let due = "SELECT count(*) FROM cluster_policies WHERE due_at > now() + interval '20 seconds'";
+    assert_eq!(world.db.count(due).await.unwrap(), 1);
+}

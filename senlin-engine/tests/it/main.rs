@@ -20,4 +20,6 @@ mod ownership;
 mod policies;
 mod queue;
 mod retention;
+mod started;
+mod waiting;
 mod world;

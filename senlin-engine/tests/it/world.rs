@@ -165,6 +165,8 @@ impl World {
     pub(crate) fn parts(&self, db: Db) -> Parts {
         let mut settings = Settings::default();
         settings.rules.allow_simulated = true;
+        // Time does not pass in most tests.
+        settings.rules.default_run_for = Some(0.0);
         settings.allow_addresses = vec!["127.0.0.1".to_owned()];
         Parts {
             db,

@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let keystone = Keystone::start(7200).await?;
     // Quotas are not what is tested, and a test counts on a free hand.
     let api = format!("max_clusters_per_project = 10000\n{}", keystone.settings(""));
-    let plane = Plane::with_api(1, "[rules]\nallow_simulated = true\n", &api).await?;
+    let plane = Plane::with_api(1, "[rules]\nallow_simulated = true\ndefault_run_for = 0.0\n", &api).await?;
     keystone.catalog(plane.client.base()).await?;
     let admin = plane.client.with(&keystone.scoped("admin", "admin").await?);
     for (name, url) in [

@@ -22,6 +22,7 @@ row! { SnapshotRow {
     name: String = Text,
     cluster_id: Option<Uuid> = Nullable<SqlUuid>,
     up: bool = Bool,
+    seen_lately: bool = Bool,
     closed: bool = Bool,
     info: Value = Jsonb,
     zone: Option<String> = Nullable<Text>,
@@ -74,6 +75,7 @@ pub(super) async fn read(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
+            coalesce(h.last_seen > now() - make_interval(secs => ?), false) AS seen_lately,
             u.cpu_millis AS cpu_used, u.memory AS memory_used, u.containers, coalesce(s.n, 0) AS siblings,
             p.ports, p.protocols, l.cpu AS cpu_load, l.memory AS memory_load, since.cpu_since, since.memory_since,
             (SELECT count(*) FROM actions f WHERE f.host_id = n.id AND f.status = 'FAILED' AND f.action = 'NODE_CREATE'
@@ -97,6 +99,7 @@ pub(super) async fn read(
             FROM host_ports t
             WHERE t.host_id = n.id AND t.port = ANY (ARRAY(SELECT jsonb_array_elements_text(?)::integer))) p",
     )
+    .bind(HostSnapshot::PATIENCE)
     .bind(MEASURE_AGE)
     .bind(sibling_cluster)
     .bind(HostSnapshot::LEAST_CPU)
@@ -136,6 +139,7 @@ impl From<SnapshotRow> for HostSnapshot {
             name: row.name,
             cluster_id: row.cluster_id.map(Into::into),
             state: if row.up { HostState::Up } else { HostState::Unknown },
+            seen_lately: row.seen_lately,
             closed: row.closed,
             cpu_millis: info.cpus.saturating_mul(1000),
             memory: info.memory,

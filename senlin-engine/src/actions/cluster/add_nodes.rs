@@ -4,13 +4,17 @@ use senlin_core::{Map, action::ActionKind, ids::NodeId};
 use senlin_db::spawn::SizeChange;
 use senlin_policies::size::{self, Bounds};
 
-use super::{FINISH, child, conclude, launch, load};
+use super::{child, conclude, launch, load, phase::Once};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Completed adding nodes.").await;
+    match Once::of(ctx)? {
+        Once::Begin => begin(ctx).await,
+        Once::Finish => conclude(ctx, "Completed adding nodes.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let nodes: Vec<NodeId> = ctx.input("nodes")?.unwrap_or_default();
     let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
@@ -26,7 +30,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             desired: Some(desired),
             ..SizeChange::default()
         },
-        FINISH,
+        Once::Finish.word(),
         &joins,
     )
     .await

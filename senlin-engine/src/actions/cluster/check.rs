@@ -3,13 +3,17 @@
 use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus};
 use senlin_db::spawn::SizeChange;
 
-use super::{FINISH, child, conclude, launch, load, mark};
+use super::{child, conclude, launch, load, mark, phase::Once};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Cluster checking completed.").await;
+    match Once::of(ctx)? {
+        Once::Begin => begin(ctx).await,
+        Once::Finish => conclude(ctx, "Cluster checking completed.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     mark(ctx, ClusterStatus::Checking, "Check in progress").await?;
     let checks: Vec<_> = cluster
@@ -17,5 +21,5 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         .iter()
         .map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new()))
         .collect();
-    launch(ctx, SizeChange::default(), FINISH, &checks).await
+    launch(ctx, SizeChange::default(), Once::Finish.word(), &checks).await
 }

@@ -4,16 +4,20 @@ use senlin_core::cluster::ClusterStatus;
 use senlin_db::spawn::SizeChange;
 use senlin_policies::engine::Decision;
 
-use super::{carry_out, conclude, load, mark};
+use super::{carry_out, conclude, load, mark, phase::Once};
 use crate::{
     context::{Ctx, Failure, Outcome},
     decisions::Intent,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Cluster creation succeeded.").await;
+    match Once::of(ctx)? {
+        Once::Begin => begin(ctx).await,
+        Once::Finish => conclude(ctx, "Cluster creation succeeded.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     mark(ctx, ClusterStatus::Creating, "Creation in progress").await?;
     // No policy can be attached to what is not there yet.

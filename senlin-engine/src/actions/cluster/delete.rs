@@ -3,16 +3,22 @@
 use senlin_core::{Map, action::ActionStatus, cluster::ClusterStatus};
 use senlin_db::{fence::End, members, spawn::SizeChange};
 
-use super::{FINISH, children, conclude_with, launch, load, mark, remove::removals};
+use super::{children, conclude_with, launch, load, mark, phase::Once, remove::removals};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if ctx.action.phase.is_empty() {
+    if Once::of(ctx)? == Once::Begin {
         let cluster = load(ctx).await?;
         mark(ctx, ClusterStatus::Deleting, "Deletion in progress").await?;
-        return launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &cluster.nodes, true)).await;
+        return launch(
+            ctx,
+            SizeChange::default(),
+            Once::Finish.word(),
+            &removals(ctx, &cluster.nodes, true),
+        )
+        .await;
     }
-    let ends = children(ctx, FINISH).await?;
+    let ends = children(ctx, Once::Finish.word()).await?;
     if ends.iter().any(|c| c.status != ActionStatus::Succeeded) {
         return conclude_with(ctx, "", &ends).await;
     }

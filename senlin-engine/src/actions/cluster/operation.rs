@@ -4,13 +4,17 @@ use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, ids::NodeId};
 use senlin_db::spawn::SizeChange;
 use serde_json::Value;
 
-use super::{FINISH, child, conclude, launch, load, mark};
+use super::{child, conclude, launch, load, mark, phase::Once};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Cluster operation succeeded.").await;
+    match Once::of(ctx)? {
+        Once::Begin => begin(ctx).await,
+        Once::Finish => conclude(ctx, "Cluster operation succeeded.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let operation: String = ctx
         .input("operation")?
@@ -34,5 +38,5 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         .filter(|id| cluster.nodes.contains(id))
         .map(|id| child(ctx, ActionKind::NodeOperation, *id, inputs.clone()))
         .collect();
-    launch(ctx, SizeChange::default(), FINISH, &children).await
+    launch(ctx, SizeChange::default(), Once::Finish.word(), &children).await
 }

@@ -25,7 +25,9 @@ use senlin_policies::{
 use serde_json::{Value, json};
 
 use super::{
-    super::node::will_retry, FINISH, child, children, conclude_with, grow, launch, load, mark, remove::removals,
+    FINISH, child, children, conclude_with, grow, launch, load, mark,
+    phase::{self, phases},
+    remove::removals,
 };
 use crate::{
     Engine,
@@ -33,28 +35,44 @@ use crate::{
     decisions, worker,
 };
 
-/// Successors are being made.
-const PLACED: &str = "placed";
-/// Successors are looked at.
-const CHECKED: &str = "checked";
-/// Successors that are not needed any more go again. As the action has been
-/// told to end, neither a cancel nor its deadline wakes it here.
+phases! {
+    /// Where the rebalance is.
+    Phase {
+        /// Nothing is done yet.
+        Begin = "",
+        /// Successors are made.
+        Placed = "placed",
+        /// Successors have been looked at.
+        Checked = "checked",
+        /// Those that moved are gone.
+        Finish = FINISH,
+        /// Successors that are not needed any more go again. As the action has
+        /// been told to end, neither a cancel nor its deadline wakes it here.
+        Undone = UNDONE,
+    }
+}
+
+/// The word of the phase in which successors go again.
 const UNDONE: &str = "ending:undone";
 /// Members that move at most when nobody says how many.
 const MOST: i64 = 10;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let went = match ctx.action.phase.as_str() {
-        "" => return begin(ctx).await,
-        UNDONE => return end_undone(ctx).await,
-        PLACED => check(ctx).await,
-        CHECKED => replace(ctx).await,
-        FINISH => finish(ctx).await,
-        // Its children were told to end, and have ended.
-        _ => Err(match ctx.interrupted() {
+    // Its children were told to end, and have ended.
+    if let Some(cut) = phase::ended_in(ctx).filter(|_| ctx.action.phase != UNDONE) {
+        let why = match ctx.interrupted() {
             Err(interrupt) => interrupt.into(),
-            Ok(()) => Failure::Refused("The rebalance was stopped.".to_owned()),
-        }),
+            Ok(()) => Failure::Refused(phase::last_failure(ctx).unwrap_or("The rebalance was stopped.").to_owned()),
+        };
+        tracing::debug!(phase = cut, "a rebalance was cut short");
+        return undo(ctx, why).await;
+    }
+    let went = match Phase::of(ctx)? {
+        Phase::Begin => return begin(ctx).await,
+        Phase::Undone => return end_undone(ctx).await,
+        Phase::Placed => check(ctx).await,
+        Phase::Checked => replace(ctx).await,
+        Phase::Finish => finish(ctx).await,
     };
     match went {
         Err(failure) => undo(ctx, failure).await,
@@ -64,28 +82,28 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 /// Successors were made: each is looked at.
 async fn check(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let checks: Vec<_> = made(ctx, PLACED, ActionStatus::Succeeded)
+    let checks: Vec<_> = made(ctx, Phase::Placed.word(), ActionStatus::Succeeded)
         .await?
         .into_iter()
         .map(|id| child(ctx, ActionKind::NodeCheck, id, Map::new()))
         .collect();
-    launch(ctx, SizeChange::default(), CHECKED, &checks).await
+    launch(ctx, SizeChange::default(), Phase::Checked.word(), &checks).await
 }
 
 /// Members go for successors that run. A successor that does not run goes
 /// again; who it was for stays.
 async fn replace(ctx: &Ctx) -> Result<Outcome, Failure> {
     let moving: Vec<NodeId> = moving(ctx)?;
-    let good = made(ctx, CHECKED, ActionStatus::Succeeded).await?;
-    let born: Vec<NodeId> = children(ctx, PLACED).await?.iter().map(|c| NodeId(c.target)).collect();
+    let good = made(ctx, Phase::Checked.word(), ActionStatus::Succeeded).await?;
+    let born: Vec<NodeId> = children(ctx, Phase::Placed.word()).await?.iter().map(|c| NodeId(c.target)).collect();
     let bad = born.into_iter().filter(|id| !good.contains(id));
     let going: Vec<NodeId> = moving.into_iter().take(good.len()).chain(bad).collect();
     launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &going, true)).await
 }
 
 async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let mut ends = children(ctx, PLACED).await?;
-    ends.extend(children(ctx, CHECKED).await?);
+    let mut ends = children(ctx, Phase::Placed.word()).await?;
+    ends.extend(children(ctx, Phase::Checked.word()).await?);
     ends.extend(children(ctx, FINISH).await?);
     conclude_with(ctx, "Cluster rebalance succeeded.", &ends).await
 }
@@ -95,12 +113,12 @@ async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
 async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     let lost =
         matches!(failure.interrupt(), Some(Interrupt::LeaseLost)) || matches!(failure, Failure::Db(DbError::LeaseLost));
-    if lost || will_retry(ctx, &failure) {
+    if lost || worker::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let mut conn = ctx.conn().await?;
-    let placed = ends::ends(&mut conn, ctx.action.id, PLACED).await?;
-    let checked = ends::ends(&mut conn, ctx.action.id, CHECKED).await?;
+    let placed = ends::ends(&mut conn, ctx.action.id, Phase::Placed.word()).await?;
+    let checked = ends::ends(&mut conn, ctx.action.id, Phase::Checked.word()).await?;
     let gone = ends::ends(&mut conn, ctx.action.id, FINISH).await?;
     if placed
         .iter()
@@ -213,7 +231,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     mark(ctx, ClusterStatus::Resizing, "Rebalance in progress").await?;
     intent.decision.rules.avoid = found.iter().map(|m| m.from).collect();
     intent.more = i32::try_from(found.len()).unwrap_or(i32::MAX);
-    grow(ctx, &cluster, &intent, PLACED).await
+    grow(ctx, &cluster, &intent, Phase::Placed.word()).await
 }
 
 /// Successors that the cluster may have beside its members.

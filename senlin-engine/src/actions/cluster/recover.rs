@@ -10,18 +10,29 @@ use senlin_core::{
 use senlin_db::{fence, members, spawn::SizeChange};
 use serde_json::{Value, json};
 
-use super::{FINISH, carry_out, child, children, conclude_with, launch, load, mark};
+use super::{FINISH, carry_out, child, children, conclude_with, launch, load, mark, phase::phases};
 use crate::{
     context::{Ctx, Failure, Outcome},
     decisions,
 };
 
-const CHECKED: &str = "checked";
-const RECOVERED: &str = "recovered";
+phases! {
+    /// Where the recovery is.
+    Phase {
+        /// Nothing is done yet.
+        Begin = "",
+        /// The members have been looked at, if that was asked for.
+        Checked = "checked",
+        /// What was amiss is recovered.
+        Recovered = "recovered",
+        /// The size is made up.
+        Finish = FINISH,
+    }
+}
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    match ctx.action.phase.as_str() {
-        "" => {
+    match Phase::of(ctx)? {
+        Phase::Begin => {
             let cluster = load(ctx).await?;
             by_policy(ctx, &cluster).await?;
             mark(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
@@ -34,9 +45,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
                 .iter()
                 .map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new()))
                 .collect();
-            launch(ctx, SizeChange::default(), CHECKED, &checks).await
+            launch(ctx, SizeChange::default(), Phase::Checked.word(), &checks).await
         }
-        CHECKED => {
+        Phase::Checked => {
             let mut conn = ctx.conn().await?;
             let members = members::list(&mut conn, ctx.cluster_id()?).await?;
             drop(conn);
@@ -52,20 +63,20 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
                 .filter(|m| m.status != NodeStatus::Active)
                 .map(|m| child(ctx, ActionKind::NodeRecover, m.id, inputs.clone()))
                 .collect();
-            launch(ctx, SizeChange::default(), RECOVERED, &recoveries).await
+            launch(ctx, SizeChange::default(), Phase::Recovered.word(), &recoveries).await
         }
-        RECOVERED => {
+        Phase::Recovered => {
             let cluster = load(ctx).await?;
             let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
             let missing = cluster.desired_capacity.saturating_sub(current);
-            if !ctx.input::<bool>("check_capacity")?.unwrap_or(false) || missing == 0 {
+            if !ctx.input::<bool>("check_capacity")?.unwrap_or(false) || missing <= 0 {
                 return launch(ctx, SizeChange::default(), FINISH, &[]).await;
             }
             carry_out(ctx, &cluster, decisions::make_up(ctx, &cluster, missing).await?).await
         }
         // What a check found is no failure of the recovery that mended it.
-        _ => {
-            let mut ends = children(ctx, RECOVERED).await?;
+        Phase::Finish => {
+            let mut ends = children(ctx, Phase::Recovered.word()).await?;
             ends.extend(children(ctx, FINISH).await?);
             conclude_with(ctx, "Cluster recovery succeeded.", &ends).await
         }

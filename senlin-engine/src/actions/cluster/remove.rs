@@ -13,11 +13,8 @@ use senlin_policies::engine::{Decision, Hook};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{FINISH, child, launch};
+use super::{FINISH, child, launch, phase::Sizing};
 use crate::context::{Ctx, Failure, Outcome};
-
-/// The phase in which the grace has passed.
-pub(super) const GRACE: &str = "grace";
 
 /// Who goes and how, kept while the grace passes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +52,7 @@ pub(super) async fn remove(ctx: &Ctx, size: SizeChange, decision: Decision) -> R
     let delay = decision.grace as f64;
     ctx.record(
         "let the grace pass",
-        fence::postpone(&mut conn, ctx.fence, GRACE, delay, &reason),
+        fence::postpone(&mut conn, ctx.fence, Sizing::Grace.word(), delay, &reason),
     )
     .await?;
     Ok(Outcome::ended(Vec::new()))

@@ -10,23 +10,33 @@ use senlin_core::{
 };
 use senlin_db::spawn::SizeChange;
 
-use super::{FINISH, child, children, conclude_with, launch, remove::removals};
+use super::{FINISH, child, children, conclude_with, launch, phase::phases, remove::removals};
 use crate::context::{Ctx, Failure, Outcome};
 
-const JOINED: &str = "joined";
+phases! {
+    /// Where the replacement is.
+    Phase {
+        /// Nothing is done yet.
+        Begin = "",
+        /// The new ones have joined, or could not.
+        Joined = "joined",
+        /// The old ones have left.
+        Finish = FINISH,
+    }
+}
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let pairs: BTreeMap<NodeId, NodeId> = ctx.input("candidates")?.unwrap_or_default();
-    match ctx.action.phase.as_str() {
-        "" => {
+    match Phase::of(ctx)? {
+        Phase::Begin => {
             let joins: Vec<_> = pairs
                 .values()
                 .map(|id| child(ctx, ActionKind::NodeJoin, *id, Map::new()))
                 .collect();
-            launch(ctx, SizeChange::default(), JOINED, &joins).await
+            launch(ctx, SizeChange::default(), Phase::Joined.word(), &joins).await
         }
-        JOINED => {
-            let joined: Vec<NodeId> = children(ctx, JOINED)
+        Phase::Joined => {
+            let joined: Vec<NodeId> = children(ctx, Phase::Joined.word())
                 .await?
                 .into_iter()
                 .filter(|c| c.status == ActionStatus::Succeeded)
@@ -39,8 +49,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
                 .collect();
             launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &replaced, false)).await
         }
-        _ => {
-            let mut ends = children(ctx, JOINED).await?;
+        Phase::Finish => {
+            let mut ends = children(ctx, Phase::Joined.word()).await?;
             ends.extend(children(ctx, FINISH).await?);
             conclude_with(ctx, "Completed replacing nodes.", &ends).await
         }

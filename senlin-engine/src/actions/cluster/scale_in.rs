@@ -2,21 +2,21 @@
 
 use senlin_core::cluster::ClusterStatus;
 
-use super::{
-    carry_out, conclude, load, mark,
-    remove::{GRACE, after_grace},
-};
+use super::{carry_out, conclude, load, mark, phase::Sizing, remove::after_grace};
 use crate::{
     context::{Ctx, Failure, Outcome},
     decisions,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    match ctx.action.phase.as_str() {
-        "" => {}
-        GRACE => return after_grace(ctx, &load(ctx).await?).await,
-        _ => return conclude(ctx, "Cluster scaling succeeded.").await,
+    match Sizing::of(ctx)? {
+        Sizing::Begin => begin(ctx).await,
+        Sizing::Grace => after_grace(ctx, &load(ctx).await?).await,
+        Sizing::Finish => conclude(ctx, "Cluster scaling succeeded.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let intent = decisions::of_action(ctx, &cluster).await?;
     mark(ctx, ClusterStatus::Resizing, "Cluster scale in in progress").await?;

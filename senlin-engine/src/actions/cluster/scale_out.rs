@@ -2,16 +2,20 @@
 
 use senlin_core::cluster::ClusterStatus;
 
-use super::{carry_out, conclude, load, mark};
+use super::{carry_out, conclude, load, mark, phase::Once};
 use crate::{
     context::{Ctx, Failure, Outcome},
     decisions,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    if !ctx.action.phase.is_empty() {
-        return conclude(ctx, "Cluster scaling succeeded.").await;
+    match Once::of(ctx)? {
+        Once::Begin => begin(ctx).await,
+        Once::Finish => conclude(ctx, "Cluster scaling succeeded.").await,
     }
+}
+
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let intent = decisions::of_action(ctx, &cluster).await?;
     mark(ctx, ClusterStatus::Resizing, "Cluster scale out in progress").await?;

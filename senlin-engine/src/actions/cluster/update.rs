@@ -1,10 +1,10 @@
 //! CLUSTER_UPDATE: its own fields, and another profile for it and its members,
-//! all at once or batch by batch.
+//! batch by batch.
 
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus, NewAction},
-    cluster::{Cluster, ClusterStatus},
+    cluster::ClusterStatus,
     ids::{NodeId, ProfileId},
 };
 use senlin_db::{
@@ -12,11 +12,14 @@ use senlin_db::{
     members::{self, Change},
     spawn::SizeChange,
 };
-use senlin_policies::engine::Batches;
+use senlin_policies::{batch::careful, engine::Batches};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{FINISH, child, children, conclude_with, launch, load, mark};
+use super::{
+    FINISH, child, children, conclude_with, launch, load, mark,
+    phase::{unknown, word},
+};
 use crate::{
     context::{Ctx, Failure, Outcome},
     decisions,
@@ -27,34 +30,96 @@ use crate::{
 struct Rolling {
     /// The profile that the cluster had.
     old: ProfileId,
+    /// Each batch is looked at after a pause: a policy says so. Without one, an
+    /// update that ended well is taken at its word.
+    #[serde(default = "yes")]
+    checked: bool,
     batches: Batches,
 }
 
-/// Where a rolling update is: `batch:2` waits for batch 2 to be updated,
-/// `gate:2` has looked at it for the pause, `judge:2` waits for its checks.
-fn at(phase: &str) -> Option<(&str, usize)> {
-    let (stage, number) = phase.split_once(':')?;
-    Some((stage, number.parse().ok()?))
+fn yes() -> bool {
+    true
 }
 
-/// The phase in which members have their old profile back.
+/// Where an update is. A rolling one goes from batch to batch, each with its
+/// number in the phase's word, such as `gate:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is done yet.
+    Begin,
+    /// The batch of that number is at this stage.
+    Roll(Stage, usize),
+    /// Members have their old profile back.
+    Undone,
+    /// No member was to be updated.
+    Finish,
+}
+
+/// Where a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is updated.
+    Batch,
+    /// The pause after it has passed.
+    Gate,
+    /// It has been looked at.
+    Judge,
+}
+
+/// The word of [`Phase::Undone`].
 const UNDONE: &str = "undone";
 
+impl Phase {
+    fn of(ctx: &Ctx) -> Result<Self, Failure> {
+        Self::read(word(ctx)).ok_or_else(|| unknown(ctx))
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        match word {
+            "" => return Some(Self::Begin),
+            UNDONE => return Some(Self::Undone),
+            FINISH => return Some(Self::Finish),
+            _ => {}
+        }
+        let (stage, number) = word.split_once(':')?;
+        let stage = match stage {
+            "batch" => Stage::Batch,
+            "gate" => Stage::Gate,
+            "judge" => Stage::Judge,
+            _ => return None,
+        };
+        Some(Self::Roll(stage, number.parse().ok()?))
+    }
+
+    fn word(self) -> String {
+        match self {
+            Self::Begin => String::new(),
+            Self::Roll(Stage::Batch, n) => format!("batch:{n}"),
+            Self::Roll(Stage::Gate, n) => format!("gate:{n}"),
+            Self::Roll(Stage::Judge, n) => format!("judge:{n}"),
+            Self::Undone => UNDONE.to_owned(),
+            Self::Finish => FINISH.to_owned(),
+        }
+    }
+}
+
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let new: Option<ProfileId> = ctx.input("new_profile_id")?;
-    let phase = ctx.action.phase.as_str();
-    match (phase, new) {
-        ("", _) => begin(ctx, new).await,
-        (UNDONE, _) => end_undone(ctx).await,
-        (_, Some(new)) if at(phase).is_some() => roll(ctx, new).await,
-        _ => {
+    match Phase::of(ctx)? {
+        Phase::Begin => begin(ctx).await,
+        Phase::Roll(stage, number) => roll(ctx, stage, number).await,
+        Phase::Undone => end_undone(ctx).await,
+        Phase::Finish => {
             let ends = children(ctx, FINISH).await?;
             if ends.iter().all(|c| c.status == ActionStatus::Succeeded) {
-                keep_profile(ctx, new).await?;
+                keep_profile(ctx, new_profile(ctx)?).await?;
             }
             conclude_with(ctx, "Cluster update completed.", &ends).await
         }
     }
+}
+
+fn new_profile(ctx: &Ctx) -> Result<Option<ProfileId>, Failure> {
+    ctx.input("new_profile_id")
 }
 
 /// The cluster has the new profile from now on.
@@ -71,11 +136,19 @@ async fn keep_profile(ctx: &Ctx, new: Option<ProfileId>) -> Result<(), Failure> 
     ctx.record("record the profile", write).await
 }
 
-async fn begin(ctx: &Ctx, new: Option<ProfileId>) -> Result<Outcome, Failure> {
+async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
+    let new = new_profile(ctx)?;
     let cluster = load(ctx).await?;
     let members_too = !ctx.input::<bool>("profile_only")?.unwrap_or(false);
-    let batches = match new {
-        Some(_) if members_too => decisions::of_whole(ctx, &cluster).await?.batches,
+    let rolling = match new {
+        Some(_) if members_too && !cluster.nodes.is_empty() => {
+            let decided = decisions::of_whole(ctx, &cluster).await?.batches;
+            Some(Rolling {
+                old: cluster.profile_id,
+                checked: decided.is_some(),
+                batches: decided.unwrap_or_else(|| careful(&cluster.nodes)),
+            })
+        }
         _ => None,
     };
     mark(ctx, ClusterStatus::Updating, "Update in progress").await?;
@@ -89,15 +162,11 @@ async fn begin(ctx: &Ctx, new: Option<ProfileId>) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn().await?;
     let write = members::update_cluster(&mut conn, ctx.fence, cluster.id, &change);
     ctx.record("record the fields", write).await?;
-    if let (Some(batches), Some(new)) = (batches, new) {
-        return first_batch(ctx, &cluster, batches, new).await;
-    }
     drop(conn);
-    let updates = match new {
-        Some(new) if members_too => updates(ctx, &cluster.nodes, new),
-        _ => Vec::new(),
-    };
-    launch(ctx, SizeChange::default(), FINISH, &updates).await
+    match (rolling, new) {
+        (Some(rolling), Some(new)) => first_batch(ctx, &rolling, new).await,
+        _ => launch(ctx, SizeChange::default(), FINISH, &[]).await,
+    }
 }
 
 /// Children that give members a profile.
@@ -107,12 +176,8 @@ fn updates(ctx: &Ctx, nodes: &[NodeId], profile: ProfileId) -> Vec<NewAction> {
     nodes.iter().map(update).collect()
 }
 
-async fn first_batch(ctx: &Ctx, cluster: &Cluster, batches: Batches, new: ProfileId) -> Result<Outcome, Failure> {
-    let first = batches.plan.first().cloned().unwrap_or_default();
-    let rolling = Rolling {
-        old: cluster.profile_id,
-        batches,
-    };
+async fn first_batch(ctx: &Ctx, rolling: &Rolling, new: ProfileId) -> Result<Outcome, Failure> {
+    let first = rolling.batches.plan.first().cloned().unwrap_or_default();
     let data = Map::from_iter([("rolling".to_owned(), json!(rolling))]);
     let mut conn = ctx.conn().await?;
     let none = Map::new();
@@ -122,50 +187,61 @@ async fn first_batch(ctx: &Ctx, cluster: &Cluster, batches: Batches, new: Profil
     )
     .await?;
     drop(conn);
-    launch(ctx, SizeChange::default(), "batch:0", &updates(ctx, &first, new)).await
+    let phase = Phase::Roll(Stage::Batch, 0).word();
+    launch(ctx, SizeChange::default(), &phase, &updates(ctx, &first, new)).await
 }
 
 /// One step of a rolling update.
-async fn roll(ctx: &Ctx, new: ProfileId) -> Result<Outcome, Failure> {
+async fn roll(ctx: &Ctx, stage: Stage, number: usize) -> Result<Outcome, Failure> {
     let kept = ctx.action.data.get("rolling").cloned().unwrap_or(Value::Null);
     let rolling: Rolling =
         serde_json::from_value(kept).map_err(|e| Failure::Refused(format!("The batches are not known: {e}")))?;
-    let plan = &rolling.batches.plan;
-    let (stage, number) = at(&ctx.action.phase).unwrap_or(("batch", 0));
-    let batch = plan.get(number).cloned().unwrap_or_default();
-    let cluster = load(ctx).await?;
-    let still =
-        |ids: &[NodeId]| -> Vec<NodeId> { ids.iter().copied().filter(|id| cluster.nodes.contains(id)).collect() };
     match stage {
-        "batch" => {
-            if let Some(why) = bad(ctx, &format!("batch:{number}")).await? {
+        Stage::Batch | Stage::Judge => {
+            if let Some(why) = bad(ctx, &Phase::Roll(stage, number).word()).await? {
                 return stop(ctx, &rolling, number, &why).await;
             }
-            pause(ctx, &rolling, number).await
+            if stage == Stage::Batch && rolling.checked {
+                pause(ctx, &rolling, number).await
+            } else {
+                next_batch(ctx, &rolling, number + 1).await
+            }
         }
-        "gate" => {
-            let checks: Vec<_> = still(&batch)
+        Stage::Gate => {
+            let batch = rolling.batches.plan.get(number).cloned().unwrap_or_default();
+            let checks: Vec<_> = still(ctx, &batch)
+                .await?
                 .iter()
                 .map(|id| child(ctx, ActionKind::NodeCheck, *id, Map::new()))
                 .collect();
-            let phase = format!("judge:{number}");
+            let phase = Phase::Roll(Stage::Judge, number).word();
             launch(ctx, SizeChange::default(), &phase, &checks).await
         }
+    }
+}
+
+/// Those that are members yet.
+async fn still(ctx: &Ctx, ids: &[NodeId]) -> Result<Vec<NodeId>, Failure> {
+    let cluster = load(ctx).await?;
+    Ok(ids.iter().copied().filter(|id| cluster.nodes.contains(id)).collect())
+}
+
+async fn next_batch(ctx: &Ctx, rolling: &Rolling, next: usize) -> Result<Outcome, Failure> {
+    let new = new_profile(ctx)?;
+    match (rolling.batches.plan.get(next), new) {
+        (Some(batch), Some(new)) => {
+            let children = updates(ctx, &still(ctx, batch).await?, new);
+            launch(
+                ctx,
+                SizeChange::default(),
+                &Phase::Roll(Stage::Batch, next).word(),
+                &children,
+            )
+            .await
+        }
         _ => {
-            if let Some(why) = bad(ctx, &format!("judge:{number}")).await? {
-                return stop(ctx, &rolling, number, &why).await;
-            }
-            let next = number + 1;
-            match plan.get(next) {
-                Some(batch) => {
-                    let (phase, children) = (format!("batch:{next}"), updates(ctx, &still(batch), new));
-                    launch(ctx, SizeChange::default(), &phase, &children).await
-                }
-                None => {
-                    keep_profile(ctx, Some(new)).await?;
-                    conclude_with(ctx, "Cluster update completed.", &[]).await
-                }
-            }
+            keep_profile(ctx, new).await?;
+            conclude_with(ctx, "Cluster update completed.", &[]).await
         }
     }
 }
@@ -181,7 +257,7 @@ async fn pause(ctx: &Ctx, rolling: &Rolling, number: usize) -> Result<Outcome, F
     let mut conn = ctx.conn().await?;
     #[expect(clippy::cast_precision_loss, reason = "seconds of a pause fit a double")]
     let delay = seconds as f64;
-    let phase = format!("gate:{number}");
+    let phase = Phase::Roll(Stage::Gate, number).word();
     let write = fence::postpone(&mut conn, ctx.fence, &phase, delay, &reason);
     ctx.record("let the pause pass", write).await?;
     Ok(Outcome::ended(Vec::new()))
@@ -194,10 +270,25 @@ async fn bad(ctx: &Ctx, phase: &str) -> Result<Option<String>, Failure> {
     Ok(failed.map(|c| format!("{}: {}", c.name, c.reason.trim_end_matches('.'))))
 }
 
+/// Members that batches up to this one gave the new profile.
+async fn changed(ctx: &Ctx, number: usize) -> Result<usize, Failure> {
+    let mut done = 0;
+    for batch in 0..=number {
+        let ends = children(ctx, &Phase::Roll(Stage::Batch, batch).word()).await?;
+        done += ends.iter().filter(|c| c.status == ActionStatus::Succeeded).count();
+    }
+    Ok(done)
+}
+
 /// A batch is bad: nothing more is updated, and what was goes back if the policy says so.
 async fn stop(ctx: &Ctx, rolling: &Rolling, number: usize, why: &str) -> Result<Outcome, Failure> {
     let total = rolling.batches.plan.len();
-    let what = format!("The update stopped in batch {} of {total}: {why}.", number + 1);
+    let changed = changed(ctx, number).await?;
+    let members: usize = rolling.batches.plan.iter().map(Vec::len).sum();
+    let what = format!(
+        "The update stopped in batch {} of {total}: {why}. Of {members} members {changed} were changed.",
+        number + 1
+    );
     let data = Map::from_iter([("stopped".to_owned(), what.clone().into())]);
     let mut conn = ctx.conn().await?;
     let none = Map::new();
@@ -254,4 +345,26 @@ async fn end_undone(ctx: &Ctx) -> Result<Outcome, Failure> {
         ),
     };
     Err(Failure::Refused(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a7_phases_are_read_as_they_are_written_and_others_are_not() {
+        for phase in [
+            Phase::Begin,
+            Phase::Roll(Stage::Batch, 0),
+            Phase::Roll(Stage::Gate, 3),
+            Phase::Roll(Stage::Judge, 12),
+            Phase::Undone,
+            Phase::Finish,
+        ] {
+            assert_eq!(Phase::read(&phase.word()), Some(phase));
+        }
+        for odd in ["ending:batch:0", "batch", "batch:x", "checked", "settling"] {
+            assert_eq!(Phase::read(odd), None, "{odd}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use senlin_core::{
     action::ActionKind,
     driver::{ContainerDriver, DriverError},
+    host::HostState,
     node::{Node, NodeStatus},
     placement::{Requirements, Rules},
     profile_type::{Demand, ProfileError},
@@ -16,32 +17,70 @@ use senlin_db::{
 };
 use senlin_policies::placement::place;
 
-use super::{done, driver, id, load, will_retry};
+use super::{
+    done, driver, id, load,
+    settling::{self, Settled},
+};
 use crate::{
     context::{CleanUp, Ctx, Failure, Outcome},
     decisions,
     specs::Loaded,
+    worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    begin(ctx, &node).await?;
-    match make(ctx, node, &loaded).await {
-        Ok((physical_id, reason)) => {
+    let settled = match settling::under_way(ctx)? {
+        Some(settling) => settling::look(ctx, &node, &loaded, settling).await,
+        None => match begin(ctx, &node).await {
+            Ok(()) => start(ctx, node, &loaded).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    match settled {
+        Ok(Settled::Counts(made)) => {
             let change = NodeChange {
                 status: Some(NodeStatus::Active),
-                reason,
-                physical_id: Some(Some(physical_id)),
+                reason: made.reason,
+                physical_id: Some(Some(made.physical_id)),
                 created: true,
                 ..NodeChange::default()
             };
             done(ctx, "The node was created.", change).await
         }
+        Ok(Settled::Later(outcome)) => Ok(outcome),
         Err(failure) => {
             undo(ctx, &loaded, &failure).await?;
             Err(failure)
         }
     }
+}
+
+async fn start(ctx: &Ctx, node: Node, loaded: &Loaded) -> Result<Settled, Failure> {
+    let node = elsewhere(ctx, node, loaded).await?;
+    let (physical_id, reason) = make(ctx, node, loaded).await?;
+    settling::begin(ctx, loaded, physical_id, &reason).await
+}
+
+/// A node whose host has gone silent since it was chosen goes elsewhere, if it may.
+async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<Node, Failure> {
+    let Some(host) = node
+        .host_id
+        .filter(|_| ctx.action.retries > 0 && loaded.host_node.is_none())
+    else {
+        return Ok(node);
+    };
+    let mut conn = ctx.conn().await?;
+    if hosts::get(&mut conn, host)
+        .await?
+        .is_some_and(|h| h.state == HostState::Unknown)
+    {
+        ctx.record("give the place up", placement::give_up(&mut conn, ctx.fence, node.id))
+            .await?;
+        node.host_id = None;
+        node.generation += 1;
+    }
+    Ok(node)
 }
 
 async fn begin(ctx: &Ctx, node: &Node) -> Result<(), Failure> {
@@ -122,9 +161,14 @@ async fn find_place(
     let write = placement::place(&mut conn, ctx.fence, node.id, node.cluster_id, needs, |hosts| {
         place(&hosts, needs, &rules, seed)
     });
-    ctx.record("place", write)
-        .await?
-        .map_err(|refusal| Failure::Refused(format!("No host can take the container: {refusal}")))
+    ctx.record("place", write).await?.map_err(|refusal| {
+        let text = format!("No host can take the container: {refusal}");
+        if refusal.may_pass() {
+            Failure::NotYet(text)
+        } else {
+            Failure::Refused(text)
+        }
+    })
 }
 
 async fn take_endpoint(
@@ -162,7 +206,7 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
     if matches!(failure.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) {
         return Ok(());
     }
-    if will_retry(ctx, failure) {
+    if worker::again(ctx, failure).is_some() {
         return Ok(());
     }
     let (node, _) = load(ctx).await?;

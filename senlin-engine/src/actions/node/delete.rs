@@ -5,13 +5,14 @@ use senlin_core::{
     action::{ActionKind, ActionStatus},
     cluster::Cluster,
     node::{Node, NodeStatus},
+    steps::Interrupt,
 };
 use senlin_db::{
     Conn, clusters,
     fence::{self, End},
     hooks, members,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{driver, id, load};
 use crate::{
@@ -51,15 +52,17 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         }
         conn = ctx.conn().await?;
     }
-    let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
-    ctx.record("mark as deleting", write).await?;
     drop(conn);
-    let (leftover, reason) = match remove(ctx, &node, &loaded).await {
+    let removed = match over(ctx) {
+        Some(last) => Err(last),
+        None => try_remove(ctx, &node, &loaded).await,
+    };
+    let (leftover, reason) = match removed {
         Ok(()) => (false, "The node was deleted.".to_owned()),
-        // The node goes all the same; its container goes when the host is back.
-        Err(failure) if worker::host_unknown(&failure) && ctx.action.retries >= TRIES => (
+        // The node goes all the same; its container goes when the host lets it.
+        Err(failure) if gives_up(ctx, &failure) => (
             true,
-            format!("The node was deleted. Its container is removed when the host answers: {failure}"),
+            format!("The node was deleted. Its container is removed when the host does as asked: {failure}"),
         ),
         Err(failure) => return Err(failure),
     };
@@ -134,6 +137,30 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: &Cluster, reduce: bool) -> 
             .await?;
     }
     Ok(())
+}
+
+async fn try_remove(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<(), Failure> {
+    let mut conn = ctx.conn().await?;
+    let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
+    ctx.record("mark as deleting", write).await?;
+    drop(conn);
+    remove(ctx, node, loaded).await
+}
+
+/// The last failure of a deletion that was tried until its time was up.
+fn over(ctx: &Ctx) -> Option<Failure> {
+    let timed_out = matches!(ctx.interrupted(), Err(Interrupt::TimedOut));
+    let last = ctx.action.data.get("last_failure").and_then(Value::as_str)?;
+    timed_out.then(|| Failure::NotYet(last.to_owned()))
+}
+
+/// Whether a container is left for later: its host is silent, or did not do as
+/// asked until the time was up.
+fn gives_up(ctx: &Ctx, failure: &Failure) -> bool {
+    let silent = worker::host_unknown(failure) && ctx.action.retries >= TRIES;
+    let cut_off = matches!(failure.interrupt(), Some(Interrupt::TimedOut)) && ctx.action.retries > 0;
+    let over = matches!(ctx.interrupted(), Err(Interrupt::TimedOut));
+    silent || (over && (cut_off || failure.is_transient()))
 }
 
 async fn remove(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<(), Failure> {

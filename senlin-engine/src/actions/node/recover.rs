@@ -10,7 +10,14 @@ use senlin_db::{
     members, placement,
 };
 
-use super::{change_of, check::look, create::make, done, driver, load, settle::settled};
+use super::{
+    change_of,
+    check::look,
+    create::make,
+    done, driver, load,
+    settle::settled,
+    settling::{self, Settled},
+};
 use crate::{
     context::{Ctx, Failure, Outcome},
     specs::Loaded,
@@ -19,6 +26,10 @@ use crate::{
 
 /// What is left of the old container is gone; only making the new one remains.
 const CLEARED: &str = "cleared";
+
+/// The node's reason after each of the ways.
+const RESTARTED: &str = "Recovered by RESTART";
+const RECREATED: &str = "Recovered by RECREATE";
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
@@ -29,6 +40,20 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     )
     .await?;
     drop(conn);
+    let wanted = wishes(ctx)?;
+    if let Some(settling) = settling::under_way(ctx)? {
+        let restarted = settling.reason == RESTARTED;
+        let looked = settling::look(ctx, &node, &loaded, settling).await;
+        return match looked {
+            // The next thing that is to be tried.
+            Err(failure)
+                if restarted && is_final(ctx, &failure) && wanted.iter().any(|w| matches!(w, Wish::Recreate)) =>
+            {
+                clear(ctx, &node, &loaded).await
+            }
+            looked => conclude(ctx, looked?).await,
+        };
+    }
     if ctx.action.phase == CLEARED {
         return anew(ctx, node, &loaded).await;
     }
@@ -36,7 +61,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Err(failure) if worker::host_unknown(&failure) => (node, loaded),
         other => other?,
     };
-    let wanted = wishes(ctx)?;
     let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
     let seen = look(ctx, &node, &loaded).await?;
     let health = seen.health.clone();
@@ -80,11 +104,16 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             }
         };
         match tried {
-            Err(failure) if failure.interrupt().is_none() && !failure.is_transient() => failed = Some(failure),
+            Err(failure) if is_final(ctx, &failure) => failed = Some(failure),
             other => return other,
         }
     }
     Err(failed.unwrap_or_else(|| Failure::Refused("There is nothing to try.".to_owned())))
+}
+
+/// Whether something else is to be tried, and not the same again.
+fn is_final(ctx: &Ctx, failure: &Failure) -> bool {
+    failure.interrupt().is_none() && worker::again(ctx, failure).is_none()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,11 +150,30 @@ async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Fai
             super::status_of(&seen.health).1
         )));
     }
-    let change = NodeChange {
-        reason: "Recovered by RESTART".to_owned(),
-        ..change_of(&seen)
+    let id = seen.found.map_or_else(|| node.physical_id.clone().unwrap_or_default(), |found| found.physical_id);
+    conclude(ctx, settling::begin(ctx, loaded, id, RESTARTED).await?).await
+}
+
+/// It counts, or is given its time.
+async fn conclude(ctx: &Ctx, settled: Settled) -> Result<Outcome, Failure> {
+    let made = match settled {
+        Settled::Counts(made) => made,
+        Settled::Later(outcome) => return Ok(outcome),
     };
-    done(ctx, "The node was recovered by RESTART.", change).await
+    let restarted = made.reason == RESTARTED;
+    let text = if restarted {
+        "The node was recovered by RESTART."
+    } else {
+        "The node was recovered by RECREATE."
+    };
+    let change = NodeChange {
+        status: Some(NodeStatus::Active),
+        reason: made.reason,
+        physical_id: Some(Some(made.physical_id)),
+        created: !restarted,
+        ..NodeChange::default()
+    };
+    done(ctx, text, change).await
 }
 
 /// Clears what is left of the old container. A host that does not answer is
@@ -161,12 +209,5 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
 
 async fn anew(ctx: &Ctx, node: Node, loaded: &Loaded) -> Result<Outcome, Failure> {
     let (physical_id, _) = make(ctx, node, loaded).await?;
-    let change = NodeChange {
-        status: Some(NodeStatus::Active),
-        reason: "Recovered by RECREATE".to_owned(),
-        physical_id: Some(Some(physical_id)),
-        created: true,
-        ..NodeChange::default()
-    };
-    done(ctx, "The node was recovered by RECREATE.", change).await
+    conclude(ctx, settling::begin(ctx, loaded, physical_id, RECREATED).await?).await
 }

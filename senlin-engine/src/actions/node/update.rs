@@ -25,7 +25,6 @@ use senlin_policies::placement::filter::turn_away;
 use super::{
     change_of, driver, id, load,
     settle::{kept, settle, settled},
-    will_retry,
 };
 use crate::{
     context::{CleanUp, Ctx, Failure, Outcome},
@@ -206,7 +205,7 @@ fn fits(host: Option<HostSnapshot>, needs: &Requirements) -> Result<(), Failure>
 /// A failed update: what is left is found out, and said. If that cannot be
 /// found out now, the attempt stays on record, and the node is looked at again.
 async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
-    if is_lost(&failure) || will_retry(ctx, &failure) {
+    if is_lost(&failure) || worker::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let (status, why) = ctx

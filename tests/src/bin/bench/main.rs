@@ -122,6 +122,7 @@ fn placement(table: &mut Table) {
                 name: format!("host-{n}"),
                 cluster_id: None,
                 state: HostState::Up,
+                seen_lately: true,
                 closed: false,
                 cpu_millis: 64_000,
                 memory: 256 << 30,

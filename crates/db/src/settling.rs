@@ -1,0 +1,92 @@
+//! Actions that wait for something outside without a worker: a container that
+//! has to run for a while, a host that has to come back.
+
+use senlin_core::{Map, ids::NodeId};
+
+use crate::{
+    Conn, DbError, Result,
+    fence::{FENCED, Fence, Fenced},
+    sql::Sql,
+};
+
+/// The phase in which a new container is given its time to run.
+pub const SETTLING: &str = "settling";
+
+/// How an action waits.
+#[derive(Debug, Clone)]
+pub struct Wait<'a> {
+    /// The phase it goes on in; none leaves it where it is.
+    pub phase: Option<&'a str>,
+    /// Seconds.
+    pub delay: f64,
+    /// What it waits for, for users.
+    pub reason: &'a str,
+    /// What it keeps meanwhile.
+    pub data: &'a Map,
+}
+
+/// Hands an action back for a while: it keeps its locks, no worker waits, and
+/// nothing is counted against it. The first wait for a reason is told.
+///
+/// # Errors
+/// [`DbError::LeaseLost`] when it is no longer ours.
+pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> {
+    let touched = Sql::new("WITH before AS (SELECT a.id, a.data->>'waits_for' AS reason FROM actions a WHERE")
+        .push(FENCED)
+        .push(
+            "FOR UPDATE),
+        back AS (
+            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
+                phase = coalesce(?, a.phase), status_reason = ?, updated_at = now(),
+                data = a.data || ? || jsonb_build_object('waits_for', ?::text),
+                run_after = now() + make_interval(secs => ?)
+            FROM before b WHERE a.id = b.id
+            RETURNING a.*, b.reason AS before),
+        told AS (
+            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+            SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
+                'wait', status_reason FROM back WHERE before IS DISTINCT FROM status_reason)
+        SELECT id FROM back",
+        )
+        .fence(fence)
+        .bind(wait.phase)
+        .bind(wait.reason)
+        .bind(wait.data)
+        .bind(wait.reason)
+        .bind(wait.delay)
+        .execute(conn)
+        .await?;
+    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+}
+
+/// Something has happened to a node's container: an action that gives it time
+/// to run looks now. True when there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn look_now(conn: &mut Conn, node: NodeId) -> Result<bool> {
+    let touched = Sql::new(
+        "UPDATE actions SET run_after = now() WHERE target = ? AND status = 'READY' AND phase = ? AND run_after > now()",
+    )
+    .bind(node)
+    .bind(SETTLING)
+    .execute(conn)
+    .await?;
+    Ok(touched > 0)
+}
+
+/// A host answers again: what waits for it, or for any host, is tried now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn host_is_back(conn: &mut Conn, host: NodeId) -> Result<bool> {
+    let touched = Sql::new(
+        "UPDATE actions SET run_after = now() WHERE status = 'READY' AND run_after > now()
+            AND ((host_id = ? AND retries > 0) OR data->>'waits_for' IS NOT NULL) AND phase <> ?",
+    )
+    .bind(host)
+    .bind(SETTLING)
+    .execute(conn)
+    .await?;
+    Ok(touched > 0)
+}
