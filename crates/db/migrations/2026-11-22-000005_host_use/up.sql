@@ -19,6 +19,10 @@ CREATE TRIGGER host_use_begin AFTER INSERT ON hosts FOR EACH ROW EXECUTE FUNCTIO
 
 CREATE FUNCTION host_use_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        -- Of a move, both, in the order in which everybody locks hosts.
+        PERFORM FROM host_use WHERE host_id IN (OLD.host_id, NEW.host_id) ORDER BY host_id FOR NO KEY UPDATE;
+    END IF;
     IF TG_OP <> 'INSERT' AND OLD.host_id IS NOT NULL THEN
         UPDATE host_use SET cpu_millis = cpu_millis - OLD.cpu_millis, memory = memory - OLD.memory,
             containers = containers - 1 WHERE host_id = OLD.host_id;

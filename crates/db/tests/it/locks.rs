@@ -181,8 +181,8 @@ impl Field {
                     );
                     self.yard.db.execute(&free).await.unwrap();
                 }
-                let write = members::delete_cluster(conn, fence, action.target.into(), &end(ActionStatus::Succeeded));
-                match write.await {
+                let gone = end(ActionStatus::Succeeded);
+                match members::delete_cluster(conn, fence, action.target.into(), &gone).await {
                     Err(error) if error.is_in_use() => {
                         fence::finish(conn, fence, &end(ActionStatus::Failed), None).await?
                     }
