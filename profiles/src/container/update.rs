@@ -1,7 +1,7 @@
 //! Update: in place what Docker can, else a new container before the old goes.
 
 use senlin_core::{
-    driver::ContainerSummary,
+    driver::{ContainerSummary, DriverError},
     profile_type::{Job, Made, ProfileError},
     steps::step,
 };

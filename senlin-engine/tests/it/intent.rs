@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use senlin_core::{Map, action::ActionKind, driver::*, ids::*};
+use senlin_core::{Map, action::ActionKind, driver::*, ids::*, node::Node};
 use senlin_db::{
+    idempotency::{Keep, Stored},
     nodes::{self, Adoption},
     profiles::NewProfile,
     spawn::NewNode,
@@ -105,8 +106,15 @@ async fn adopted(world: &World) -> NodeId {
         host: Some(host),
         info: None,
     };
-    nodes::adopt(&mut *world.db.db.get().await.unwrap(), &profile, &node, &adoption)
+    let answer = |_: &Node| Stored {
+        status: 201,
+        location: None,
+        body: serde_json::Value::Null,
+    };
+    let mut conn = world.db.db.session();
+    nodes::adopt(&mut conn, &profile, &node, &adoption, 1000, &Keep::new(None, &answer))
         .await
+        .unwrap()
         .unwrap();
     id
 }

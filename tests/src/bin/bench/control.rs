@@ -35,7 +35,7 @@ pub(crate) async fn control(table: &mut Table) -> anyhow::Result<()> {
 
 /// Nodes per second from request to ACTIVE, with other requests meanwhile.
 async fn control_plane(engines: usize, table: &mut Table) -> anyhow::Result<f64> {
-    let plane = Plane::durable(engines, "[rules]\nallow_simulated = true\n").await?;
+    let plane = Plane::durable(engines, "[rules]\nallow_simulated = true\ndefault_run_for = 0.0\n").await?;
     let endpoints: Vec<String> = (0..HOSTS).map(|i| format!("sim://bench-{i}")).collect();
     plane.hosts(&endpoints).await?;
     let client = &plane.client;

@@ -20,7 +20,7 @@ const REAL: usize = 40;
 pub(crate) async fn real_docker(table: &mut Table) -> anyhow::Result<()> {
     let hosts = Hosts::start(1, 43)?;
     let host = hosts.all.first().context("no host")?;
-    let plane = Plane::start(1, "").await?;
+    let plane = Plane::start(1, "[rules]\ndefault_run_for = 0.0\n").await?;
     plane.hosts(&[host.endpoint()]).await?;
     let properties = json!({"image": "senlin/busybox:latest", "command": ["sleep", "100000"], "host_cluster": "hosts",
         "stop_grace_period": 0});

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{Table, decisions::policy, statements};
 
 /// Simulated hosts, and limits that let a project have many nodes.
-pub(crate) const SIMULATED: &str = "[rules]\nallow_simulated = true\n";
+pub(crate) const SIMULATED: &str = "[rules]\nallow_simulated = true\ndefault_run_for = 0.0\n";
 pub(crate) const MANY: &str = "max_nodes_per_project = 1000000\nmax_clusters_per_project = 10000\n";
 /// Hosts of one profile's pool: each new host tries its pool in order.
 const POOL: usize = 100;
