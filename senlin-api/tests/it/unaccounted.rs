@@ -96,7 +96,7 @@ async fn f2_an_operator_lists_takes_back_and_removes() {
             of("profile_id"),
             of("status")
         ],
-        [&nodes[0], "c0", "p1", &profile, "WARNING"].map(str::to_owned)
+        [nodes[0].as_str(), "c0", "p1", profile.as_str(), "WARNING"].map(str::to_owned)
     );
     // A node that is there gets the container and its generation.
     let got = world.act("c1", json!({"take_back": {}})).await;

@@ -147,8 +147,9 @@ async fn claim(table: &mut Table, db: &TestDb) -> anyhow::Result<()> {
 async fn newest(table: &mut Table, plane: &Plane) -> anyhow::Result<()> {
     for (whose, more) in [("a project", ""), ("an admin, of all projects", "&global_project=true")] {
         let path = format!("/v1/actions?limit=100&sort=created_at:desc{more}");
-        let mut times = Vec::new();
-        for _ in 0..ROUNDS {
+        let (mut times, all) = (Vec::new(), Instant::now());
+        // One that is far from its goal need not be asked so often.
+        while times.len() < ROUNDS && all.elapsed().as_secs() < 5 {
             let begun = Instant::now();
             let list = plane.client.get(&path).await?;
             times.push(begun.elapsed().as_secs_f64() * 1000.0);
