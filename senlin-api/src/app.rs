@@ -169,7 +169,7 @@ impl Api {
         if self.stopping.is_cancelled() {
             return Err("stopping".to_owned());
         }
-        let mut conn = self.db.get().await.map_err(|e| e.to_string())?;
+        let mut conn = self.db.session();
         services::list(&mut conn, 60.0)
             .await
             .map_err(|_source| "the database does not answer".to_owned())?;
@@ -193,27 +193,17 @@ async fn beat(api: Data<Api>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => break,
             _ = timer.tick() => {}
         }
-        let said = async {
-            services::register(
-                &mut *api.db.get().await?,
-                api.id,
-                host.trim(),
-                "senlin-api",
-                "senlin-api",
-            )
-            .await
-        };
+        let said =
+            async { services::register(&mut api.db.session(), api.id, host.trim(), "senlin-api", "senlin-api").await };
         if let Err(error) = said.await {
             tracing::debug!(%error, "the list of services could not be told");
         }
-        let forgotten = async { idempotency::purge(&mut *api.db.get().await?, KEPT).await };
+        let forgotten = async { idempotency::purge(&mut api.db.session(), KEPT).await };
         if let Err(error) = forgotten.await {
             tracing::debug!(%error, "old idempotency keys could not be forgotten");
         }
     }
-    if let Ok(mut conn) = api.db.get().await
-        && let Err(error) = services::unregister(&mut conn, api.id).await
-    {
+    if let Err(error) = services::unregister(&mut api.db.session(), api.id).await {
         tracing::debug!(%error, "the list of services could not be told");
     }
 }

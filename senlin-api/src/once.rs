@@ -47,7 +47,7 @@ pub(crate) async fn once(
         token: uuid::Uuid::new_v4(),
         sealer: api.sealer.clone(),
     };
-    match idempotency::begin(&mut *api.db.get().await?, &claim, &fingerprint).await? {
+    match idempotency::begin(&mut api.db.session(), &claim, &fingerprint).await? {
         Begun::New => {
             request.extensions_mut().insert(claim.clone());
             Ok(Some(claim))

@@ -192,12 +192,10 @@ impl Call {
         }
     }
 
-    /// A connection.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub async fn conn(&self) -> Result<impl std::ops::DerefMut<Target = Conn> + use<>> {
-        Ok(self.api.db.get().await?)
+    /// What statements run on; it holds no connection.
+    #[must_use]
+    pub fn conn(&self) -> Conn {
+        self.api.db.session()
     }
 
     /// What the caller may look up by identity.

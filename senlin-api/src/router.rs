@@ -211,7 +211,7 @@ async fn keep(
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
     };
     let kept = async {
-        let mut conn = api.db.get().await?;
+        let mut conn = api.db.session();
         if answer.status < 500 {
             idempotency::finish(&mut conn, claim, &answer).await.map(drop)
         } else {

@@ -84,7 +84,7 @@ async fn details(engine: &Engine, body: &Map) -> Result<Value, Failure> {
 }
 
 async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let node: Node = nodes::get(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
@@ -189,7 +189,7 @@ async fn adopt_container(
         })?;
     // A container that is taken back carries its node's label.
     let of = body.get("node").cloned().and_then(|id| serde_json::from_value(id).ok());
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
     let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides, of).await?;

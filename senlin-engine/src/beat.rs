@@ -25,7 +25,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async { hosts::due(&mut *engine.db.get().await?, engine.settings.heartbeat, AT_ONCE).await };
+        let due = async { hosts::due(&mut engine.db.session(), engine.settings.heartbeat, AT_ONCE).await };
         match due.await {
             Ok(due) => {
                 let collect = collected.elapsed() >= collect_every;
@@ -53,7 +53,7 @@ pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
         let reason = failure.to_string();
         tracing::debug!(%host, reason, "a host did not answer");
         let recorded = async {
-            let mut conn = engine.db.get().await?;
+            let mut conn = engine.db.session();
             if hosts::silent(&mut conn, host, &reason).await? {
                 health::unknown(&mut conn, host).await?;
             }
@@ -66,11 +66,11 @@ pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
 }
 
 async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
     let info = driver.info().await.map_err(ProfileError::from)?;
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let returned = hosts::answered(&mut conn, host, &info).await?;
     drop(conn);
     collector::leftovers(engine, driver.as_ref(), host).await?;
@@ -78,7 +78,7 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
         collector::collect(engine, driver.as_ref(), host).await?;
     }
     if returned {
-        if settling::host_is_back(&mut *engine.db.get().await?, host).await? {
+        if settling::host_is_back(&mut engine.db.session(), host).await? {
             engine.work.notify_one();
         }
         collector::known_again(engine, driver.as_ref(), host).await?;

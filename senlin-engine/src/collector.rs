@@ -34,20 +34,20 @@ pub(crate) async fn known_again(engine: &Engine, driver: &dyn ContainerDriver, h
     let seen = ours(engine, driver).await?;
     let running = seen.into_iter().filter(|c| c.state == "running").map(|c| c.id);
     let running: Vec<String> = running.collect();
-    health::known_again(&mut *engine.db.get().await?, host, &running).await?;
+    health::known_again(&mut engine.db.session(), host, &running).await?;
     Ok(())
 }
 
 /// Removes what nodes left on this host while it was silent, and what an
 /// operator wants removed.
 pub(crate) async fn leftovers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
-    let leftovers = hosts::leftovers(&mut *engine.db.get().await?, host).await?;
+    let leftovers = hosts::leftovers(&mut engine.db.session(), host).await?;
     for leftover in leftovers {
         match leftover {
             Leftover::Node(node, generation) => clear(engine, driver, host, node, generation).await?,
             Leftover::Container(id) => {
                 remove(engine, driver, host, &id, "an operator asked for it").await?;
-                unaccounted::removed(&mut *engine.db.get().await?, host, &id).await?;
+                unaccounted::removed(&mut engine.db.session(), host, &id).await?;
             }
         }
     }
@@ -68,7 +68,7 @@ async fn clear(
             remove(engine, driver, host, &container.id, "its node left this host").await?;
         }
     }
-    Ok(hosts::cleared(&mut *engine.db.get().await?, host, node, generation).await?)
+    Ok(hosts::cleared(&mut engine.db.session(), host, node, generation).await?)
 }
 
 /// Holds what carries our label against the record. The look at the host comes
@@ -76,7 +76,7 @@ async fn clear(
 /// seen at all.
 pub(crate) async fn collect(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
     let seen: Vec<Labelled> = ours(engine, driver).await?.iter().filter_map(labelled).collect();
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let checks = attempts::check_open(&mut conn, host).await?;
     let verdict = unaccounted::judge(&mut conn, host, &seen).await?;
     drop(conn);
@@ -139,7 +139,7 @@ async fn remove(
 
 /// Forgets what went too long ago to matter.
 pub(crate) async fn forget(engine: Arc<Engine>) {
-    let forgotten = async { unaccounted::forget(&mut *engine.db.get().await?).await };
+    let forgotten = async { unaccounted::forget(&mut engine.db.session()).await };
     if let Err(error) = forgotten.await {
         tracing::warn!(error = %worker::chain(&error), "what has departed could not be forgotten");
     }

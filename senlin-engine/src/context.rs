@@ -110,12 +110,10 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    /// A connection.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub async fn conn(&self) -> Result<impl std::ops::DerefMut<Target = Conn> + use<>, DbError> {
-        self.engine.db.get().await
+    /// What statements run on; it holds no connection.
+    #[must_use]
+    pub fn conn(&self) -> Conn {
+        self.engine.db.session()
     }
 
     /// An input, of the type the handler wants.

@@ -287,7 +287,7 @@ fn weigh(
 
 /// Decides for the action, and stores the decision and its reasons in it.
 pub(crate) async fn of_action(ctx: &Ctx, cluster: &Cluster) -> Result<Intent, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let decided = intend(&ctx.engine, &mut conn, cluster, ctx.action.kind, &ctx.action.inputs).await;
     let (data, outcome) = match decided {
         Ok((intent, told)) => {
@@ -330,7 +330,7 @@ fn demand_plan(inputs: &Map, cluster: &Cluster, kind: ActionKind, intent: &Inten
 
 /// What the policies say of one node's action: where it may go, or how it goes.
 pub(crate) async fn of_node(ctx: &Ctx, cluster: &Cluster, node: NodeId, kind: ActionKind) -> Result<Decision, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let shrinks = kind == ActionKind::NodeDelete;
     let request = Request {
         kind,
@@ -366,7 +366,7 @@ pub(crate) async fn of_whole(ctx: &Ctx, cluster: &Cluster) -> Result<Decision, F
 /// How `missing` members more (or fewer, when negative) come to be, without
 /// the size that is asked for changing.
 pub(crate) async fn make_up(ctx: &Ctx, cluster: &Cluster, missing: i32) -> Result<Intent, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let shrinks = missing < 0;
     let council = council(&ctx.engine, &mut conn, cluster, shrinks).await?;
     let asked = Request {

@@ -16,7 +16,7 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn measure_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let due = loads::due(&mut *self.db.get().await?, 0.0, ALL).await?;
+        let due = loads::due(&mut self.db.session(), 0.0, ALL).await?;
         for host in due {
             load::measure(self.clone(), host).await;
         }
@@ -55,7 +55,7 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn ask_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let found = hooks::unsent(&mut *self.db.get().await?, ALL, 0.0).await?;
+        let found = hooks::unsent(&mut self.db.session(), ALL, 0.0).await?;
         for question in found {
             questions::send(self.clone(), question).await;
         }
@@ -67,7 +67,7 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn track_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let due = bindings::due(&mut *self.db.get().await?, tracking::TYPE, 0.0, ALL).await?;
+        let due = bindings::due(&mut self.db.session(), tracking::TYPE, 0.0, ALL).await?;
         for one in due {
             tracking::look(self.clone(), one).await;
         }

@@ -91,7 +91,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::new`].
     pub async fn with_faults(parts: Parts, faults: Arc<dyn Faults>) -> Result<Arc<Self>, DbError> {
-        let installation = hosts::installation(&mut *parts.db.get().await?).await?.to_string();
+        let installation = hosts::installation(&mut parts.db.session()).await?.to_string();
         let web = Web::new(&parts.settings.allow_addresses, &parts.settings.barred)
             .map_err(|reason| DbError::Unavailable(format!("the settings cannot be used: {reason}").into()))?;
         let (parents, parents_in) = mpsc::unbounded_channel();
@@ -177,7 +177,7 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn beat_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let due = hosts::due(&mut *self.db.get().await?, 0.0, 10_000).await?;
+        let due = hosts::due(&mut self.db.session(), 0.0, 10_000).await?;
         for host in due {
             beat::beat(self.clone(), host, true).await;
         }

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-
 use senlin_core::{
     Map,
     driver::{ContainerSummary, LABEL_OWNER},
@@ -140,7 +139,7 @@ async fn list(engine: &Arc<Engine>, host: NodeId) -> Option<Containers> {
 }
 
 async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerSummary>, Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
     let list = driver
@@ -193,7 +192,7 @@ async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
         return (gone(), false);
     };
     let asked = async {
-        let mut conn = engine.db.get().await?;
+        let mut conn = engine.db.session();
         let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
         drop(conn);
         Ok::<_, Failure>(driver.inspect(id).await.map_err(ProfileError::from)?)
@@ -220,7 +219,7 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
         // No news: nothing is written.
         return Ok(false);
     }
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     Ok(db::observe(&mut conn, member, status, &reason).await?)
 }
 
@@ -295,7 +294,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
         budget: policy.budget(desired),
         window: policy.recovery.budget_window,
     };
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let (outcome, held) = match db::recover(&mut conn, &wish).await? {
         Begun::Yes(action) => {
             tracing::info!(node = %member.id, %action, reason = loss.reason, "a lost member is recovered");
@@ -331,7 +330,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
 /// or without a health policy. `only_look`: what is found is recorded, not
 /// acted on.
 pub(crate) async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Result<(), Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let Some(member) = db::node(&mut conn, node).await? else {
         return Ok(());
     };
@@ -353,7 +352,7 @@ pub(crate) async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool)
     let Some(loss) = judge(&policy, &member, &seen) else {
         return Ok(());
     };
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let desired = match member.cluster_id {
         Some(cluster) => clusters::get(&mut conn, cluster).await?,
         None => None,
@@ -379,7 +378,7 @@ async fn listening(engine: &Engine, conn: &mut Conn, member: &Member) -> Result<
 /// Something happened to the container of a node that is given its time to
 /// run: its action looks now.
 pub(crate) async fn hurry(engine: &Engine, node: NodeId) -> Result<(), Failure> {
-    if settling::look_now(&mut *engine.db.get().await?, node).await? {
+    if settling::look_now(&mut engine.db.session(), node).await? {
         engine.work.notify_one();
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let found = async { hooks::unsent(&mut *engine.db.get().await?, AT_ONCE, AGAIN).await };
+        let found = async { hooks::unsent(&mut engine.db.session(), AT_ONCE, AGAIN).await };
         match found.await {
             Ok(questions) => {
                 for question in questions {
@@ -64,7 +64,7 @@ pub(crate) async fn send(engine: Arc<Engine>, question: Question) {
         Some(Sink::Webhook { url }) => post(&engine, &url, text).await,
     };
     let recorded = match sent {
-        Ok(()) => async { hooks::sent(&mut *engine.db.get().await?, question.action).await }.await,
+        Ok(()) => async { hooks::sent(&mut engine.db.session(), question.action).await }.await,
         Err(reason) => {
             tracing::warn!(action = %question.action, reason, "a lifecycle question could not be sent");
             Ok(())

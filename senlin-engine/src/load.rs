@@ -57,7 +57,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 async fn due(engine: &Engine) -> Result<Vec<NodeId>, senlin_db::DbError> {
     #[expect(clippy::cast_precision_loss, reason = "seconds between measures fit a double")]
     let every = engine.settings.measure as f64;
-    loads::due(&mut *engine.db.get().await?, every, AT_ONCE).await
+    loads::due(&mut engine.db.session(), every, AT_ONCE).await
 }
 
 /// One host. A host that does not answer is simply not measured: what is known
@@ -69,7 +69,7 @@ pub(crate) async fn measure(engine: Arc<Engine>, host: NodeId) {
 }
 
 async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let gone = || Failure::Refused(format!("The host '{id}' could not be found."));
     let host = hosts::get(&mut conn, id).await?.ok_or_else(gone)?;
     let profile = nodes::get(&mut conn, id).await?.ok_or_else(gone)?.profile_id;
@@ -121,7 +121,7 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
         memory_bytes,
     };
     let nodes = ours(engine, &usage, used.as_ref());
-    loads::record(&mut *engine.db.get().await?, id, &load, &nodes).await?;
+    loads::record(&mut engine.db.session(), id, &load, &nodes).await?;
     Ok(())
 }
 

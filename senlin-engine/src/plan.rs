@@ -51,7 +51,7 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
         .and_then(Value::as_object)
         .cloned()
         .unwrap_or_default();
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let cluster = clusters::get(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;

@@ -29,7 +29,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async { bindings::due(&mut *engine.db.get().await?, TYPE, HOLD, AT_ONCE).await };
+        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, AT_ONCE).await };
         match due.await {
             Ok(due) => {
                 for one in due {
@@ -49,7 +49,7 @@ async fn look(engine: Arc<Engine>, due: Due) {
 
 async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let policy = host_placement::rebalance(&due.properties).map_err(|e| Failure::Refused(e.0))?;
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     if !policy.enabled {
         bindings::again(&mut conn, due.id, due.now, IDLE, &due.state).await?;
         return Ok(());
@@ -61,7 +61,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         let decision =
             decide(&council.bound, &council.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
         let moves = rebalance::wanted(engine, &cluster, &decision.rules, None).await?;
-        conn = engine.db.get().await?;
+        conn = engine.db.session();
         if let Some(first) = moves.first() {
             let inputs = Map::from_iter([(
                 "because".to_owned(),

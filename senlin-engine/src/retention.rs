@@ -41,7 +41,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 async fn move_ended(engine: &Engine, shutdown: &CancellationToken) -> Result<(), DbError> {
     let settings = &engine.settings;
     while !shutdown.is_cancelled() {
-        let mut conn = engine.db.get().await?;
+        let mut conn = engine.db.session();
         let moved = history::move_ended(&mut conn, settings.settle, settings.retention_days, BATCH).await?;
         engine.metrics.moved(moved.unwrap_or(0));
         // Parents follow their children.
@@ -56,8 +56,7 @@ async fn move_ended(engine: &Engine, shutdown: &CancellationToken) -> Result<(),
 /// to leave the others.
 async fn turn_over(engine: &Engine) {
     for of in history::TABLES {
-        let turned =
-            async { history::turn_over(&mut *engine.db.get().await?, of, engine.settings.retention_days).await };
+        let turned = async { history::turn_over(&mut engine.db.session(), of, engine.settings.retention_days).await };
         match turned.await {
             Ok(turned) => {
                 for name in turned.unwrap_or_default().dropped {
@@ -70,7 +69,7 @@ async fn turn_over(engine: &Engine) {
             }
         }
     }
-    let settled = async { events::settle_restored(&mut *engine.db.get().await?, BATCH).await };
+    let settled = async { events::settle_restored(&mut engine.db.session(), BATCH).await };
     if let Err(error) = settled.await {
         tracing::warn!(error = %worker::chain(&error), "events of a restored database could not be looked for");
     }

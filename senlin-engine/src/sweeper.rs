@@ -24,7 +24,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 
 /// One sweep.
 pub(crate) async fn sweep(engine: &Arc<Engine>) -> Result<(), senlin_db::DbError> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let swept = queue::sweep(&mut conn).await?;
     services::forget_silent(&mut conn, 3600.0).await?;
     for id in &swept.expired {

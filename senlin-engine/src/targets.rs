@@ -24,7 +24,7 @@ pub(crate) async fn list(engine: &Engine, body: &Map) -> Result<Value, Failure> 
         .get("project")
         .and_then(Value::as_str)
         .ok_or_else(|| Failure::Refused("'project' is missing.".to_owned()))?;
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let members = targets::of(&mut conn, project).await?;
     drop(conn);
     let mut by_host: BTreeMap<NodeId, BTreeMap<String, targets::Target>> = BTreeMap::new();
@@ -48,7 +48,7 @@ pub(crate) async fn list(engine: &Engine, body: &Map) -> Result<Value, Failure> 
 }
 
 async fn listed(engine: &Engine, host: NodeId, project: &str) -> Result<(String, Vec<ContainerSummary>), Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     let machine = hosts::get(&mut conn, host)
         .await?

@@ -36,7 +36,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async { bindings::due(&mut *engine.db.get().await?, TYPE, HOLD, AT_ONCE).await };
+        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, AT_ONCE).await };
         match due.await {
             Ok(due) => {
                 for one in due {
@@ -65,7 +65,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         .check(&due.properties)
         .map_err(|e| Failure::Refused(e.0))?;
     let policy = TargetTracking::read(&checked).map_err(|e| Failure::Refused(e.0))?;
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let Some(cluster) = clusters::get(&mut conn, due.cluster_id).await? else {
         return Ok(());
     };
@@ -78,7 +78,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
                 Err(Failure::Refused(why)) => return unmeasured(engine, due, &policy, &why).await,
                 other => other?,
             };
-            let newest = loads::newest(&mut *engine.db.get().await?, cluster.id).await?;
+            let newest = loads::newest(&mut engine.db.session(), cluster.id).await?;
             let facts = facts(&cluster, &policy, &state, measure, newest, due.now);
             let verdict = policy.decide(&facts);
             remember(&mut state, &facts, &verdict, &policy, due.now);
@@ -90,7 +90,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     };
     state.insert("decision".to_owned(), reason.clone().into());
     state.insert("decided_at".to_owned(), json!(due.now));
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     if let Some(inputs) = inputs {
         let mut inputs = inputs.as_object().cloned().unwrap_or_default();
         inputs.insert("because".to_owned(), format!("'{}': {reason}", due.policy_name).into());
@@ -122,7 +122,7 @@ async fn unmeasured(engine: &Engine, due: &Due, policy: &TargetTracking, why: &s
     state.insert("decided_at".to_owned(), json!(due.now));
     #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
     let interval = policy.interval as f64;
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     Ok(bindings::again(&mut conn, due.id, due.now, interval, &state).await?)
 }
 
@@ -211,7 +211,7 @@ async fn measure(engine: &Engine, policy: &TargetTracking, cluster: &Cluster) ->
             None => Ok(None),
         };
     }
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let found = loads::clusters(&mut conn, Some(cluster.id), placement::MEASURE_AGE).await?;
     Ok(found.first().and_then(|load| match policy.metric {
         Metric::Memory => load.memory,

@@ -165,7 +165,7 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
     // Its children must end first: it goes on waiting for them, then comes back.
     if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
         let phase = ctx.action.phase.clone();
-        let mut conn = ctx.conn().await?;
+        let mut conn = ctx.conn();
         let open = children::ends(&mut conn, ctx.action.id, &phase)
             .await?
             .iter()
@@ -233,7 +233,7 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
     let reason = words(failure);
     let mut data = Map::new();
     data.insert("last_failure".to_owned(), reason.clone().into());
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     match *again {
         Again::Counted(delay) => {
             tracing::info!(delay, reason, "trying again later");
@@ -261,7 +261,7 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
 
 /// Ends a failed action: its node is in ERROR, its cluster as it truly is.
 async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let kind = ctx.action.kind;
     let parents = if kind.is_cluster() {
         let id = ctx.cluster_id()?;

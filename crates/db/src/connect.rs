@@ -60,7 +60,7 @@ pub async fn usable(servers: &Servers, db: &Db) -> Result<(), Unusable> {
         Err(ConnectError::Away(why)) => return Err(Unusable::Passing(why)),
         Err(ConnectError::Refused(why)) => return Err(Unusable::Lasting(why)),
     }
-    let state = async { schema_state(&mut *db.get().await?).await };
+    let state = async { schema_state(&mut db.session()).await };
     match state.await {
         Ok(SchemaState::Current | SchemaState::Newer(_)) => Ok(()),
         // Whoever migrates may begin later than this.

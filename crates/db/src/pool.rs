@@ -107,14 +107,6 @@ impl Db {
         Ok(())
     }
 
-    /// As [`Self::session`].
-    ///
-    /// # Errors
-    /// None.
-    pub async fn get(&self) -> Result<Box<Conn>> {
-        Ok(Box::new(self.session()))
-    }
-
     async fn take(&self) -> Result<Pooled> {
         match tokio::time::timeout(WAIT, self.pool.get()).await {
             Ok(connection) => connection.map_err(|e| DbError::Unavailable(Box::new(e))),

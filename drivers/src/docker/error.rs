@@ -80,11 +80,6 @@ mod tests {
             assert!(!text.contains(char::is_control) && text.len() < WORDS + 100);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a17_only_what_waiting_cannot_mend_is_final() {

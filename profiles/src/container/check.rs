@@ -12,7 +12,9 @@ const GONE: &str = "The container is gone from its host.";
 /// Running, exited, unhealthy, gone, or unknown.
 pub(super) async fn check(job: &Job<'_>) -> Result<Seen, ProfileError> {
     let ours = match find(job).await {
-        Err(ProfileError::Driver(error)) if error.is_transient() => return Ok(Health::Unknown(error.to_string()).into()),
+        Err(ProfileError::Driver(error)) if error.is_transient() => {
+            return Ok(Health::Unknown(error.to_string()).into());
+        }
         other => other?,
     };
     match (ours.current(), ours.conflict(job)) {

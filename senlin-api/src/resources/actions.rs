@@ -47,7 +47,7 @@ pub(crate) async fn by_cluster(call: &Call, filters: &mut Vec<Filter>) -> Result
     if wanted.is_empty() {
         return Ok(true);
     }
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let mut values = Vec::new();
     for identity in wanted {
         match clusters::find(&mut conn, &call.scope(), identity).await? {
@@ -68,7 +68,7 @@ pub(crate) async fn by_cluster(call: &Call, filters: &mut Vec<Filter>) -> Result
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let mut asked = asked(&call, &RULES)?;
     let found = if by_cluster(&call, &mut asked.filters).await? {
-        db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?
+        db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?
     } else {
         Vec::new()
     };
@@ -78,7 +78,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 
 /// `GET /v1/actions/{id}`
 pub async fn show(call: Call) -> Result<HttpResponse> {
-    let action = db::find(&mut *call.conn().await?, &call.scope(), &call.identity)
+    let action = db::find(&mut call.conn(), &call.scope(), &call.identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "action",
@@ -115,7 +115,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             (other, _) => return Err(ApiError::BadRequest(format!("Invalid parameter {other}"))),
         }
     }
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let action = db::find(&mut conn, &call.scope(), &call.identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {

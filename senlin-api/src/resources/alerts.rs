@@ -192,7 +192,7 @@ async fn note(call: &Call, receiver: &Receiver, alert: &Alert, outcome: &'static
         alert: alert.name.clone(),
         state: alert.state,
     };
-    db::note(&mut *call.conn().await?, receiver.id, &delivery, outcome, reason).await?;
+    db::note(&mut call.conn(), receiver.id, &delivery, outcome, reason).await?;
     Ok(Told {
         alert: alert.name.clone(),
         state: alert.state,
@@ -227,7 +227,7 @@ async fn single(call: &mut Call, receiver: &Receiver, options: &Options, group: 
     };
     #[expect(clippy::cast_precision_loss, reason = "seconds of a window fit a double")]
     let window = options.window as f64;
-    let claim = db::claim(&mut *call.conn().await?, receiver.id, &noted, window).await?;
+    let claim = db::claim(&mut call.conn(), receiver.id, &noted, window).await?;
     let Claim::Mine(delivery) = claim else {
         let reason = format!("Its group acted within the last {} s.", options.window);
         return note(call, receiver, alert, "REPEATED", &reason).await;
@@ -236,12 +236,12 @@ async fn single(call: &mut Call, receiver: &Receiver, options: &Options, group: 
         Ok(id) => ("ACTED", format!("{kind} was begun."), Some(id)),
         Err(error) if error.is_ours() => {
             // Nobody knows whether it would have acted: the sender may try again.
-            db::forget(&mut *call.conn().await?, delivery).await?;
+            db::forget(&mut call.conn(), delivery).await?;
             return Err(error);
         }
         Err(error) => ("REFUSED", error.to_string(), None),
     };
-    db::became(&mut *call.conn().await?, delivery, outcome, &reason, action).await?;
+    db::became(&mut call.conn(), delivery, outcome, &reason, action).await?;
     Ok(Told {
         alert: alert.name.clone(),
         state: alert.state,
@@ -273,7 +273,7 @@ async fn act(
 /// `GET /v1/receivers/{id}/deliveries` (1.15): what came in, newest first.
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let receiver = super::receivers::find(&call, &call.identity).await?;
-    let found = db::list(&mut *call.conn().await?, receiver.id).await?;
+    let found = db::list(&mut call.conn(), receiver.id).await?;
     let shown: Vec<Value> = found
         .iter()
         .map(|d| {

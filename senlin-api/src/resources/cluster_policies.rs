@@ -32,7 +32,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         }
     }
     let cluster = clusters::find(&call, &call.identity).await?;
-    let found = bindings::list(&mut *call.conn().await?, cluster.id, &wanted).await?;
+    let found = bindings::list(&mut call.conn(), cluster.id, &wanted).await?;
     let shown: Vec<Value> = found.iter().map(|b| wire::binding(b, call.version)).collect();
     Ok(call.ok(&json!({"cluster_policies": shown})))
 }
@@ -42,7 +42,7 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
     call.no_query()?;
     let cluster = clusters::find(&call, &call.identity).await?;
     let policy = policies::find(&call, &call.sub).await?;
-    let all = bindings::list(&mut *call.conn().await?, cluster.id, &Wanted::default()).await?;
+    let all = bindings::list(&mut call.conn(), cluster.id, &Wanted::default()).await?;
     let binding: Option<Binding> = all.into_iter().find(|b| b.policy_id == policy.id);
     let binding = binding.ok_or_else(|| ApiError::NotAttached {
         policy: call.sub.clone(),

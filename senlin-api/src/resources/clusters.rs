@@ -45,14 +45,14 @@ const RULES: Rules = Rules {
 /// `GET /v1/clusters`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
     let shown: Vec<Value> = found.iter().map(|c| wire::cluster(c, call.version)).collect();
     Ok(call.ok(&json!({"clusters": shown})))
 }
 
 /// The cluster that an identity means.
 pub(crate) async fn find(call: &Call, identity: &str) -> Result<Cluster> {
-    db::find(&mut *call.conn().await?, &call.scope(), identity)
+    db::find(&mut call.conn(), &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "cluster",
@@ -107,7 +107,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     };
     let answer = |made: &Cluster| call.accepted(recorded.id, json!({"cluster": wire::cluster(made, call.version)}));
     let keep = call.keep(&answer);
-    let made = db::create_within(&mut *call.conn().await?, &new, &recorded, limits, &keep).await?;
+    let made = db::create_within(&mut call.conn(), &new, &recorded, limits, &keep).await?;
     let cluster = match made {
         Ok(cluster) => cluster,
         Err(db::Refusal::NoRoom(full)) => return Err(no_room(&call, full)),
@@ -265,7 +265,7 @@ async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpRes
         .and_then(|v| serde_json::from_value(v).ok());
     let projects = projects
         .ok_or_else(|| ApiError::BadRequest("'shared_with' must be a list of project ids, or of '*'.".to_owned()))?;
-    db::share(&mut *call.conn().await?, cluster.id, &projects).await?;
+    db::share(&mut call.conn(), cluster.id, &projects).await?;
     let cluster = find(call, &cluster.id.to_string()).await?;
     Ok(call.ok(&json!({"cluster": wire::cluster(&cluster, call.version)})))
 }
@@ -301,7 +301,7 @@ async fn deletable(call: &Call, force: bool) -> Result<Planned> {
         let ids: Vec<String> = cluster.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_cluster: {}", ids.join(", "))));
     }
-    let containers = senlin_db::nodes::containers_on(&mut *call.conn().await?, &cluster.nodes).await?;
+    let containers = senlin_db::nodes::containers_on(&mut call.conn(), &cluster.nodes).await?;
     if !containers.is_empty() {
         return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
     }

@@ -53,7 +53,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     let there = by_cluster(&call, &mut asked.filters).await?;
     let Some(after) = after else {
         let found = if there {
-            db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?
+            db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?
         } else {
             Vec::new()
         };
@@ -63,7 +63,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         return Ok(call.ok(&json!({"events": [], "next": after.to_string()})));
     }
     let limit = asked.page.limit.unwrap_or(0);
-    let read = db::since(&mut *call.conn().await?, &asked.scope, &asked.filters, after, limit)
+    let read = db::since(&mut call.conn(), &asked.scope, &asked.filters, after, limit)
         .await?
         .ok_or_else(unknown)?;
     Ok(call.ok(&json!({"events": shown(&read.events), "next": read.next.to_string()})))
@@ -97,7 +97,7 @@ fn unknown() -> ApiError {
 
 /// `GET /v1/events/{id}`
 pub async fn show(call: Call) -> Result<HttpResponse> {
-    let event = db::find(&mut *call.conn().await?, &call.scope(), &call.identity)
+    let event = db::find(&mut call.conn(), &call.scope(), &call.identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "event",

@@ -51,7 +51,7 @@ const RULES: Rules = Rules {
 /// `GET /v1/nodes`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let mut asked = asked(&call, &RULES)?;
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     if let Some((_, identity)) = call.query.iter().find(|(k, _)| k == "cluster_id") {
         let cluster = db_clusters::find(&mut conn, &call.scope(), identity)
             .await?
@@ -67,7 +67,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 }
 
 async fn find(call: &Call, identity: &str) -> Result<Node> {
-    db::find(&mut *call.conn().await?, &call.scope(), identity)
+    db::find(&mut call.conn(), &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "node",
@@ -173,7 +173,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let named = move |index| naming::node_name(&format, index, id.0.as_u64_pair().0);
     let answer = |made: &Node| call.accepted(recorded.id, json!({"node": wire::node(made, call.version)}));
     let (keep, most) = (call.keep(&answer), call.api.settings.max_nodes_per_project);
-    let made = db::create_named(&mut *call.conn().await?, node, &recorded, named, most, &keep).await?;
+    let made = db::create_named(&mut call.conn(), node, &recorded, named, most, &keep).await?;
     let gone = |what: &str, identity: String| {
         ApiError::BadRequest(format!("The specified {what} '{identity}' could not be found."))
     };
@@ -265,7 +265,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         reason,
     };
     if !node.dependent_nodes.is_empty() {
-        let names = db::containers_on(&mut *call.conn().await?, &[node.id]).await?;
+        let names = db::containers_on(&mut call.conn(), &[node.id]).await?;
         return Err(in_use(format!(
             "there are still containers on it: {}",
             names.join(", ")

@@ -22,7 +22,7 @@ async fn node(call: &Call) -> Result<Node> {
         .and_then(|h| h.strip_prefix("Bearer "))
         .unwrap_or_default();
     let (id, generation) = interface::open(&call.api.sealer, key).ok_or(ApiError::Unauthorized)?;
-    nodes::get(&mut *call.conn().await?, id)
+    nodes::get(&mut call.conn(), id)
         .await?
         .filter(|n| n.generation == generation)
         .ok_or(ApiError::Unauthorized)
@@ -36,7 +36,7 @@ fn brief(node: &Node) -> Value {
 /// `GET /v1/self`
 pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
     let node = node(&call).await?;
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let protected = db::protected_until(&mut conn, node.id).await?;
     let question = hooks::open(&mut conn, node.id).await?;
     let mut shown = brief(&node);
@@ -57,7 +57,7 @@ pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
 pub async fn members(Knock(call): Knock) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let members = match node.cluster_id {
-        Some(cluster) => nodes::members(&mut *call.conn().await?, cluster).await?,
+        Some(cluster) => nodes::members(&mut call.conn(), cluster).await?,
         None => Vec::new(),
     };
     let members: Vec<Value> = members.iter().map(brief).collect();
@@ -87,7 +87,7 @@ pub async fn report(Knock(call): Knock) -> Result<HttpResponse> {
     if !call.api.knocks.allow(node.id.0, call.api.settings.webhook_rate) {
         return Err(ApiError::TooMany);
     }
-    db::report(&mut *call.conn().await?, node.id, &level, &message).await?;
+    db::report(&mut call.conn(), node.id, &level, &message).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -98,7 +98,7 @@ pub async fn protect(Knock(call): Knock) -> Result<HttpResponse> {
     let fields = Fields::new(call.body.clone().unwrap_or_default(), &["seconds"])?;
     fields.required("seconds")?;
     let seconds = fields.integer("seconds", 0, LONGEST)?.unwrap_or(0);
-    let until = db::protect(&mut *call.conn().await?, node.id, f64::from(seconds)).await?;
+    let until = db::protect(&mut call.conn(), node.id, f64::from(seconds)).await?;
     Ok(call.ok(&json!({"protected_until": until.map(senlin_openapi::time)})))
 }
 
@@ -108,7 +108,7 @@ pub async fn lifecycle(Knock(call): Knock) -> Result<HttpResponse> {
     let fields = Fields::new(call.body.clone().unwrap_or_default(), &["result"])?;
     fields.required("result")?;
     let result = fields.text("result")?.unwrap_or_default();
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let open = hooks::open(&mut conn, node.id).await?;
     let (action, _) =
         open.ok_or_else(|| ApiError::Conflict("No lifecycle question is open for this node.".to_owned()))?;

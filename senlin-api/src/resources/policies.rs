@@ -30,14 +30,14 @@ const RULES: Rules = Rules {
 /// `GET /v1/policies`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
     let shown: Vec<Value> = found.iter().map(wire::policy).collect();
     Ok(call.ok(&json!({"policies": shown})))
 }
 
 /// The policy that an identity means.
 pub(crate) async fn find(call: &Call, identity: &str) -> Result<Policy> {
-    db::find(&mut *call.conn().await?, &call.scope(), identity)
+    db::find(&mut call.conn(), &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "policy",
@@ -79,7 +79,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         domain: call.caller.domain.clone(),
     };
     let answer = |made: &Policy| call.created(json!({"policy": wire::policy(made)}));
-    let policy = db::create(&mut *call.conn().await?, &new, &call.keep(&answer)).await?;
+    let policy = db::create(&mut call.conn(), &new, &call.keep(&answer)).await?;
     Ok(call.answer(&answer(&policy)))
 }
 
@@ -102,7 +102,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     if name == policy.name {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     db::rename(&mut conn, policy.id, &name).await?;
     drop(conn);
     let policy = find(&call, &policy.id.to_string()).await?;
@@ -112,7 +112,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
 /// `DELETE /v1/policies/{id}`
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let policy = find(&call, &call.identity).await?;
-    match db::delete(&mut *call.conn().await?, policy.id).await {
+    match db::delete(&mut call.conn(), policy.id).await {
         Ok(()) => Ok(HttpResponse::NoContent().finish()),
         Err(error) if error.is_in_use() => Err(ApiError::InUse {
             kind: "policy",

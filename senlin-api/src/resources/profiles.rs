@@ -40,14 +40,14 @@ const RULES: Rules = Rules {
 /// `GET /v1/profiles`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
     let shown: Vec<Value> = found.iter().map(wire::profile).collect();
     Ok(call.ok(&json!({"profiles": shown})))
 }
 
 /// The profile that an identity means.
 pub(crate) async fn find(call: &Call, identity: &str) -> Result<Profile> {
-    db::find(&mut *call.conn().await?, &call.scope(), identity)
+    db::find(&mut call.conn(), &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "profile",
@@ -150,7 +150,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         other => other,
     };
     let checked = check(&call, fields.required("spec")?).map_err(failed)?;
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let (host_node, host_cluster) = host_ids(&call, &mut conn, &checked).await.map_err(failed)?;
     let new = NewProfile {
         id: ProfileId::random(),
@@ -201,7 +201,7 @@ pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> R
     let Demand::Host(needs) = kind.demand(&properties)? else {
         return Ok(());
     };
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let (host_node, host_cluster) = db::hosts(&mut conn, profile.id).await?;
     let needs = Requirements {
         host_node,
@@ -224,7 +224,7 @@ pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> R
 pub async fn validate(call: Call) -> Result<HttpResponse> {
     let fields = envelope(call.body.as_ref(), "profile", &["spec"])?;
     let checked = check(&call, fields.required("spec")?)?;
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     host_ids(&call, &mut conn, &checked).await?;
     let spec = senlin_core::spec::redact(&sealed(&call, &checked)?);
     Ok(call.ok(&json!({"profile": {
@@ -243,7 +243,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     if name.is_none() && metadata.is_none() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     db::update(&mut conn, profile.id, name.as_deref(), metadata.as_ref()).await?;
     drop(conn);
     let profile = find(&call, &profile.id.to_string()).await?;
@@ -253,7 +253,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
 /// `DELETE /v1/profiles/{id}`
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let profile = find(&call, &call.identity).await?;
-    match db::delete(&mut *call.conn().await?, profile.id).await {
+    match db::delete(&mut call.conn(), profile.id).await {
         Ok(()) => Ok(HttpResponse::NoContent().finish()),
         Err(error) if error.is_in_use() => Err(ApiError::InUse {
             kind: "profile",

@@ -104,13 +104,13 @@ fn shown_with(call: &Call, receiver: &Receiver, key: &Secret) -> Value {
 /// `GET /v1/receivers`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut *call.conn().await?, &asked.scope, &asked.filters, &asked.page).await?;
+    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
     let all: Vec<Value> = found.iter().map(|r| shown(&call, r)).collect::<Result<_>>()?;
     Ok(call.ok(&json!({"receivers": all})))
 }
 
 pub(super) async fn find(call: &Call, identity: &str) -> Result<Receiver> {
-    db::find(&mut *call.conn().await?, &call.scope(), identity)
+    db::find(&mut call.conn(), &call.scope(), identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "receiver",
@@ -236,7 +236,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         Secret::new("***")
     };
     let answer = |made: &Receiver| call.created(json!({"receiver": shown_with(&call, made, &key)}));
-    match db::create(&mut *call.conn().await?, &receiver, &call.keep(&answer)).await {
+    match db::create(&mut call.conn(), &receiver, &call.keep(&answer)).await {
         Ok(receiver) => Ok(call.answer(&answer(&receiver))),
         Err(error) if error.is_in_use() => Err(ApiError::BadRequest(format!(
             "The referenced cluster '{identity}' could not be found."
@@ -268,7 +268,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
 }
 
 async fn changed(call: &Call, receiver: &Receiver, change: &Change) -> Result<HttpResponse> {
-    db::update(&mut *call.conn().await?, receiver.id, change).await?;
+    db::update(&mut call.conn(), receiver.id, change).await?;
     let receiver = find(call, &receiver.id.to_string()).await?;
     Ok(call.ok(&json!({"receiver": shown(call, &receiver)?})))
 }
@@ -286,7 +286,7 @@ pub async fn rotate(call: Call) -> Result<HttpResponse> {
 /// `DELETE /v1/receivers/{id}`
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let receiver = find(&call, &call.identity).await?;
-    db::delete(&mut *call.conn().await?, receiver.id).await?;
+    db::delete(&mut call.conn(), receiver.id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -16,7 +16,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         return Err(ApiError::Forbidden);
     }
     let down_after = f64::from(call.api.settings.service_down_time);
-    let found = db::list(&mut *call.conn().await?, down_after).await?;
+    let found = db::list(&mut call.conn(), down_after).await?;
     let shown: Vec<Value> = found.iter().map(wire::service).collect();
     Ok(call.ok(&json!({"services": shown})))
 }

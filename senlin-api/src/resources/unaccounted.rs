@@ -71,7 +71,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     admin(&call)?;
     let page = lists::asked(&call, &RULES)?.page;
     let limit = page.limit.unwrap_or(call.api.settings.max_page_size);
-    let found = db::list(&mut *call.conn().await?, limit, page.marker).await?;
+    let found = db::list(&mut call.conn(), limit, page.marker).await?;
     let all: Vec<Value> = found.iter().map(shown).collect();
     Ok(call.ok(&json!({"unaccounted_containers": all})))
 }
@@ -81,7 +81,7 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
     admin(&call)?;
     let (verb, params) = only_key(call.body.as_ref(), &WORDS)?;
     let params = params.ok_or_else(|| ApiError::BadRequest(format!("The value of '{verb}' is not a map.")))?;
-    let one = db::get(&mut *call.conn().await?, &call.identity)
+    let one = db::get(&mut call.conn(), &call.identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "unaccounted container",
@@ -107,7 +107,7 @@ async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpR
             one.container, one.host_name
         )));
     }
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     db::ask_removal(&mut conn, one.id).await?;
     let asked = db::get(&mut conn, &one.id.to_string()).await?;
     Ok(call.ok(&json!({"unaccounted_container": shown(asked.as_ref().unwrap_or(one))})))
@@ -142,7 +142,7 @@ async fn take_back(call: &Call, one: &Unaccounted) -> Result<HttpResponse> {
         }
         Err(error) => return Err(error),
     }
-    let node = nodes::get(&mut *call.conn().await?, one.node)
+    let node = nodes::get(&mut call.conn(), one.node)
         .await?
         .ok_or_else(|| ApiError::Internal("the node is gone".to_owned()))?;
     Ok(call.ok(&json!({"node": wire::node(&node, call.version)})))
@@ -159,7 +159,7 @@ fn duplicate(error: senlin_db::DbError, one: &Unaccounted) -> ApiError {
 }
 
 async fn repair(call: &Call, one: &Unaccounted, project: &str) -> Taken {
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let node = nodes::get(&mut conn, one.node).await?;
     // A label is the host's word: it gives no one another project's node.
     if node.is_none_or(|node| node.project != project) {
@@ -172,7 +172,7 @@ async fn repair(call: &Call, one: &Unaccounted, project: &str) -> Taken {
 }
 
 async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     let known = match one.profile {
         Some(id) => profiles::get(&mut conn, id).await?,
         None => None,
@@ -205,7 +205,7 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
         role: Some(String::new()),
         metadata: Map::new(),
     };
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     db::restore(&mut conn, one, profile.as_ref(), &node)
         .await
         .map_err(|e| duplicate(e, one))

@@ -62,7 +62,7 @@ async fn open(call: &Call, key: &str) -> Result<Receiver> {
         identity: call.identity.clone(),
     };
     let id: ReceiverId = call.identity.parse().map_err(|_source| missing())?;
-    let found = receivers::get(&mut *call.conn().await?, id).await?;
+    let found = receivers::get(&mut call.conn(), id).await?;
     let receiver = found.filter(|r| r.type_name != "message").ok_or_else(missing)?;
     let own = call
         .api

@@ -316,7 +316,7 @@ async fn g14_a_request_names_so_many_nodes_and_no_more() {
     // could be meant none is.
     member(&server, THREE, "h1", "hosts").await;
     member(&server, "3aaaaaab-0000-4000-8000-000000000001", "h2", "hosts").await;
-    let mut conn = server.db.db.get().await.unwrap();
+    let mut conn = server.db.db.session();
     let names = ["h1", THREE, "3aaaaaaa", "3aaaaaa", "nobody"].map(str::to_owned);
     let found = async |conn: &mut _, scope: &Scope| {
         let found = nodes::find_all(conn, scope, &names).await.unwrap();

@@ -36,7 +36,7 @@ async fn a11_ended_actions_are_listed_and_shown_as_before() {
         before.push(server.member("GET", path, None).await.body);
     }
     assert_eq!(before[0]["actions"].as_array().unwrap().len(), 8);
-    let mut conn = server.db.db.get().await.unwrap();
+    let mut conn = server.db.db.session();
     let moved = senlin_db::history::move_ended(&mut conn, 60.0, 30, 6).await.unwrap();
     assert_eq!(moved, Some(6));
     drop(conn);

@@ -178,7 +178,7 @@ async fn a8_a_repeat_after_the_commit_gets_the_answer_that_was_lost() {
         host_cluster: None,
     };
     let answer = |_: &senlin_core::profile::Profile| stored(201);
-    let mut conn = server.db.db.get().await.unwrap();
+    let mut conn = server.db.db.session();
     let first = claim("k");
     assert_eq!(idempotency::begin(&mut conn, &first, "f").await.unwrap(), Begun::New);
     let keep = Keep::new(Some(&first), &answer);

@@ -121,7 +121,7 @@ async fn g2_adopted_nodes_count_too() {
                 body: json!(null),
             };
             let keep = Keep::new(None, &answer);
-            let mut conn = db.get().await.unwrap();
+            let mut conn = db.session();
             nodes::adopt(&mut conn, &profile, &node, &adoption, 5, &keep)
                 .await
                 .unwrap()

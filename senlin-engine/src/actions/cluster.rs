@@ -52,7 +52,7 @@ pub(crate) use phase::FINISH;
 
 /// The action's cluster.
 pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     clusters::get(&mut conn, ctx.cluster_id()?)
         .await?
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))
@@ -60,7 +60,7 @@ pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
 
 /// Puts the cluster into a transitional status.
 pub(crate) async fn mark(ctx: &Ctx, status: ClusterStatus, reason: &str) -> Result<(), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.record(
         "mark the cluster",
         fence::cluster_status(&mut conn, ctx.fence, status, reason),
@@ -105,7 +105,7 @@ pub(crate) async fn launch(
     phase: &str,
     children: &[NewAction],
 ) -> Result<Outcome, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = spawn::launch(&mut conn, ctx.fence, ctx.cluster_id()?, size, phase, children);
     ctx.record("launch the children", write).await?;
     if children.is_empty() {
@@ -142,7 +142,7 @@ pub(crate) async fn grow(
     phase: &'static str,
 ) -> Result<Outcome, Failure> {
     let count = intent.more;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let loaded = ctx.engine.specs.load(&mut conn, cluster.profile_id).await?;
     let needs = match loaded.demand()? {
         Demand::Host(needs) => Some(needs),
@@ -176,7 +176,10 @@ pub(crate) async fn grow(
             });
         }
         let hosts: Vec<_> = births.iter().map(|b| b.place.as_ref().map(|p| p.host)).collect();
-        if wanted.as_ref().is_some_and(|t| *t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts)) {
+        if wanted
+            .as_ref()
+            .is_some_and(|t| *t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts))
+        {
             return Err(Failure::Refused(crate::plan::STALE.to_owned()));
         }
         let told = Map::from_iter([("placement".to_owned(), json!({"count": count, "placements": told}))]);
@@ -214,7 +217,7 @@ fn new_node(ctx: &Ctx, cluster: &Cluster, format: &str, index: i32) -> NewNode {
 
 /// How the children of the phase that led here ended.
 pub(crate) async fn children(ctx: &Ctx, phase: &str) -> Result<Vec<ChildEnd>, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let ends = ends::ends(&mut conn, ctx.action.id, phase).await?;
     if ends.iter().any(|c| !c.status.is_terminal()) {
         // Woken by a cancel or its deadline: they end before it does.
@@ -242,7 +245,7 @@ pub(crate) async fn conclude_with(ctx: &Ctx, done: &str, ends: &[ChildEnd]) -> R
         reason,
         outputs: failed_nodes(&failed).unwrap_or_default(),
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let kind = ctx.action.kind;
     let marked = decisions::marked(ctx, &mut conn).await?;
     let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind.as_str(), &marked);

@@ -33,7 +33,7 @@ pub mod update;
 
 /// The action's node and its profile.
 pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<Loaded>), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let node = nodes::get(&mut conn, ctx.action.target.into())
         .await?
         .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
@@ -54,7 +54,7 @@ pub(crate) async fn driver(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Ar
             node.name
         )))
     })?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.engine.fleet.driver(&mut conn, &ctx.engine.specs, host).await
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn ended(
         reason: reason.to_owned(),
         outputs,
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let parents = if ctx.is_members_own() {
         let write = members::finish_member(
             &mut conn,

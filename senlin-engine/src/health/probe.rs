@@ -105,7 +105,7 @@ async fn expand(engine: &Engine, template: &str, member: &Member) -> Result<(Str
     let (Some(host), Some(id)) = (member.host_id, member.physical_id.as_deref()) else {
         return Err(Failure::Refused("it has no container".to_owned()));
     };
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     let known = hosts::get(&mut conn, host).await?;
     drop(conn);

@@ -93,7 +93,7 @@ pub(crate) async fn take(engine: &Arc<Engine>, most: usize) -> Result<Taken, sen
     let room = i64::try_from(most.min(IN_FLIGHT.saturating_sub(busy))).unwrap_or(0);
     let mut due = Vec::new();
     if room > 0 {
-        due = bindings::due(&mut *engine.db.get().await?, TYPE, HOLD, room).await?;
+        due = bindings::due(&mut engine.db.session(), TYPE, HOLD, room).await?;
     }
     let mut sweeping = engine.health.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
     due.retain(|one| sweeping.insert(one.id));
@@ -121,7 +121,7 @@ async fn keep(engine: &Engine, due: &[Due]) {
     let ids: Vec<BindingId> = due.iter().map(|d| d.id).collect();
     loop {
         tokio::time::sleep(Duration::from_secs_f64(HOLD / 3.0)).await;
-        let held = async { bindings::hold(&mut *engine.db.get().await?, &ids, HOLD).await };
+        let held = async { bindings::hold(&mut engine.db.session(), &ids, HOLD).await };
         if let Err(error) = held.await {
             tracing::debug!(error = %worker::chain(&error), "a health sweep could not be held");
         }
@@ -130,7 +130,7 @@ async fn keep(engine: &Engine, due: &[Due]) {
 
 async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
     let ids: Vec<ClusterId> = due.iter().map(|d| d.cluster_id).collect();
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let mut members: BTreeMap<ClusterId, Vec<Member>> = BTreeMap::new();
     for member in db::members_of(&mut conn, &ids).await? {
         if let Some(cluster) = member.cluster_id {
@@ -154,7 +154,7 @@ async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
         while let Some(more) = going.try_join_next() {
             done.extend(more.ok().flatten());
         }
-        let mut conn = engine.db.get().await?;
+        let mut conn = engine.db.session();
         for stale in done.iter().filter_map(|d| d.stale) {
             db::settle(&mut conn, stale).await?;
         }

@@ -54,7 +54,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => break,
             _ = timer.tick() => {}
         }
-        let ours = async { db::watch(&mut *engine.db.get().await?, engine.id, LEASE).await };
+        let ours = async { db::watch(&mut engine.db.session(), engine.id, LEASE).await };
         match ours.await {
             Ok(ours) => {
                 listening.retain(|host, stop| {
@@ -106,7 +106,7 @@ async fn listen(engine: Arc<Engine>, host: NodeId, stop: CancellationToken) {
 /// Lists, then listens. `before`: this engine has seen the host before, so
 /// that what the list shows may be acted on.
 async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
     drop(conn);
     let label = (LABEL_OWNER, engine.installation.as_str());
@@ -177,7 +177,7 @@ fn heed(engine: &Arc<Engine>, looks: &Looks, event: &ContainerEvent) {
 /// what is known of a node disagree on is looked at.
 pub(crate) async fn compare(engine: &Arc<Engine>, host: NodeId) -> Result<(), Failure> {
     let containers = super::ask(engine, host).await?;
-    let members = db::on_host(&mut *engine.db.get().await?, host).await?;
+    let members = db::on_host(&mut engine.db.session(), host).await?;
     for member in members.iter().filter(|m| !m.busy && super::looks(m.status)) {
         let runs = member.physical_id.as_ref().and_then(|id| containers.get(id));
         let runs = runs.is_some_and(|c| c.state == "running" && c.health.as_deref() != Some("unhealthy"));

@@ -144,7 +144,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             _ = timer.tick() => {}
         }
         let read = async {
-            let mut conn = engine.db.get().await?;
+            let mut conn = engine.db.session();
             let clusters = loads::clusters(&mut conn, None, placement::MEASURE_AGE).await?;
             let hosts = loads::hosts(&mut conn).await?;
             Ok::<_, senlin_db::DbError>((clusters, hosts))

@@ -97,7 +97,7 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     }
 
     // Take back: the node has its container again.
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let rows = unaccounted::list(&mut conn, 10, None).await.unwrap();
     let of = |node: NodeId| rows.iter().find(|r| r.node == node).unwrap();
     assert!(of(updated).may_be_there && of(updated).node_known && !of(late).node_known);
@@ -112,7 +112,7 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     assert_eq!(listed(&world).await, ["NODE_UNKNOWN"]);
 
     // Remove: only what an operator named goes.
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     unaccounted::ask_removal(&mut conn, of(late).id).await.unwrap();
     drop(conn);
     beat(&world).await;

@@ -379,7 +379,7 @@ async fn a_cluster_follows_its_target_and_says_why() {
         "{:?}",
         column(&world, because).await
     );
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let shown = senlin_db::bindings::list(&mut conn, cluster, &senlin_db::bindings::Wanted::default())
         .await
         .unwrap();

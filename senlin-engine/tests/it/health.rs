@@ -167,7 +167,7 @@ async fn hosts_are_watched_and_never_recreated() {
 async fn watches_are_shared_and_move_on() {
     use senlin_db::{health::watch, services::register};
     let world = World::new(4).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let (one, two) = (ServiceId::random(), ServiceId::random());
     register(&mut conn, one, "a", "senlin-engine", "t").await.unwrap();
     assert_eq!(watch(&mut conn, one, 15.0).await.unwrap().len(), 4, "alone it has all");

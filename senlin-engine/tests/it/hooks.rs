@@ -84,7 +84,7 @@ async fn a_member_is_asked_before_it_goes() {
     assert_eq!(world.outcome(action).await.0, "WAITING");
 
     let token: ActionId = question["lifecycle_action_token"].as_str().unwrap().parse().unwrap();
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     assert!(senlin_db::hooks::heartbeat(&mut conn, token).await.unwrap());
     assert!(senlin_db::hooks::answered(&mut conn, token, "done").await.unwrap());
     assert!(

@@ -34,7 +34,7 @@ impl Story {
         json!({"command": ["sleep", "1"], "ports": ["8080:80"]})
     }
 
-    fn new(self) -> Value {
+    fn changed(self) -> Value {
         match self {
             Self::SideBySide | Self::Adopted => {
                 json!({"command": ["sleep", "2"], "ports": ["9090:80"], "memory": "128m"})
@@ -136,7 +136,7 @@ async fn assert_one(world: &World, story: Story, node: NodeId, old: ProfileId, c
         assert_eq!(row[3], generation, "{context}");
         assert_eq!(row[2], found.labels[LABEL_PROFILE], "{context}");
     }
-    let wanted = if updated { story.new() } else { story.old() };
+    let wanted = if updated { story.changed() } else { story.old() };
     let port = wanted["ports"][0]
         .as_str()
         .unwrap()
@@ -175,7 +175,7 @@ async fn assert_one(world: &World, story: Story, node: NodeId, old: ProfileId, c
 async fn strike(story: Story) -> usize {
     let world = World::new(1).await;
     let old = world.containers(story.old()).await;
-    let new = world.containers(story.new()).await;
+    let new = world.containers(story.changed()).await;
     let mut struck = 0;
     for at in 1.. {
         let mut reached = false;

@@ -74,7 +74,7 @@ async fn a1_a_claim_whose_answer_was_lost_goes_back() {
     let profile = world.containers(json!({})).await;
     let (_, action) = world.node("n", profile, None).await;
     let engine = world.engine(Arc::new(NoFaults)).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let claimed = queue::claim_nodes(&mut conn, engine.id(), 8, LIMITS).await.unwrap();
     assert_eq!(claimed.len(), 1);
     // Renewing what is held does nothing for it.
@@ -97,7 +97,7 @@ async fn a1_only_the_present_attempt_is_renewed() {
     let profile = world.containers(json!({})).await;
     world.node("n", profile, None).await;
     let engine = world.engine(Arc::new(NoFaults)).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let first = queue::claim_nodes(&mut conn, engine.id(), 8, LIMITS).await.unwrap()[0].clone();
     world.expire().await;
     queue::sweep(&mut conn).await.unwrap();

@@ -30,7 +30,7 @@ async fn many_claimers_never_share_an_action() {
     for _ in 0..8 {
         let db = world.db.db.clone();
         tasks.push(tokio::spawn(async move {
-            let mut conn = db.get().await.unwrap();
+            let mut conn = db.session();
             let mut mine = Vec::new();
             loop {
                 let got = queue::claim_nodes(&mut conn, ServiceId::random(), 7, LIMITS)
@@ -65,7 +65,7 @@ async fn a_thousand_nodes_of_one_tenant_do_not_stop_another() {
         .execute(&format!("UPDATE actions SET project = 'p2' WHERE target = '{single}'"))
         .await
         .unwrap();
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let limits = Limits {
         per_project: 10,
         ..LIMITS
@@ -103,7 +103,7 @@ async fn hosts_are_not_asked_for_more_at_once_than_their_limit() {
         world.act_on_node(ActionKind::NodeCheck, node, json!({})).await;
     }
     let limits = Limits { per_host: 3, ..LIMITS };
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let mut claimed = 0;
     for _ in 0..5 {
         claimed += queue::claim_nodes(&mut conn, ServiceId::random(), 64, limits)
@@ -128,7 +128,7 @@ async fn a_paused_engine_that_wakes_writes_nothing() {
     let world = World::new(1).await;
     let profile = world.containers(json!({})).await;
     let (_, action) = world.node("n", profile, None).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS)
         .await
         .unwrap()
@@ -181,7 +181,7 @@ async fn cancel_ends_a_parent_and_its_children() {
     let (cluster, action) = world.cluster("web", profile, 4).await;
     // The children are recorded, then the engine dies.
     let engine = world.engine(Once::new(usize::MAX, Fault::None)).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let claimed = queue::claim_cluster(&mut conn, engine.id(), 64, LIMITS).await.unwrap();
     assert!(claimed.is_some());
     actions::cancel(&mut conn, action).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
     let world = World::new(1).await;
     let profile = world.containers(json!({})).await;
     let (_, action) = world.node("n", profile, None).await;
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let claimed = queue::claim_nodes(&mut conn, ServiceId::random(), 1, LIMITS)
         .await
         .unwrap()
@@ -257,7 +257,7 @@ async fn holders_that_let_go_at_once_leave_no_lock() {
                 .act_on_node(ActionKind::NodeCheck, id.parse().unwrap(), json!({}))
                 .await;
         }
-        let mut conn = world.db.db.get().await.unwrap();
+        let mut conn = world.db.db.session();
         let mut claimed = Vec::new();
         while let Some(claim) = queue::claim_cluster(&mut conn, ServiceId::random(), 64, LIMITS)
             .await
@@ -271,7 +271,7 @@ async fn holders_that_let_go_at_once_leave_no_lock() {
         for action in claimed {
             let (db, together) = (world.db.db.clone(), together.clone());
             ends.spawn(async move {
-                let mut conn = db.get().await.unwrap();
+                let mut conn = db.session();
                 let end = End {
                     status: senlin_core::action::ActionStatus::Succeeded,
                     reason: String::new(),

@@ -43,7 +43,7 @@ async fn a11_an_engine_moves_what_has_ended_and_goes_on() {
 
     assert_eq!(world.status(cluster).await, "ACTIVE");
     assert_eq!(world.containers_by_host().iter().sum::<usize>(), 5);
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     let found = actions::find(&mut conn, &Scope::All, &created.to_string())
         .await
         .unwrap();

@@ -87,7 +87,7 @@ async fn f4_a_health_check_has_to_pass_in_time() {
     assert_eq!(column(&world, CREATIONS).await, ["READY settling"], "it is starting");
     // Its engine says that it passes: the action looks at once.
     world.sims[0].set_healthy(&world.sims[0].list()[0].id, true);
-    let mut conn = world.db.db.get().await.unwrap();
+    let mut conn = world.db.db.session();
     assert!(senlin_db::settling::look_now(&mut conn, node).await.unwrap());
     drop(conn);
     engine.drain().await.unwrap();

@@ -200,9 +200,7 @@ impl World {
             host_node: None,
             host_cluster,
         };
-        profiles::insert(&mut self.db.db.get().await.unwrap(), &new)
-            .await
-            .unwrap();
+        profiles::insert(&mut self.db.db.session(), &new).await.unwrap();
         id
     }
 
@@ -240,7 +238,7 @@ impl World {
             LockScope::Cluster,
             Map::new(),
         );
-        clusters::create(&mut self.db.db.get().await.unwrap(), &new, &action)
+        clusters::create(&mut self.db.db.session(), &new, &action)
             .await
             .unwrap();
         (id, action.id)
@@ -248,7 +246,7 @@ impl World {
 
     pub(crate) async fn node(&self, name: &str, profile: ProfileId, cluster: Option<ClusterId>) -> (NodeId, ActionId) {
         let id = NodeId::random();
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         let index = match cluster {
             Some(cluster) => nodes::next_index(&mut conn, cluster).await.unwrap().unwrap(),
             None => -1,
@@ -286,7 +284,7 @@ impl World {
             project: PROJECT.to_owned(),
             domain: None,
         };
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         policies::insert(&mut conn, &new).await.unwrap();
         new.id
     }
@@ -331,7 +329,7 @@ impl World {
     pub(crate) async fn act(&self, kind: ActionKind, cluster: ClusterId, inputs: Value) -> ActionId {
         let inputs = inputs.as_object().unwrap().clone();
         let action = Self::action(kind, cluster.0, Some(cluster), LockScope::Cluster, inputs);
-        actions::submit(&mut self.db.db.get().await.unwrap(), &action, false)
+        actions::submit(&mut self.db.db.session(), &action, false)
             .await
             .unwrap()
             .unwrap();
@@ -340,7 +338,7 @@ impl World {
 
     /// Records an action on a node.
     pub(crate) async fn act_on_node(&self, kind: ActionKind, node: NodeId, inputs: Value) -> ActionId {
-        let cluster = nodes::get(&mut self.db.db.get().await.unwrap(), node)
+        let cluster = nodes::get(&mut self.db.db.session(), node)
             .await
             .unwrap()
             .unwrap()
@@ -351,7 +349,7 @@ impl World {
             LockScope::Node
         };
         let action = Self::action(kind, node.0, cluster, scope, inputs.as_object().unwrap().clone());
-        actions::submit(&mut self.db.db.get().await.unwrap(), &action, false)
+        actions::submit(&mut self.db.db.session(), &action, false)
             .await
             .unwrap()
             .unwrap();

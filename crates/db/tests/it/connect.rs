@@ -32,13 +32,13 @@ async fn a_server_that_is_dead_or_dark_hides_no_other() {
     // Asked once, the dark one is not asked for every connection.
     let db = Db::connect(&url, 8).unwrap();
     for _ in 0..2 {
-        schema_state(&mut *db.get().await.unwrap()).await.unwrap();
+        schema_state(&mut db.session()).await.unwrap();
     }
     let asked = dark.accepted();
     let conns: Vec<_> = (0..6)
         .map(|_| {
             let db = db.clone();
-            tokio::spawn(async move { schema_state(&mut *db.get().await?).await })
+            tokio::spawn(async move { schema_state(&mut db.session()).await })
         })
         .collect();
     for conn in conns {

@@ -18,7 +18,7 @@ fn event(name: &str) -> String {
 
 /// What is new after `at`, at most two at a time; moves `at` on.
 async fn news(db: &TestDb, at: &mut Cursor, filters: &[Filter]) -> Vec<String> {
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let scope = Scope::Project("p".to_owned());
     let mut names = Vec::new();
     loop {
@@ -117,7 +117,7 @@ async fn e2_a_reader_has_filters_and_a_restored_database_reads_on() {
     }
     // As if they had been written by a server that was further on.
     db.execute("UPDATE events SET xid = '4000000000'").await.unwrap();
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let there = Cursor::parse("ee6b2800-1").unwrap();
     assert!(
         events::since(&mut conn, &Scope::All, &[], there, 10)

@@ -33,7 +33,7 @@ async fn action(db: &TestDb, project: &str, status: &str, ended: Option<&str>, m
 }
 
 async fn moved(db: &TestDb) -> Option<i64> {
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     history::move_ended(&mut conn, SETTLE, 30, 1000).await.unwrap()
 }
 
@@ -47,7 +47,7 @@ async fn a11_an_ended_action_moves_after_a_while_and_is_found_as_before() {
     action(&db, "p", "FAILED", Some("10 seconds"), &[]).await;
     action(&db, "p", "READY", None, &[]).await;
     let scope = Scope::Project("p".to_owned());
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let before = actions::find(&mut conn, &scope, &old.to_string())
         .await
         .unwrap()
@@ -75,7 +75,7 @@ async fn a11_an_ended_action_moves_after_a_while_and_is_found_as_before() {
 
 /// All ids of a list, page by page.
 async fn pages(db: &TestDb, scope: &Scope, filters: &[Filter], sort: &[(&'static str, Direction)]) -> Vec<ActionId> {
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let mut page = Page {
         limit: Some(7),
         marker: None,
@@ -168,7 +168,7 @@ async fn a11_children_stay_until_their_parent_has_ended() {
     action(&db, "p", "SUCCEEDED", Some("1 hour"), &grandchild).await;
 
     assert_eq!(moved(&db).await, Some(1), "only what no open parent has to read");
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let ends = children::ends(&mut conn, parent.into(), "made").await.unwrap();
     let mut ends: Vec<ActionStatus> = ends.into_iter().map(|e| e.status).collect();
     ends.sort_by_key(|s| s.as_str());
@@ -212,7 +212,7 @@ async fn a11_one_engine_at_a_time_and_nothing_twice() {
         .await
         .unwrap();
     assert_eq!(moved(&db).await, None);
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let events = history::TABLES[1];
     assert_eq!(history::turn_over(&mut conn, events, 30).await.unwrap(), None);
     drop(conn);
@@ -225,7 +225,7 @@ async fn a11_one_engine_at_a_time_and_nothing_twice() {
 }
 
 async fn turned(db: &TestDb, of: Partitioned) -> history::Turned {
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     history::turn_over(&mut conn, of, 30).await.unwrap().unwrap()
 }
 
@@ -284,7 +284,7 @@ async fn a11_a_partition_in_use_is_left_for_later_and_nothing_waits_for_it() {
         .batch_execute("BEGIN; SELECT count(*) FROM events")
         .await
         .unwrap();
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let events = history::TABLES[1];
     let error = history::turn_over(&mut conn, events, 30).await.unwrap_err();
     assert!(format!("{error:?}").contains("lock timeout"), "{error:?}");
@@ -358,7 +358,7 @@ async fn g13_a_marker_of_another_project_orders_nothing() {
     let db = TestDb::new().await.unwrap();
     let mine = action(&db, "p", "READY", None, &[]).await;
     let foreign = action(&db, "q", "READY", None, &[]).await;
-    let mut conn = db.db.get().await.unwrap();
+    let mut conn = db.db.session();
     let scope = Scope::Project("p".to_owned());
     let after = |marker, sort: &[(&'static str, Direction)]| Page {
         limit: Some(10),

@@ -235,7 +235,7 @@ impl Field {
 
     /// Everything is claimed and ended until nothing is left open.
     async fn quiet(&self) {
-        let mut conn = self.yard.db.db.get().await.unwrap();
+        let mut conn = self.yard.db.db.session();
         let open = "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
         for _ in 0..500 {
             self.yard
@@ -314,7 +314,7 @@ async fn a0_locks_hold_whatever_happens_at_once() {
             let mut dice = Dice(seed ^ hand.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
             let mut lost = 0;
             for _ in 0..150 {
-                let mut conn = field.yard.db.db.get().await.unwrap();
+                let mut conn = field.yard.db.db.session();
                 match field.step(&mut conn, &mut dice).await {
                     Ok(()) => {}
                     Err(DbError::LeaseLost) => lost += 1,

@@ -36,9 +36,7 @@ async fn host(yard: &Yard, cpus: i64, memory: i64) -> NodeId {
         labels: BTreeMap::new(),
         ..HostInfo::default()
     };
-    hosts::answered(&mut *yard.db.db.get().await.unwrap(), id, &info)
-        .await
-        .unwrap();
+    hosts::answered(&mut yard.db.db.session(), id, &info).await.unwrap();
     id
 }
 
@@ -72,7 +70,7 @@ async fn a13_ten_planners_never_promise_a_place_twice() {
             .await;
     }
     let mut claimed: Vec<Action> = Vec::new();
-    let mut conn = yard.db.db.get().await.unwrap();
+    let mut conn = yard.db.db.session();
     while claimed.len() < 100 {
         let owner = ServiceId::random();
         let limits = senlin_db::queue::Limits {
@@ -94,7 +92,7 @@ async fn a13_ten_planners_never_promise_a_place_twice() {
         let (placed, refused) = (placed.clone(), refused.clone());
         planners.spawn(async move {
             for (at, action) in share.into_iter().enumerate() {
-                let mut conn = db.get().await.unwrap();
+                let mut conn = db.session();
                 let fence = Fence::of(&action).unwrap();
                 let node = NodeId::from(action.target);
                 let needs = Requirements {
@@ -191,7 +189,7 @@ async fn a13_only_chosen_hosts_are_locked() {
         }
     };
     let place = async |action: Action, wanted: NodeId| {
-        let mut conn = yard.db.db.get().await.unwrap();
+        let mut conn = yard.db.db.session();
         let fence = Fence::of(&action).unwrap();
         placement::place(&mut conn, fence, action.target.into(), None, &needs, on(wanted))
             .await

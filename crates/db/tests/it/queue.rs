@@ -51,7 +51,7 @@ async fn a9_a_cancel_wakes_what_is_postponed() {
     let cluster = yard.cluster("p1", 1).await;
     let action = yard.check_cluster("p1", cluster.id).await;
     let claimed = yard.claim_cluster(64).await.unwrap();
-    let mut conn = yard.db.db.get().await.unwrap();
+    let mut conn = yard.db.db.session();
     let fence = Fence::of(&claimed).unwrap();
     fence::postpone(&mut conn, fence, "grace", 3000.0, "Waiting.")
         .await
@@ -85,7 +85,7 @@ async fn a9_what_is_postponed_is_due_when_its_time_is_up() {
     new.timeout = 5;
     let action = yard.submit(new).await;
     let claimed = yard.claim_cluster(64).await.unwrap();
-    let mut conn = yard.db.db.get().await.unwrap();
+    let mut conn = yard.db.db.session();
     let fence = Fence::of(&claimed).unwrap();
     fence::postpone(&mut conn, fence, "grace", 3000.0, "Waiting.")
         .await
@@ -134,7 +134,7 @@ async fn a9_children_that_never_began_end_with_their_parents_wish() {
         child.parent_id = Some(parent);
         children.push(child);
     }
-    let mut conn = yard.db.db.get().await.unwrap();
+    let mut conn = yard.db.db.session();
     let fence = Fence::of(&claimed).unwrap();
     spawn::launch(&mut conn, fence, cluster.id, SizeChange::default(), "finish", &children)
         .await
@@ -181,7 +181,7 @@ async fn a10_a_claim_locks_no_more_than_it_takes() {
     let claim = {
         let (db, owner) = (yard.db.db.clone(), yard.owner);
         tokio::spawn(async move {
-            let mut conn = db.get().await.unwrap();
+            let mut conn = db.session();
             queue::claim_nodes(&mut conn, owner, 20, LIMITS).await.unwrap().len()
         })
     };
@@ -223,7 +223,7 @@ async fn a15_projects_take_turns_with_their_clusters() {
         per_project: 3,
         ..LIMITS
     };
-    let mut conn = yard.db.db.get().await.unwrap();
+    let mut conn = yard.db.db.session();
     let mut more = 0;
     while queue::claim_cluster(&mut conn, yard.owner, 64, limits)
         .await
@@ -308,7 +308,7 @@ async fn a15_a_parent_with_new_children_is_not_woken() {
         other.batch_execute(&meanwhile).await.unwrap();
         let db = yard.db.db.clone();
         let mut wake = tokio::spawn(async move {
-            let mut conn = db.get().await.unwrap();
+            let mut conn = db.session();
             if by_sweep {
                 queue::sweep(&mut conn).await.unwrap().promoted
             } else {
@@ -344,7 +344,7 @@ async fn a15_two_engines_record_a_wish_once() {
     for _ in 0..2 {
         let db = yard.db.db.clone();
         wishes.spawn(async move {
-            let mut conn = db.get().await.unwrap();
+            let mut conn = db.session();
             wishes::cluster(&mut conn, cluster, ActionKind::ClusterResize, &Map::new())
                 .await
                 .unwrap()

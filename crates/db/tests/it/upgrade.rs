@@ -6,7 +6,7 @@ use senlin_testkit::TestDb;
 use crate::yard::Yard;
 
 async fn state(db: &TestDb) -> SchemaState {
-    schema_state(&mut *db.db.get().await.unwrap()).await.unwrap()
+    schema_state(&mut db.db.session()).await.unwrap()
 }
 
 /// A migration of the next release, as far as this one sees it.

@@ -60,7 +60,7 @@ impl Yard {
             host_node: None,
             host_cluster: None,
         };
-        profiles::insert(&mut *db.db.get().await.unwrap(), &new).await.unwrap();
+        profiles::insert(&mut db.db.session(), &new).await.unwrap();
         Self {
             db,
             owner: ServiceId::random(),
@@ -85,9 +85,7 @@ impl Yard {
             metadata: Map::new(),
             config: Map::new(),
         };
-        clusters::insert(&mut *self.db.db.get().await.unwrap(), &new)
-            .await
-            .unwrap();
+        clusters::insert(&mut self.db.db.session(), &new).await.unwrap();
         let mut nodes = Vec::new();
         for index in 0..members {
             nodes.push(self.node(project, Some(id), index).await);
@@ -114,9 +112,7 @@ impl Yard {
             role: None,
             metadata: Map::new(),
         };
-        spawn::insert_nodes(&mut *self.db.db.get().await.unwrap(), &[new])
-            .await
-            .unwrap();
+        spawn::insert_nodes(&mut self.db.db.session(), &[new]).await.unwrap();
         self.db
             .execute(&format!("UPDATE nodes SET status = 'ACTIVE' WHERE id = '{id}'"))
             .await
@@ -152,7 +148,7 @@ impl Yard {
     }
 
     pub(crate) async fn submit(&self, action: NewAction) -> ActionId {
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         actions::submit(&mut conn, &action, false).await.unwrap().unwrap();
         action.id
     }
@@ -182,19 +178,19 @@ impl Yard {
     }
 
     pub(crate) async fn claim_cluster(&self, free: i64) -> Option<Action> {
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         let claimed = queue::claim_cluster(&mut conn, self.owner, free, LIMITS).await.unwrap();
         claimed.map(|c| c.action)
     }
 
     pub(crate) async fn claim_nodes(&self, most: i64) -> Vec<Action> {
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         let claimed = queue::claim_nodes(&mut conn, self.owner, most, LIMITS).await.unwrap();
         claimed.into_iter().map(|c| c.action).collect()
     }
 
     pub(crate) async fn finish(&self, action: &Action) -> Result<Vec<ActionId>> {
-        let mut conn = self.db.db.get().await.unwrap();
+        let mut conn = self.db.db.session();
         fence::finish(
             &mut conn,
             Fence::of(action).unwrap(),
@@ -205,13 +201,11 @@ impl Yard {
     }
 
     pub(crate) async fn cancel(&self, id: ActionId) {
-        actions::cancel(&mut *self.db.db.get().await.unwrap(), id)
-            .await
-            .unwrap();
+        actions::cancel(&mut self.db.db.session(), id).await.unwrap();
     }
 
     pub(crate) async fn sweep(&self) -> queue::Swept {
-        queue::sweep(&mut *self.db.db.get().await.unwrap()).await.unwrap()
+        queue::sweep(&mut self.db.db.session()).await.unwrap()
     }
 
     pub(crate) async fn status(&self, action: ActionId) -> String {

@@ -155,7 +155,7 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
             call.api.settings.max_nodes_per_project,
         );
         let project = &planned.cluster.project;
-        if let Some(full) = quota::nodes(&mut *call.conn().await?, project, growth, most).await? {
+        if let Some(full) = quota::nodes(&mut call.conn(), project, growth, most).await? {
             return Err(no_room(&call, full));
         }
     }
@@ -185,14 +185,14 @@ async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
     let cluster = find(call, &call.identity).await?;
     let id: Option<ActionId> = token.parse().ok();
     let found = match id {
-        Some(id) => actions::find(&mut *call.conn().await?, &call.scope(), &id.to_string()).await?,
+        Some(id) => actions::find(&mut call.conn(), &call.scope(), &id.to_string()).await?,
         None => None,
     };
     let action = found.ok_or(ApiError::NotFound {
         kind: "action",
         identity: token,
     })?;
-    let mut conn = call.conn().await?;
+    let mut conn = call.conn();
     if action.cluster_id == Some(cluster.id) {
         if heartbeat {
             hooks::heartbeat(&mut conn, action.id).await?;
@@ -333,7 +333,7 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
         return refuse(format!("The value '{value}' of the filter '{key}' is not a string."));
     }
     let mut ids = Vec::new();
-    for node in nodes::members(&mut *call.conn().await?, cluster.id).await? {
+    for node in nodes::members(&mut call.conn(), cluster.id).await? {
         let is = |key: &str, have: &str| filters.get(key).and_then(Value::as_str).is_none_or(|want| want == have);
         if is("name", &node.name)
             && is("profile_id", &node.profile_id.to_string())

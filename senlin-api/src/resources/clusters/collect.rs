@@ -29,7 +29,7 @@ pub async fn collect(call: Call) -> Result<HttpResponse> {
         column: "cluster_id",
         values: vec![cluster.id.to_string()],
     };
-    let found = nodes::list(&mut *call.conn().await?, &call.scope(), &[member], &Page::default()).await?;
+    let found = nodes::list(&mut call.conn(), &call.scope(), &[member], &Page::default()).await?;
     let mut shown: Vec<Value> = found.iter().map(|n| wire::node(n, call.version)).collect();
     if call.sub.contains("details") {
         details(&call, &mut shown).await?;

@@ -44,7 +44,7 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
         let name = overrides.get("host_node").and_then(Value::as_str).ok_or_else(|| {
             ApiError::BadRequest("overrides.host_node must name the host that the container is on.".to_owned())
         })?;
-        let host = nodes::find(&mut *call.conn().await?, &call.scope(), name)
+        let host = nodes::find(&mut call.conn(), &call.scope(), name)
             .await?
             .ok_or_else(|| ApiError::BadRequest(format!("The specified host_node '{name}' could not be found.")))?;
         body.insert("host_node".to_owned(), json!(host.id));
@@ -121,7 +121,7 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
     let full = fields.text("type")?.unwrap_or_default();
     let most = call.api.settings.max_nodes_per_project;
     // At once, before an engine is asked; it is counted again where it is recorded.
-    if let Some(over) = quota::nodes(&mut *call.conn().await?, &call.caller.project, Growth::By(1), most).await? {
+    if let Some(over) = quota::nodes(&mut call.conn(), &call.caller.project, Growth::By(1), most).await? {
         return Err(no_room(&call, over));
     }
     let seen = look(&call, &fields).await?;
@@ -162,7 +162,7 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         body: json!({"node": wire::node(made, call.version)}),
     };
     let keep = call.keep(&answer);
-    match nodes::adopt(&mut *call.conn().await?, &profile, &node, &adoption, most, &keep).await {
+    match nodes::adopt(&mut call.conn(), &profile, &node, &adoption, most, &keep).await {
         Ok(Ok(made)) => Ok(call.answer(&answer(&made))),
         Ok(Err(over)) => Err(no_room(&call, over)),
         Err(error) if error.is_duplicate() => Err(ApiError::Conflict(format!(

@@ -28,7 +28,7 @@ pub(super) fn success(reason: String) -> End {
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let id = policy(ctx)?;
     let cluster = ctx.cluster_id()?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let all = senlin_core::caller::Scope::All;
     let policy = policies::find(&mut conn, &all, &id.to_string())
         .await?

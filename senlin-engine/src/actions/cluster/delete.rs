@@ -27,7 +27,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         reason: "The cluster was deleted.".to_owned(),
         outputs: Map::new(),
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = members::delete_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &end);
     match ctx.end("record the end", write).await {
         Err(Failure::Db(error)) if error.is_in_use() => Err(Failure::Refused(

@@ -6,7 +6,7 @@ use super::attach_policy::{policy, success};
 use crate::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let end = success("Policy detached.".to_owned());
     let write = bindings::detach(&mut conn, ctx.fence, ctx.cluster_id()?, policy(ctx)?, &end);
     Ok(Outcome::ended(ctx.end("detach", write).await?))

@@ -2,7 +2,7 @@
 //! from the row: a phase that one place enters and another does not know of
 //! does not compile, and one that no engine of this release writes is refused.
 
-use senlin_core::{Map, action::ActionStatus};
+use senlin_core::action::ActionStatus;
 use senlin_db::{
     children,
     fence::{self, End},
@@ -103,7 +103,7 @@ pub(crate) fn last_failure(ctx: &Ctx) -> Option<&str> {
 /// The children of a phase that was cut short have ended: so does the action,
 /// for the reason that it was told to, whatever came of the children.
 pub(crate) async fn end_early(ctx: &Ctx, phase: &str) -> Result<Outcome, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let ends = children::ends(&mut conn, ctx.action.id, phase).await?;
     let failed: Vec<_> = ends.iter().filter(|c| c.status != ActionStatus::Succeeded).collect();
     let (status, reason) = ctx.ending().unwrap_or_else(|| {
@@ -113,7 +113,7 @@ pub(crate) async fn end_early(ctx: &Ctx, phase: &str) -> Result<Outcome, Failure
     let end = End {
         status,
         reason,
-        outputs: failed_nodes(&failed).unwrap_or_else(Map::new),
+        outputs: failed_nodes(&failed).unwrap_or_default(),
     };
     let kind = ctx.action.kind.as_str();
     let write = fence::finish_cluster(&mut conn, ctx.fence, &end, ctx.cluster_id()?, kind, &[]);

@@ -62,7 +62,11 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if let Some(cut) = phase::ended_in(ctx).filter(|_| ctx.action.phase != UNDONE) {
         let why = match ctx.interrupted() {
             Err(interrupt) => interrupt.into(),
-            Ok(()) => Failure::Refused(phase::last_failure(ctx).unwrap_or("The rebalance was stopped.").to_owned()),
+            Ok(()) => Failure::Refused(
+                phase::last_failure(ctx)
+                    .unwrap_or("The rebalance was stopped.")
+                    .to_owned(),
+            ),
         };
         tracing::debug!(phase = cut, "a rebalance was cut short");
         return undo(ctx, why).await;
@@ -95,7 +99,11 @@ async fn check(ctx: &Ctx) -> Result<Outcome, Failure> {
 async fn replace(ctx: &Ctx) -> Result<Outcome, Failure> {
     let moving: Vec<NodeId> = moving(ctx)?;
     let good = made(ctx, Phase::Checked.word(), ActionStatus::Succeeded).await?;
-    let born: Vec<NodeId> = children(ctx, Phase::Placed.word()).await?.iter().map(|c| NodeId(c.target)).collect();
+    let born: Vec<NodeId> = children(ctx, Phase::Placed.word())
+        .await?
+        .iter()
+        .map(|c| NodeId(c.target))
+        .collect();
     let bad = born.into_iter().filter(|id| !good.contains(id));
     let going: Vec<NodeId> = moving.into_iter().take(good.len()).chain(bad).collect();
     launch(ctx, SizeChange::default(), FINISH, &removals(ctx, &going, true)).await
@@ -116,7 +124,7 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     if lost || worker::again(ctx, &failure).is_some() {
         return Err(failure);
     }
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let placed = ends::ends(&mut conn, ctx.action.id, Phase::Placed.word()).await?;
     let checked = ends::ends(&mut conn, ctx.action.id, Phase::Checked.word()).await?;
     let gone = ends::ends(&mut conn, ctx.action.id, FINISH).await?;
@@ -167,7 +175,7 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
 }
 
 async fn end_undone(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let ends = ends::ends(&mut conn, ctx.action.id, UNDONE).await?;
     let (status, why) = ctx.ending().unwrap_or_else(|| {
         let why = ctx.action.data.get("stopped").and_then(Value::as_str);
@@ -214,7 +222,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     };
     let ids: Vec<NodeId> = found.iter().map(|m| m.id).collect();
     let data = Map::from_iter([("moving".to_owned(), json!(ids)), ("reason".to_owned(), reason.into())]);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let none = Map::new();
     ctx.record("record who moves", fence::remember(&mut conn, ctx.fence, &data, &none))
         .await?;
@@ -246,7 +254,7 @@ pub(crate) async fn wanted(
     rules: &Rules,
     most: Option<i64>,
 ) -> Result<Vec<Move>, Failure> {
-    let mut conn = engine.db.get().await?;
+    let mut conn = engine.db.session();
     let loaded = engine.specs.load(&mut conn, cluster.profile_id).await?;
     let Demand::Host(needs) = loaded.demand()? else {
         return Err(Failure::Refused("Hosts cannot be moved.".to_owned()));

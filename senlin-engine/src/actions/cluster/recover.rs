@@ -48,7 +48,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             launch(ctx, SizeChange::default(), Phase::Checked.word(), &checks).await
         }
         Phase::Checked => {
-            let mut conn = ctx.conn().await?;
+            let mut conn = ctx.conn();
             let members = members::list(&mut conn, ctx.cluster_id()?).await?;
             drop(conn);
             let mut inputs = ctx.action.inputs.clone();
@@ -97,7 +97,7 @@ async fn by_policy(ctx: &Ctx, cluster: &Cluster) -> Result<(), Failure> {
         return Ok(());
     }
     let data = Map::from_iter([("recover_by".to_owned(), json!(names))]);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let none = Map::new();
     let write = fence::remember(&mut conn, ctx.fence, &data, &none);
     ctx.record("record how to recover", write).await

@@ -41,7 +41,7 @@ pub(super) async fn remove(ctx: &Ctx, size: SizeChange, decision: Decision) -> R
         return go(ctx, &going).await;
     }
     let data = Map::from_iter([("going".to_owned(), json!(going))]);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.record(
         "record who goes",
         fence::remember(&mut conn, ctx.fence, &data, &Map::new()),
@@ -75,7 +75,7 @@ async fn go(ctx: &Ctx, going: &Going) -> Result<Outcome, Failure> {
     };
     let mut children = removals(ctx, &going.victims, going.destroy);
     if let Some(hook) = going.hook.as_ref().filter(|_| going.destroy && !children.is_empty()) {
-        let mut conn = ctx.conn().await?;
+        let mut conn = ctx.conn();
         let members = members::list(&mut conn, ctx.cluster_id()?).await?;
         for child in &mut children {
             // One that does not work has nothing to say.

@@ -131,7 +131,7 @@ async fn keep_profile(ctx: &Ctx, new: Option<ProfileId>) -> Result<(), Failure> 
         profile_id: new,
         ..Change::default()
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = members::update_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &change);
     ctx.record("record the profile", write).await
 }
@@ -159,7 +159,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         config: ctx.input("config")?,
         ..Change::default()
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = members::update_cluster(&mut conn, ctx.fence, cluster.id, &change);
     ctx.record("record the fields", write).await?;
     drop(conn);
@@ -179,7 +179,7 @@ fn updates(ctx: &Ctx, nodes: &[NodeId], profile: ProfileId) -> Vec<NewAction> {
 async fn first_batch(ctx: &Ctx, rolling: &Rolling, new: ProfileId) -> Result<Outcome, Failure> {
     let first = rolling.batches.plan.first().cloned().unwrap_or_default();
     let data = Map::from_iter([("rolling".to_owned(), json!(rolling))]);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let none = Map::new();
     ctx.record(
         "record the batches",
@@ -254,7 +254,7 @@ async fn pause(ctx: &Ctx, rolling: &Rolling, number: usize) -> Result<Outcome, F
         number + 1,
         rolling.batches.plan.len()
     );
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     #[expect(clippy::cast_precision_loss, reason = "seconds of a pause fit a double")]
     let delay = seconds as f64;
     let phase = Phase::Roll(Stage::Gate, number).word();
@@ -290,7 +290,7 @@ async fn stop(ctx: &Ctx, rolling: &Rolling, number: usize, why: &str) -> Result<
         number + 1
     );
     let data = Map::from_iter([("stopped".to_owned(), what.clone().into())]);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let none = Map::new();
     ctx.record(
         "record why it stops",

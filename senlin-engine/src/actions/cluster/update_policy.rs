@@ -8,7 +8,7 @@ use crate::context::{Ctx, Failure, Outcome};
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let id = policy(ctx)?;
     let enabled: Option<bool> = ctx.input("enabled")?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let end = success("Policy updated.".to_owned());
     let write = bindings::enable(&mut conn, ctx.fence, ctx.cluster_id()?, id, enabled, &end);
     let parents = ctx

@@ -70,7 +70,7 @@ async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<Node, F
     else {
         return Ok(node);
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     if hosts::get(&mut conn, host)
         .await?
         .is_some_and(|h| h.state == HostState::Unknown)
@@ -84,7 +84,7 @@ async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<Node, F
 }
 
 async fn begin(ctx: &Ctx, node: &Node) -> Result<(), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     if ctx.is_members_own() {
         admit(ctx, &mut conn, node).await?;
     }
@@ -127,7 +127,7 @@ pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(
             let driver = take_endpoint(ctx, &node, pool).await?;
             let made = loaded.kind.create(&ctx.job(&node, loaded, driver.clone(), ctx)).await?;
             let info = ctx.act("ask what it is", async { Ok(driver.info().await?) }).await?;
-            let mut conn = ctx.conn().await?;
+            let mut conn = ctx.conn();
             ctx.record("record what it is", hosts::answered(&mut conn, node.id, &info))
                 .await?;
             Ok((made, format!("Docker Engine {} answers.", info.engine_version)))
@@ -140,7 +140,7 @@ async fn rules(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Rules, Failure
     let Some(id) = node.cluster_id else {
         return Ok(Rules::of(loaded.strategy()));
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let cluster = clusters::get(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
@@ -157,7 +157,7 @@ async fn find_place(
 ) -> Result<senlin_core::ids::NodeId, Failure> {
     let rules = rules(ctx, node, loaded).await?;
     let seed = node.id.0.as_u64_pair().0 ^ u64::try_from(ctx.action.attempt).unwrap_or(0);
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = placement::place(&mut conn, ctx.fence, node.id, node.cluster_id, needs, |hosts| {
         place(&hosts, needs, &rules, seed)
     });
@@ -177,7 +177,7 @@ async fn take_endpoint(
     pool: Vec<senlin_core::host::Endpoint>,
 ) -> Result<Arc<dyn ContainerDriver>, Failure> {
     let urls: Vec<String> = pool.iter().map(|e| e.url.clone()).collect();
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let taken = ctx
         .record(
             "take an endpoint",
@@ -210,7 +210,7 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
         return Ok(());
     }
     let (node, _) = load(ctx).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     if loaded.kind.is_host() {
         ctx.end(
             "release the endpoint",

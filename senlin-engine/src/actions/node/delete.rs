@@ -32,7 +32,7 @@ const TRIES: i32 = 2;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     if !node.dependent_nodes.is_empty() {
         return Err(Failure::Refused(format!(
             "Host '{}' still has containers, such as {}; delete or move them first.",
@@ -50,7 +50,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         if let Some(waits) = by_policy(ctx, &node).await? {
             return Ok(waits);
         }
-        conn = ctx.conn().await?;
+        conn = ctx.conn();
     }
     drop(conn);
     let removed = match over(ctx) {
@@ -71,7 +71,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         reason,
         outputs: Map::new(),
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let cluster = if ctx.is_members_own() {
         Some(ctx.cluster_id()?)
     } else {
@@ -94,13 +94,13 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 /// A member that a user deletes goes as the cluster's deletion policy says:
 /// after a grace, and asked first. Some outcome: it waits.
 async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let Some(cluster) = clusters::get(&mut conn, ctx.cluster_id()?).await? else {
         return Ok(None);
     };
     drop(conn);
     let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeDelete).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     if ctx.action.phase.is_empty() {
         shrink(ctx, &mut conn, &cluster, decision.reduce).await?;
         if decision.grace > 0 {
@@ -140,7 +140,7 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: &Cluster, reduce: bool) -> 
 }
 
 async fn try_remove(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<(), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
     ctx.record("mark as deleting", write).await?;
     drop(conn);

@@ -13,7 +13,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         reason: "The node joined the cluster.".to_owned(),
         outputs: Map::new(),
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let parents = ctx
         .end("join", members::join(&mut conn, ctx.fence, id(ctx), cluster, &end))
         .await?;

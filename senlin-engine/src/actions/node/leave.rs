@@ -12,7 +12,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         reason: "The node left the cluster.".to_owned(),
         outputs: Map::new(),
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let parents = ctx
         .end("leave", members::leave(&mut conn, ctx.fence, id(ctx), &end))
         .await?;

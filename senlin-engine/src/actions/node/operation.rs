@@ -12,7 +12,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         .input("operation")?
         .ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
     let params: Map = ctx.input("params")?.unwrap_or_default();
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let reason = format!("Operation '{operation}' in progress");
     ctx.record(
         "mark as operating",

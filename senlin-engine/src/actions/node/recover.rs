@@ -33,7 +33,7 @@ const RECREATED: &str = "Recovered by RECREATE";
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.record(
         "mark as recovering",
         fence::node_status(&mut conn, ctx.fence, NodeStatus::Recovering, "Recovery in progress"),
@@ -150,7 +150,10 @@ async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Fai
             super::status_of(&seen.health).1
         )));
     }
-    let id = seen.found.map_or_else(|| node.physical_id.clone().unwrap_or_default(), |found| found.physical_id);
+    let id = seen.found.map_or_else(
+        || node.physical_id.clone().unwrap_or_default(),
+        |found| found.physical_id,
+    );
     conclude(ctx, settling::begin(ctx, loaded, id, RESTARTED).await?).await
 }
 
@@ -190,7 +193,7 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
             Err(failure) => Err(failure),
         },
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     match removed {
         Ok(()) => {}
         Err(failure) if worker::host_unknown(&failure) && loaded.host_node.is_none() => {

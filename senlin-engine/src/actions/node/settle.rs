@@ -26,7 +26,7 @@ pub(crate) async fn settled(ctx: &Ctx, node: Node, loaded: Arc<Loaded>) -> Resul
         return Ok((node, loaded));
     };
     let (_, kept) = settle(ctx, &node, &loaded, attempt, ctx).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = attempts::conclude(&mut conn, ctx.fence, node.id, &kept);
     ctx.record("settle the attempt", write).await?;
     drop(conn);
@@ -42,7 +42,7 @@ pub(crate) async fn settle(
     attempt: Attempt,
     steps: &dyn Steps,
 ) -> Result<(Settled, Kept), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let new = ctx.engine.specs.load(&mut conn, attempt.profile_id).await?;
     drop(conn);
     let driver = driver(ctx, node, loaded).await?;

@@ -83,7 +83,7 @@ async fn later(ctx: &Ctx, settling: Settling, delay: f64) -> Result<Settled, Fai
         reason: "It was started, and counts when it has run for a while.",
         data: &data,
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.record("let it run", settling::wait(&mut conn, ctx.fence, &wait))
         .await?;
     ctx.engine.look_in(delay);

@@ -57,7 +57,7 @@ async fn attempt(
     loaded: Arc<Loaded>,
     profile: Option<ProfileId>,
 ) -> Result<(Node, Arc<Loaded>, Made), Failure> {
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     ctx.record(
         "mark as updating",
         fence::node_status(&mut conn, ctx.fence, NodeStatus::Updating, "Update in progress"),
@@ -65,7 +65,7 @@ async fn attempt(
     .await?;
     drop(conn);
     let (node, loaded) = settled(ctx, node, loaded).await?;
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let new = ctx
         .engine
         .specs
@@ -109,7 +109,7 @@ async fn end(
     } else {
         None
     };
-    let mut conn = ctx.conn().await?;
+    let mut conn = ctx.conn();
     let write = members::update_node(&mut conn, ctx.fence, id(ctx), &change, kept, end, after, cluster);
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
 }
@@ -149,7 +149,7 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded)
     }
     if let Demand::Host(needs) = new.demand()? {
         // Nothing moves it: what it needs must hold where it is.
-        let at = whereabouts::of(&mut *ctx.conn().await?, &[node.id]).await?;
+        let at = whereabouts::of(&mut ctx.conn(), &[node.id]).await?;
         if let Some(why) = at.iter().find_map(|at| at.misplaced(&needs)) {
             return Err(Failure::Refused(format!(
                 "Node '{}' cannot have this profile where it is: {why}. An update moves no container to another host.",
@@ -166,7 +166,7 @@ async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded)
                 return Err(Failure::Refused(why));
             }
             let mut node = node.clone();
-            let mut conn = ctx.conn().await?;
+            let mut conn = ctx.conn();
             let write = attempts::begin(&mut conn, ctx.fence, node.id, host, new.id, &needs, |there| {
                 fits(there, &needs)
             });

@@ -127,7 +127,7 @@ async fn claim(table: &mut Table, db: &TestDb) -> anyhow::Result<()> {
         lease: 60,
     };
     let engine = ServiceId::random();
-    let mut conn = db.db.get().await?;
+    let mut conn = db.db.session();
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();

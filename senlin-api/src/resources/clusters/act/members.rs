@@ -36,7 +36,7 @@ fn quoted<T: ToString>(list: &[T]) -> String {
 
 /// Nodes by name or id; those that are not there, or not only one, are named.
 async fn resolve(call: &Call, identities: &[String], missed: &str) -> Result<Vec<Node>> {
-    let found = nodes::find_all(&mut *call.conn().await?, &call.scope(), identities).await?;
+    let found = nodes::find_all(&mut call.conn(), &call.scope(), identities).await?;
     let missing: Vec<&String> = identities
         .iter()
         .zip(&found)

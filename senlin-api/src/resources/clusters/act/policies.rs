@@ -41,7 +41,7 @@ async fn asked(call: &Call, params: Map, allowed: &[&str]) -> Result<Asked> {
 
 /// Refuses a policy that is not attached.
 async fn attached(call: &Call, asked: &Asked) -> Result<()> {
-    let all = bindings::list(&mut *call.conn().await?, asked.cluster.id, &Wanted::default()).await?;
+    let all = bindings::list(&mut call.conn(), asked.cluster.id, &Wanted::default()).await?;
     if all.iter().any(|b| b.policy_id == asked.policy.id) {
         Ok(())
     } else {

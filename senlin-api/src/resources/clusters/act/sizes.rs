@@ -43,7 +43,7 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
 
 /// Refuses at once what a policy's cooldown would refuse later.
 async fn cool(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
-    let Some((now, active)) = bindings::active(&mut *call.conn().await?, cluster.id).await? else {
+    let Some((now, active)) = bindings::active(&mut call.conn(), cluster.id).await? else {
         return Ok(());
     };
     for one in active {
