@@ -52,6 +52,12 @@ impl Failure {
         }
     }
 
+    /// Another engine may own the action by now: nothing more may be touched.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(self, Self::Db(DbError::LeaseLost)) || self.interrupt() == Some(&Interrupt::LeaseLost)
+    }
+
     /// Worth trying again later, unchanged.
     #[must_use]
     pub fn is_transient(&self) -> bool {

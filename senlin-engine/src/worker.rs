@@ -9,10 +9,9 @@ use senlin_core::{
     node::NodeStatus,
     placement::HostSnapshot,
     profile_type::ProfileError,
-    steps::Interrupt,
 };
 use senlin_db::{
-    DbError, children,
+    children,
     fence::{self, End, Fence, NodeChange},
     leases, members,
     queue::Claimed,
@@ -75,7 +74,7 @@ async fn conclude(engine: &Engine, action: &Action, outcome: Result<Result<Outco
             tracing::error!(phase, "a handler ended between phases");
             hand_back(engine, action, "Its handler ended between phases.").await;
         }
-        Ok(Err(Failure::Interrupt(Interrupt::LeaseLost) | Failure::Db(DbError::LeaseLost))) => {
+        Ok(Err(failure)) if failure.is_lease_lost() => {
             tracing::warn!("the action is not ours any more; nothing more is written");
         }
         Ok(Err(failure)) => {
@@ -151,11 +150,7 @@ async fn phases(ctx: &mut Ctx) -> Result<Outcome, Failure> {
 
 /// What a failure comes to: another try, or the action's end.
 async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, Failure> {
-    match failure.interrupt() {
-        Some(Interrupt::LeaseLost) => return Err(failure),
-        Some(Interrupt::Cancelled | Interrupt::TimedOut | Interrupt::Injected(_)) | None => {}
-    }
-    if matches!(failure, Failure::Db(DbError::LeaseLost)) {
+    if failure.is_lease_lost() {
         return Err(failure);
     }
     let ending = ctx.ending();

@@ -30,8 +30,8 @@ pub(crate) async fn count(server: &Server, query: &str) -> i64 {
 /// A node of the project p1 in the cluster of that name, with the cluster's profile.
 pub(crate) async fn member(server: &Server, id: &str, name: &str, cluster: &str) {
     let insert = format!(
-        "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, status, index)
-        SELECT '{id}', '{name}', id, profile_id, 'member', 'p1', 'ACTIVE', 1 FROM clusters WHERE name = '{cluster}'"
+        "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, status, physical_id, index)
+        SELECT '{id}', '{name}', id, profile_id, 'member', 'p1', 'ACTIVE', '{id}', 1 FROM clusters WHERE name = '{cluster}'"
     );
     server.db.execute(&insert).await.unwrap();
 }

@@ -161,7 +161,7 @@ async fn a10_a_claim_locks_no_more_than_it_takes() {
         yard.db
             .execute(&format!(
                 "WITH n AS (INSERT INTO nodes (id, name, profile_id, user_id, project, status)
-                    SELECT gen_random_uuid(), name, profile_id, user_id, 'p{project}', 'ACTIVE'
+                    SELECT gen_random_uuid(), name, profile_id, user_id, 'p{project}', 'WARNING'
                     FROM nodes, generate_series(1, 50) WHERE id = '{node}' RETURNING *)
                 INSERT INTO actions (id, name, action, target, cause, lock_scope, status, timeout, user_id, project)
                 SELECT gen_random_uuid(), 'a', 'NODE_CHECK', id, 'RPC Request', 'NODE', 'READY', 60, 'u', project FROM n"

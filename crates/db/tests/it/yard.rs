@@ -114,7 +114,9 @@ impl Yard {
         };
         spawn::insert_nodes(&mut self.db.db.session(), &[new]).await.unwrap();
         self.db
-            .execute(&format!("UPDATE nodes SET status = 'ACTIVE' WHERE id = '{id}'"))
+            .execute(&format!(
+                "UPDATE nodes SET status = 'ACTIVE', physical_id = '{id}' WHERE id = '{id}'"
+            ))
             .await
             .unwrap();
         id

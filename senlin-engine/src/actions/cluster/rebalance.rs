@@ -10,10 +10,9 @@ use senlin_core::{
     node::NodeStatus,
     placement::Rules,
     profile_type::Demand,
-    steps::Interrupt,
 };
 use senlin_db::{
-    DbError, bindings, children as ends,
+    bindings, children as ends,
     fence::{self, End},
     loads, members, placement,
     spawn::{self, SizeChange},
@@ -119,9 +118,7 @@ async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
 /// It stops half way: successors go again, but those whose members have gone
 /// or are going.
 async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
-    let lost =
-        matches!(failure.interrupt(), Some(Interrupt::LeaseLost)) || matches!(failure, Failure::Db(DbError::LeaseLost));
-    if lost || worker::again(ctx, &failure).is_some() {
+    if failure.is_lease_lost() || worker::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let mut conn = ctx.conn();

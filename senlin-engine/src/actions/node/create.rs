@@ -203,7 +203,7 @@ async fn take_endpoint(
 /// A failed creation leaves nothing behind: what was made goes, the place is
 /// free again. A silent host's share is noted, for when it answers.
 async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failure> {
-    if matches!(failure.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) {
+    if failure.is_lease_lost() {
         return Ok(());
     }
     if worker::again(ctx, failure).is_some() {
@@ -236,7 +236,7 @@ async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failu
             ctx.end("free the place", placement::free(&mut conn, ctx.fence, node.id))
                 .await?;
         }
-        Err(error) if matches!(error.interrupt(), Some(senlin_core::steps::Interrupt::LeaseLost)) => return Err(error),
+        Err(error) if error.is_lease_lost() => return Err(error),
         Err(_) => {
             ctx.end("note what is left", placement::give_up(&mut conn, ctx.fence, node.id))
                 .await?;

@@ -11,10 +11,8 @@ use senlin_core::{
     node::{Node, NodeStatus},
     placement::{HostSnapshot, Requirements, Rules},
     profile_type::{Demand, Health, Made},
-    steps::Interrupt,
 };
 use senlin_db::{
-    DbError,
     attempts::{self, Kept},
     fence::{self, End, NodeChange},
     members::{self, Change},
@@ -205,7 +203,7 @@ fn fits(host: Option<HostSnapshot>, needs: &Requirements) -> Result<(), Failure>
 /// A failed update: what is left is found out, and said. If that cannot be
 /// found out now, the attempt stays on record, and the node is looked at again.
 async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
-    if is_lost(&failure) || worker::again(ctx, &failure).is_some() {
+    if failure.is_lease_lost() || worker::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let (status, why) = ctx
@@ -234,7 +232,7 @@ async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
         }
         Ok(Some((settled, kept))) => (Some(kept), change_of(&settled.seen)),
         Ok(None) => (None, as_it_is(ctx, &node, &loaded, &steps).await),
-        Err(failure) if is_lost(&failure) || matches!(failure, Failure::Db(_)) => return Err(failure),
+        Err(failure) if failure.is_lease_lost() || matches!(failure, Failure::Db(_)) => return Err(failure),
         Err(failure) => (None, unknown(&failure)),
     };
     let why = why.trim_end_matches('.');
@@ -249,10 +247,6 @@ async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
         outputs: Map::new(),
     };
     end(ctx, None, kept.as_ref(), &failed, &after).await
-}
-
-fn is_lost(failure: &Failure) -> bool {
-    matches!(failure.interrupt(), Some(Interrupt::LeaseLost)) || matches!(failure, Failure::Db(DbError::LeaseLost))
 }
 
 /// The node after a failure before anything was attempted.
