@@ -15,11 +15,13 @@ use crate::{Engine, collector, context::Failure, worker};
 /// Hosts asked at once by one engine.
 const AT_ONCE: i64 = 64;
 
+/// How often what departed long ago is forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(Duration::from_millis(500));
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut collected = Instant::now();
-    let collect_every = Duration::from_secs(engine.settings.collect);
+    let mut forgotten = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -28,13 +30,12 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
         let due = async { hosts::due(&mut engine.db.session(), engine.settings.heartbeat, AT_ONCE).await };
         match due.await {
             Ok(due) => {
-                let collect = collected.elapsed() >= collect_every;
-                if collect && !due.is_empty() {
-                    collected = Instant::now();
+                if forgotten.elapsed() >= FORGET && !due.is_empty() {
+                    forgotten = Instant::now();
                     engine.tasks.spawn(collector::forget(engine.clone()));
                 }
                 for host in due {
-                    engine.tasks.spawn(beat(engine.clone(), host, collect));
+                    engine.tasks.spawn(beat(engine.clone(), host, false));
                 }
             }
             Err(error) => tracing::warn!(error = %worker::chain(&error), "no heartbeats: the database did not answer"),
@@ -42,26 +43,32 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     }
 }
 
-/// One host: asks, records, tidies up.
+/// One host: asks, records, tidies up. `collect`: although it is not its turn.
 pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
     let Some(_beating) = engine.fleet.begin_beat(host) else {
         return;
     };
-    if let Err(failure) = try_beat(&engine, host, collect).await {
-        engine.metrics.beat_missed();
-        engine.fleet.forget(host);
-        let reason = failure.to_string();
-        tracing::debug!(%host, reason, "a host did not answer");
-        let recorded = async {
-            let mut conn = engine.db.session();
-            if hosts::silent(&mut conn, host, &reason).await? {
-                health::unknown(&mut conn, host).await?;
-            }
-            Ok::<(), senlin_db::DbError>(())
-        };
-        if let Err(error) = recorded.await {
-            tracing::warn!(error = %worker::chain(&error), "a missed heartbeat could not be recorded");
+    let Err(failure) = try_beat(&engine, host, collect).await else {
+        return;
+    };
+    if let Failure::Db(error) = &failure {
+        // That says nothing of the host.
+        tracing::warn!(%host, error = %worker::chain(error), "a heartbeat could not be recorded");
+        return;
+    }
+    engine.metrics.beat_missed();
+    engine.fleet.forget(host);
+    let reason = failure.to_string();
+    tracing::debug!(%host, reason, "a host did not answer");
+    let recorded = async {
+        let mut conn = engine.db.session();
+        if hosts::silent(&mut conn, host, &reason).await? {
+            health::unknown(&mut conn, host).await?;
         }
+        Ok::<(), senlin_db::DbError>(())
+    };
+    if let Err(error) = recorded.await {
+        tracing::warn!(error = %worker::chain(&error), "a missed heartbeat could not be recorded");
     }
 }
 
@@ -73,15 +80,15 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
     let mut conn = engine.db.session();
     let returned = hosts::answered(&mut conn, host, &info).await?;
     drop(conn);
-    collector::leftovers(engine, driver.as_ref(), host).await?;
-    if collect || returned {
-        collector::collect(engine, driver.as_ref(), host).await?;
-    }
     if returned {
         if settling::host_is_back(&mut engine.db.session(), host).await? {
             engine.work.notify_one();
         }
         collector::known_again(engine, driver.as_ref(), host).await?;
+    }
+    collector::leftovers(engine, driver.as_ref(), host).await?;
+    if returned || collect || engine.fleet.is_collect_due(host) {
+        collector::collect(engine, driver.as_ref(), host).await?;
     }
     Ok(())
 }

@@ -43,13 +43,16 @@ pub(crate) async fn known_again(engine: &Engine, driver: &dyn ContainerDriver, h
 pub(crate) async fn leftovers(engine: &Engine, driver: &dyn ContainerDriver, host: NodeId) -> Result<(), Failure> {
     let leftovers = hosts::leftovers(&mut engine.db.session(), host).await?;
     for leftover in leftovers {
-        match leftover {
-            Leftover::Node(node, generation) => clear(engine, driver, host, node, generation).await?,
-            Leftover::Container(id) => {
-                remove(engine, driver, host, &id, "an operator asked for it").await?;
-                unaccounted::removed(&mut engine.db.session(), host, &id).await?;
+        let gone = async {
+            match leftover {
+                Leftover::Node(node, generation) => clear(engine, driver, host, node, generation).await,
+                Leftover::Container(id) => {
+                    remove(engine, driver, host, &id, "an operator asked for it").await?;
+                    Ok(unaccounted::removed(&mut engine.db.session(), host, &id).await?)
+                }
             }
-        }
+        };
+        go_on(host, gone.await)?;
     }
     Ok(())
 }
@@ -90,9 +93,24 @@ pub(crate) async fn collect(engine: &Engine, driver: &dyn ContainerDriver, host:
             "containers that the record does not account for are left alone; see 'senlin reconcile'");
     }
     for container in &verdict.remove {
-        remove(engine, driver, host, container, "its node has gone, or has another").await?;
+        go_on(
+            host,
+            remove(engine, driver, host, container, "its node has gone, or has another").await,
+        )?;
     }
     Ok(())
+}
+
+/// One that cannot be removed keeps no other from it; a host that does not
+/// answer, or a database, does.
+fn go_on(host: NodeId, removed: Result<(), Failure>) -> Result<(), Failure> {
+    match removed {
+        Err(failure) if !worker::host_unknown(&failure) && !matches!(failure, Failure::Db(_)) => {
+            tracing::warn!(%host, error = %worker::chain(&failure), "a container could not be removed; trying again");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// A container as its labels tell it; none without a node's.

@@ -100,7 +100,7 @@ impl Engine {
             id: ServiceId::random(),
             specs: Specs::new(parts.registry, parts.sealer.clone()),
             policies: senlin_policies::all(),
-            fleet: Fleet::new(parts.connector),
+            fleet: Fleet::new(parts.connector, Duration::from_secs(parts.settings.collect)),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             db: parts.db,
             leases,

@@ -26,6 +26,8 @@ const MOST: u64 = 10_000;
 pub(crate) struct Fleet {
     connector: Arc<dyn HostConnector>,
     endpoints: Cache<NodeId, Endpoint>,
+    /// Hosts that were tidied up lately.
+    collected: Cache<NodeId, ()>,
     /// Hosts whose heartbeat is under way.
     beating: Arc<Mutex<HashSet<NodeId>>>,
 }
@@ -46,12 +48,23 @@ impl Drop for Beating {
 }
 
 impl Fleet {
-    pub(crate) fn new(connector: Arc<dyn HostConnector>) -> Self {
+    /// `collect`: how often each host is tidied up.
+    pub(crate) fn new(connector: Arc<dyn HostConnector>, collect: Duration) -> Self {
         Self {
             connector,
             endpoints: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
+            collected: Cache::builder().max_capacity(MOST).time_to_live(collect).build(),
             beating: Arc::default(),
         }
+    }
+
+    /// Whether it is the host's turn to be tidied up; if so, it is not again for a while.
+    pub(crate) fn is_collect_due(&self, host: NodeId) -> bool {
+        let due = !self.collected.contains_key(&host);
+        if due {
+            self.collected.insert(host, ());
+        }
+        due
     }
 
     /// Begins a heartbeat, unless the host has not answered the last one yet:

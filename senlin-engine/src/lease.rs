@@ -10,7 +10,7 @@ use std::{
 };
 
 use senlin_db::{
-    DbError, LONGEST_STATEMENT,
+    DbError, LONGEST_CLAIM,
     leases::{self, Claim},
     services,
 };
@@ -67,8 +67,9 @@ impl Held {
         self.map().len()
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.map().keys().copied().collect()
+    fn claims(&self, which: impl Fn(&Entry) -> bool) -> Vec<Claim> {
+        let map = self.map();
+        map.iter().filter(|(_, e)| which(e)).map(|(claim, _)| *claim).collect()
     }
 
     fn cancel(&self, claim: Claim) {
@@ -163,29 +164,32 @@ fn lease(engine: &Engine) -> Duration {
 
 /// Says that the engine is there; renews what is held; hands back what is owned and not held.
 pub(crate) async fn renew(engine: &Engine, asked: Instant) -> Result<(), DbError> {
-    let before = engine.held.claims();
+    // What was told to stop is not kept: its lease runs out if it does not.
+    let before = engine.held.claims(|e| !e.reins.abandon.is_cancelled());
     let mut conn = engine.leases.session();
     services::register(&mut conn, engine.id, &hostname(), "senlin-engine", "senlin-engine").await?;
     let ours = leases::renew(&mut conn, engine.id, &before, engine.settings.lease).await?;
-    for (claim, cancel) in &ours {
-        engine.held.renewed(*claim, asked);
-        if *cancel {
-            engine.held.cancel(*claim);
+    for held in &ours {
+        if held.renewed {
+            engine.held.renewed(held.claim, asked);
+        }
+        if held.cancel {
+            engine.held.cancel(held.claim);
         }
     }
     // What we thought ours and is not: ended by force, or taken back.
     for claim in before {
-        if !ours.iter().any(|(o, _)| *o == claim) {
+        if !ours.iter().any(|held| held.claim == claim) {
             engine.held.abandon(claim);
         }
     }
-    hand_back(engine, LONGEST_STATEMENT).await
+    hand_back(engine, LONGEST_CLAIM).await
 }
 
 /// Hands back what is owned and not held, if it was claimed `grace` ago: the
 /// answer to a younger claim may still be on its way.
 pub(crate) async fn hand_back(engine: &Engine, grace: Duration) -> Result<(), DbError> {
-    let held = engine.held.claims();
+    let held = engine.held.claims(|_| true);
     let mut conn = engine.leases.session();
     let lost =
         leases::hand_back_others(&mut conn, engine.id, &held, engine.settings.lease, grace.as_secs_f64()).await?;
@@ -199,7 +203,7 @@ pub(crate) async fn hand_back(engine: &Engine, grace: Duration) -> Result<(), Db
 }
 
 async fn cancels(engine: &Engine) -> Result<(), DbError> {
-    let held = engine.held.claims();
+    let held = engine.held.claims(|_| true);
     if held.is_empty() {
         return Ok(());
     }

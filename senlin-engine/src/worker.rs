@@ -118,7 +118,8 @@ async fn run_inner(engine: Arc<Engine>, claimed: Claimed, reins: Reins) -> Resul
         reins,
         deadline,
     };
-    let poisoned = ctx.action.retries > ctx.engine.settings.max_retries;
+    // As many tries that were counted, and as many engines lost on top of them.
+    let poisoned = ctx.action.retries > 2 * ctx.engine.settings.max_retries;
     let result = if poisoned {
         Err(Failure::Refused(format!(
             "Given up after {} tries. The last one: {}",
@@ -201,16 +202,25 @@ pub(crate) enum Again {
     Patient(f64),
 }
 
+/// What an action's data says since when it has failed, in seconds since it began.
+const FAILING: &str = "failing_since";
+
+/// Seconds for which nothing but failures came of the action's phase.
+fn failing_for(ctx: &Ctx) -> f64 {
+    let since = ctx.action.data.get(FAILING).and_then(serde_json::Value::as_f64);
+    since.map_or(0.0, |since| ctx.elapsed() - since)
+}
+
 /// Whether, and how, an action that failed so is tried again. What may become
-/// true by waiting is waited for while the action's time lasts: a deletion for
-/// as long as it takes, a host that fails for as long as a silent one is
-/// waited for, anything else `max_retries` times.
+/// true by waiting is waited for while the action's time lasts: a deletion and
+/// the database for as long as it takes, a host that fails for as long as a
+/// silent one is waited for.
 pub(crate) fn again(ctx: &Ctx, failure: &Failure) -> Option<Again> {
     if ctx.ending().is_some() || !failure.is_transient() {
         return None;
     }
-    let elapsed = ctx.elapsed();
-    let patient = Again::Patient((elapsed / 4.0).clamp(1.0, 15.0));
+    let failing = failing_for(ctx);
+    let patient = Again::Patient((failing / 4.0).clamp(1.0, 15.0));
     if matches!(failure, Failure::NotYet(_)) {
         return Some(patient);
     }
@@ -218,9 +228,10 @@ pub(crate) fn again(ctx: &Ctx, failure: &Failure) -> Option<Again> {
         let exponent = u32::try_from(ctx.action.retries.clamp(0, 4)).unwrap_or(0);
         return Some(Again::Counted(f64::from(2_u32.pow(exponent))));
     }
-    let of_host = matches!(failure, Failure::Profile(_));
-    let waits = ctx.action.kind == ActionKind::NodeDelete || elapsed < HostSnapshot::PATIENCE;
-    (of_host && waits).then_some(patient)
+    let waits = matches!(failure, Failure::Db(_))
+        || ctx.action.kind == ActionKind::NodeDelete
+        || failing < HostSnapshot::PATIENCE;
+    waits.then_some(patient)
 }
 
 /// Hands the action back, to be tried again.
@@ -228,6 +239,9 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
     let reason = words(failure);
     let mut data = Map::new();
     data.insert("last_failure".to_owned(), reason.clone().into());
+    if !ctx.action.data.contains_key(FAILING) {
+        data.insert(FAILING.to_owned(), ctx.elapsed().into());
+    }
     let mut conn = ctx.conn();
     match *again {
         Again::Counted(delay) => {
@@ -245,6 +259,7 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
                 delay,
                 reason: &told,
                 data: &data,
+                physical_id: None,
             };
             ctx.end("hand back", settling::wait(&mut conn, ctx.fence, &wait))
                 .await?;

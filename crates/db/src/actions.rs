@@ -243,7 +243,11 @@ pub async fn accept(
         })
         .await;
     match recorded? {
-        Ok(asked) => queue::promote(conn, &parents(&asked)).await.map(|_| Ok(())),
+        Ok(asked) => {
+            // It is recorded; whom this does not wake, the sweep does.
+            let _ = queue::promote(conn, &parents(&asked)).await;
+            Ok(Ok(()))
+        }
         Err(obstacle) => Ok(Err(obstacle)),
     }
 }
@@ -282,7 +286,8 @@ pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Resul
 /// When the database does not answer.
 pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
     let asked = ask(conn, "id = ?", &[id.0]).await?;
-    queue::promote(conn, &parents(&asked)).await?;
+    // It is recorded; whom this does not wake, the sweep does.
+    let _ = queue::promote(conn, &parents(&asked)).await;
     Ok(asked.into_iter().map(|r| r.id.into()).collect())
 }
 
@@ -292,37 +297,53 @@ pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
-    let rows: Vec<IdRow> = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
-        .push(end::DESCENDANTS)
-        .push(
-            ",
-        locked AS (
-            SELECT a.id FROM actions a WHERE a.id IN (SELECT id FROM tree)
-                AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') ORDER BY a.id FOR UPDATE),
-        ended AS (
-            UPDATE actions a SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
-                control = 'CANCEL', owner = NULL, lease_expires_at = NULL, attempt = attempt + 1,
-                ended_at = now(), updated_at = now()
-            FROM locked WHERE a.id = locked.id RETURNING a.*)",
-        )
-        .push(end::RELEASED)
-        .push(
-            ",
-        broken_nodes AS (
-            SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id
-            WHERE n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY n.id FOR NO KEY UPDATE OF n),
-        node AS (
-            UPDATE nodes n SET status = 'ERROR', status_reason = b.status_reason FROM broken_nodes b WHERE n.id = b.id),
-        broken_clusters AS (
-            SELECT c.id, e.status_reason FROM clusters c JOIN ended e ON e.target = c.id
-            WHERE c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY c.id FOR NO KEY UPDATE OF c),
-        cluster AS (
-            UPDATE clusters c SET status = 'WARNING', status_reason = b.status_reason
-            FROM broken_clusters b WHERE c.id = b.id)
-        SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
-        )
-        .bind(id)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+    conn.transaction(async |conn| {
+        // Whoever claims or records children meanwhile comes first: what they
+        // wrote is seen by the statement that ends them all.
+        let mut known = 0;
+        loop {
+            let locked = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
+                .push(end::DESCENDANTS)
+                .push(" SELECT a.id FROM actions a WHERE a.id IN (SELECT id FROM tree) ORDER BY a.id FOR UPDATE")
+                .bind(id)
+                .execute(conn)
+                .await?;
+            if locked == known {
+                break;
+            }
+            known = locked;
+        }
+        let rows: Vec<IdRow> = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
+            .push(end::DESCENDANTS)
+            .push(
+                ",
+            ended AS (
+                UPDATE actions a SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
+                    control = 'CANCEL', owner = NULL, lease_expires_at = NULL, attempt = attempt + 1,
+                    ended_at = now(), updated_at = now()
+                WHERE a.id IN (SELECT id FROM tree) AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+                RETURNING a.*)",
+            )
+            .push(end::RELEASED)
+            .push(
+                ",
+            broken_nodes AS (
+                SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id
+                WHERE n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY n.id FOR NO KEY UPDATE OF n),
+            node AS (
+                UPDATE nodes n SET status = 'ERROR', status_reason = b.status_reason FROM broken_nodes b WHERE n.id = b.id),
+            broken_clusters AS (
+                SELECT c.id, e.status_reason FROM clusters c JOIN ended e ON e.target = c.id
+                WHERE c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY c.id FOR NO KEY UPDATE OF c),
+            cluster AS (
+                UPDATE clusters c SET status = 'WARNING', status_reason = b.status_reason
+                FROM broken_clusters b WHERE c.id = b.id)
+            SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
+            )
+            .bind(id)
+            .load(conn)
+            .await?;
+        Ok(rows.into_iter().map(|r| r.id.into()).collect())
+    })
+    .await
 }

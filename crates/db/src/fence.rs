@@ -156,7 +156,9 @@ async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
     let touched = Sql::new(
         "WITH back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
-                retries = retries + ?, phase = coalesce(?, phase), status_reason = ?, updated_at = now(),
+                retries = CASE WHEN ? THEN retries + 1 ELSE 0 END, phase = coalesce(?, phase), status_reason = ?,
+                data = CASE WHEN ? THEN a.data - 'waits_for' ELSE a.data - '{failing_since,waits_for}'::text[] END,
+                updated_at = now(),
                 run_after = ",
     )
     .push(&end::due("?"))
@@ -168,9 +170,10 @@ async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
         SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project, action, ?,
             status_reason FROM back",
     )
-    .bind(i32::from(back.counts))
+    .bind(back.counts)
     .bind(back.phase)
     .bind(back.reason)
+    .bind(back.counts)
     .bind(back.delay)
     .fence(fence)
     .bind(back.level.as_str())
@@ -316,11 +319,17 @@ pub async fn census(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Census
     }))
 }
 
-/// Writes the status that is true of the cluster now; answers it.
+/// Writes the status that is true of the cluster now; answers it. Call it in a
+/// transaction: it locks the cluster before it counts.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) -> Result<Option<ClusterStatus>> {
+    // Two ends at the same moment must not both count before the other's.
+    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+        .bind(cluster)
+        .execute(conn)
+        .await?;
     let Some(census) = census(conn, cluster).await? else {
         return Ok(None);
     };

@@ -202,7 +202,7 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
             "WITH seen AS (
                 UPDATE nodes n SET status = ?, status_reason = ? WHERE n.id = ? AND n.status <> ?
                     AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
-                    AND n.physical_id IS NOT DISTINCT FROM ?
+                    AND n.physical_id IS NOT DISTINCT FROM ? AND n.status = ? AND n.status_reason = ?
                     AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
                 RETURNING n.*)
             INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
@@ -215,6 +215,8 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
         .bind(status.as_str())
         .bind(seen.generation)
         .bind(seen.physical_id.as_deref())
+        .bind(seen.status.as_str())
+        .bind(seen.status_reason.as_str())
         .execute(conn)
         .await?;
         if touched > 0
@@ -232,17 +234,21 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
 /// # Errors
 /// When the database does not answer.
 pub async fn settle(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
-    let row: Option<FreeRow> = Sql::new(
-        "SELECT c.status IN ('ACTIVE', 'WARNING', 'ERROR') AND NOT EXISTS (SELECT 1 FROM cluster_locks l
-            WHERE l.cluster_id = c.id AND l.exclusive) AS free FROM clusters c WHERE c.id = ?",
-    )
-    .bind(cluster)
-    .first(conn)
-    .await?;
-    if row.is_some_and(|r| r.free) {
-        fence::reevaluate(conn, cluster, "HEALTH_CHECK").await?;
-    }
-    Ok(())
+    conn.transaction(async |conn| {
+        let row: Option<FreeRow> = Sql::new(
+            "WITH c AS (SELECT id, status FROM clusters WHERE id = ? FOR NO KEY UPDATE)
+            SELECT c.status IN ('ACTIVE', 'WARNING', 'ERROR') AND NOT EXISTS (SELECT 1 FROM cluster_locks l
+                WHERE l.cluster_id = c.id AND l.exclusive) AS free FROM c",
+        )
+        .bind(cluster)
+        .first(conn)
+        .await?;
+        if row.is_some_and(|r| r.free) {
+            fence::reevaluate(conn, cluster, "HEALTH_CHECK").await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 row! { FreeRow { free: bool = Bool } }

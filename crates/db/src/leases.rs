@@ -7,40 +7,67 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    queue::end,
     sql::{Sql, row},
 };
 
 /// A claim: the action, and which time it was claimed.
 pub type Claim = (ActionId, i32);
 
-row! { LeaseRow { id: Uuid = SqlUuid, attempt: i32 = Integer, cancel: bool = Bool } }
+row! { ClaimRow { id: Uuid = SqlUuid, attempt: i32 = Integer } }
+row! { HeldRow { id: Uuid = SqlUuid, attempt: i32 = Integer, cancel: bool = Bool, renewed: bool = Bool } }
 row! { IdRow { id: Uuid = SqlUuid } }
 
 fn split(claims: &[Claim]) -> (Vec<Uuid>, Vec<i64>) {
     claims.iter().map(|(id, attempt)| (id.0, i64::from(*attempt))).unzip()
 }
 
+/// A claim that is still its owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub claim: Claim,
+    /// Its lease was renewed; not while a statement of its own holds its row.
+    pub renewed: bool,
+    /// Its end was asked for.
+    pub cancel: bool,
+}
+
 /// Renews exactly these claims of `owner` for `lease` seconds. Returns those
-/// that are still its own, each with whether its end was asked for.
+/// that are still its own.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i32) -> Result<Vec<(Claim, bool)>> {
+pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i32) -> Result<Vec<Held>> {
     let (ids, attempts) = split(claims);
-    let rows: Vec<LeaseRow> = Sql::new(
-        "WITH held AS (
-            SELECT a.id FROM actions a JOIN unnest(?, ?) AS h(id, attempt) ON a.id = h.id AND a.attempt = h.attempt
-            WHERE a.owner = ? AND a.status = 'RUNNING' ORDER BY a.id FOR NO KEY UPDATE OF a)
-        UPDATE actions a SET lease_expires_at = now() + make_interval(secs => ?)
-        FROM held WHERE a.id = held.id RETURNING a.id, a.attempt, a.control IS NOT NULL AS cancel",
+    let rows: Vec<HeldRow> = Sql::new(
+        "WITH ours AS (
+            SELECT a.id, a.attempt, a.control IS NOT NULL AS cancel
+            FROM actions a JOIN unnest(?, ?) AS h(id, attempt) ON a.id = h.id AND a.attempt = h.attempt
+            WHERE a.owner = ? AND a.status = 'RUNNING'),
+        free AS (
+            SELECT a.id FROM actions a JOIN ours USING (id, attempt)
+            WHERE a.owner = ? AND a.status = 'RUNNING' ORDER BY a.id FOR NO KEY UPDATE OF a SKIP LOCKED),
+        renewed AS (
+            UPDATE actions a SET lease_expires_at = now() + make_interval(secs => ?)
+            FROM free WHERE a.id = free.id RETURNING a.id)
+        SELECT ours.id, attempt, cancel, renewed.id IS NOT NULL AS renewed FROM ours LEFT JOIN renewed USING (id)",
     )
     .bind(ids)
     .bind(attempts)
     .bind(owner)
+    .bind(owner)
     .bind(f64::from(lease))
     .load(conn)
     .await?;
-    Ok(rows.into_iter().map(|r| ((r.id.into(), r.attempt), r.cancel)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|r| Held {
+            claim: (r.id.into(), r.attempt),
+            renewed: r.renewed,
+            cancel: r.cancel,
+        })
+        .collect())
 }
 
 /// Hands back what `owner` owns beside `claims`: nobody works on it. A claim
@@ -66,7 +93,7 @@ pub async fn hand_back_others(
                     WHERE h.id = a.id AND h.attempt = a.attempt)
             ORDER BY a.id FOR UPDATE OF a SKIP LOCKED),",
     )
-    .push(BACK)
+    .push(&back())
     .bind(owner)
     .bind(f64::from(lease) - grace)
     .bind(ids)
@@ -87,7 +114,7 @@ pub async fn hand_back(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: 
             SELECT a.id FROM actions a
             WHERE a.owner = ? AND a.status = 'RUNNING' AND a.id = ? AND a.attempt = ? FOR UPDATE),",
     )
-    .push(BACK)
+    .push(&back())
     .bind(owner)
     .bind(claim.0)
     .bind(claim.1)
@@ -98,17 +125,22 @@ pub async fn hand_back(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: 
 }
 
 /// What `stray` names is READY again, later each time, and its locks stay.
-const BACK: &str = "
+fn back() -> String {
+    format!(
+        "
 back AS (
     UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, retries = retries + 1,
         status_reason = ?, updated_at = now(),
-        run_after = now() + make_interval(secs => least(60, power(2, retries) - 1))
+        run_after = {}
     FROM stray WHERE a.id = stray.id RETURNING a.*),
 told AS (
     INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
     SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action, 'retry',
         status_reason FROM back)
-SELECT id FROM back";
+SELECT id FROM back",
+        end::due("least(60, power(2, least(retries, 6)) - 1)")
+    )
+}
 
 /// Those of these claims whose end was asked for.
 ///
@@ -116,8 +148,8 @@ SELECT id FROM back";
 /// When the database does not answer.
 pub async fn cancelled(conn: &mut Conn, owner: ServiceId, claims: &[Claim]) -> Result<Vec<Claim>> {
     let (ids, _) = split(claims);
-    let rows: Vec<LeaseRow> = Sql::new(
-        "SELECT id, attempt, true AS cancel FROM actions
+    let rows: Vec<ClaimRow> = Sql::new(
+        "SELECT id, attempt FROM actions
         WHERE id = ANY (?) AND owner = ? AND status = 'RUNNING' AND control IS NOT NULL",
     )
     .bind(ids)

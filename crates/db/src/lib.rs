@@ -49,7 +49,7 @@ pub mod wishes;
 pub use connect::{Servers, Unusable, usable};
 pub use error::{DbError, Result};
 pub use migrate::{SchemaState, migrate, schema_state};
-pub use pool::{Conn, Db, LONGEST_STATEMENT};
+pub use pool::{Conn, Db, LONGEST_CLAIM};
 
 /// A JSON column that holds an object.
 pub(crate) fn object(value: serde_json::Value) -> senlin_core::Map {

@@ -33,9 +33,9 @@ const STATEMENT: Duration = Duration::from_secs(10);
 /// What the answer gets on top of that before the server counts as hanging.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// The longest that one statement takes, a wait for a connection included:
-/// whoever knows more than this later knows that it is over.
-pub const LONGEST_STATEMENT: Duration = WAIT.saturating_add(STATEMENT).saturating_add(ANSWER);
+/// The longest that a claim takes from its beginning in the database until its
+/// answer is there, or is given up: a transaction of three steps.
+pub const LONGEST_CLAIM: Duration = STATEMENT.saturating_add(ANSWER).saturating_mul(3);
 
 type Pooled = Object<AsyncPgConnection>;
 

@@ -6,6 +6,7 @@ use senlin_core::{Map, ids::NodeId};
 use crate::{
     Conn, DbError, Result,
     fence::{FENCED, Fence, Fenced},
+    queue::end,
     sql::Sql,
 };
 
@@ -23,6 +24,8 @@ pub struct Wait<'a> {
     pub reason: &'a str,
     /// What it keeps meanwhile.
     pub data: &'a Map,
+    /// What its node has from now on, although it does not count yet.
+    pub physical_id: Option<&'a str>,
 }
 
 /// Hands an action back for a while: it keeps its locks, no worker waits, and
@@ -38,10 +41,17 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
         back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
                 phase = coalesce(?, a.phase), status_reason = ?, updated_at = now(),
-                data = a.data || ? || jsonb_build_object('waits_for', ?::text),
-                run_after = now() + make_interval(secs => ?)
+                retries = CASE WHEN ?::text IS NULL THEN a.retries ELSE 0 END,
+                data = a.data - CASE WHEN ?::text IS NULL THEN '{}' ELSE '{failing_since}' END::text[]
+                    || ? || jsonb_build_object('waits_for', ?::text),
+                run_after = ",
+        )
+        .push(&end::due("?"))
+        .push(
+            "
             FROM before b WHERE a.id = b.id
             RETURNING a.*, b.reason AS before),
+        node AS (UPDATE nodes n SET physical_id = ? FROM back WHERE n.id = back.target AND ?::text IS NOT NULL),
         told AS (
             INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
             SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
@@ -51,9 +61,13 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
         .fence(fence)
         .bind(wait.phase)
         .bind(wait.reason)
+        .bind(wait.phase)
+        .bind(wait.phase)
         .bind(wait.data)
         .bind(wait.reason)
         .bind(wait.delay)
+        .bind(wait.physical_id)
+        .bind(wait.physical_id)
         .execute(conn)
         .await?;
     if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
@@ -81,8 +95,11 @@ pub async fn look_now(conn: &mut Conn, node: NodeId) -> Result<bool> {
 /// When the database does not answer.
 pub async fn host_is_back(conn: &mut Conn, host: NodeId) -> Result<bool> {
     let touched = Sql::new(
-        "UPDATE actions SET run_after = now() WHERE status = 'READY' AND run_after > now()
-            AND ((host_id = ? AND retries > 0) OR data->>'waits_for' IS NOT NULL) AND phase <> ?",
+        "WITH waiting AS (
+            SELECT id FROM actions WHERE status = 'READY' AND run_after > now()
+                AND ((host_id = ? AND retries > 0) OR data->>'waits_for' IS NOT NULL) AND phase <> ?
+            ORDER BY id FOR UPDATE SKIP LOCKED)
+        UPDATE actions a SET run_after = now() FROM waiting w WHERE a.id = w.id",
     )
     .bind(host)
     .bind(SETTLING)

@@ -129,7 +129,8 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
     let touched = Sql::new(
         "WITH parked AS (
             UPDATE actions a SET status = 'WAITING', phase = ?, owner = NULL, lease_expires_at = NULL,
-                status_reason = ?, updated_at = now()
+                status_reason = ?, updated_at = now(), retries = 0,
+                data = a.data - '{failing_since,waits_for}'::text[]
             WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' RETURNING a.*)
         INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
         SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
@@ -151,7 +152,8 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
 /// [`DbError::LeaseLost`].
 pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
     let touched = Sql::new(
-        "UPDATE actions a SET phase = ?, updated_at = now()
+        "UPDATE actions a SET phase = ?, updated_at = now(), retries = 0,
+            data = a.data - '{failing_since,waits_for}'::text[]
         WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING'",
     )
     .bind(phase)

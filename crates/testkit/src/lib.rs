@@ -75,6 +75,8 @@ pub struct TestDb {
     /// The pool.
     pub db: Db,
     url: String,
+    /// For what the test itself asks.
+    own: tokio::sync::Mutex<Option<tokio_postgres::Client>>,
 }
 
 impl TestDb {
@@ -118,6 +120,7 @@ impl TestDb {
             name: name.split('?').next().unwrap_or_default().to_owned(),
             db: Db::connect(&Secret::new(url), 4)?,
             url: url.to_owned(),
+            own: tokio::sync::Mutex::default(),
         })
     }
 
@@ -136,6 +139,7 @@ impl TestDb {
             name,
             db,
             url,
+            own: tokio::sync::Mutex::default(),
         })
     }
 
@@ -153,12 +157,22 @@ impl TestDb {
         admin(&self.url).await
     }
 
+    /// The test's own connection, made anew when it is lost.
+    async fn own(&self) -> anyhow::Result<tokio::sync::MutexGuard<'_, Option<tokio_postgres::Client>>> {
+        let mut own = self.own.lock().await;
+        if own.as_ref().is_none_or(tokio_postgres::Client::is_closed) {
+            *own = Some(admin(&self.url).await?);
+        }
+        Ok(own)
+    }
+
     /// Runs statements.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn execute(&self, statements: &str) -> anyhow::Result<()> {
-        Ok(admin(&self.url).await?.batch_execute(statements).await?)
+        let own = self.own().await?;
+        Ok(own.as_ref().context("a connection")?.batch_execute(statements).await?)
     }
 
     /// The first column of every row, as text.
@@ -166,8 +180,8 @@ impl TestDb {
     /// # Errors
     /// When the database refuses.
     pub async fn column(&self, query: &str) -> anyhow::Result<Vec<String>> {
-        let client = admin(&self.url).await?;
-        let messages = client.simple_query(query).await?;
+        let own = self.own().await?;
+        let messages = own.as_ref().context("a connection")?.simple_query(query).await?;
         Ok(messages
             .into_iter()
             .filter_map(|m| match m {

@@ -44,7 +44,11 @@ pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<
             ..health_of(&state).into()
         }),
         Err(DriverError::NotFound(_)) => Ok(gone()),
-        Err(error) if error.is_transient() => Ok(Health::Unknown(error.to_string()).into()),
+        // It was listed a moment ago.
+        Err(error) if error.is_transient() => Ok(Seen {
+            found: Some(made(job, container)),
+            ..Health::Unknown(error.to_string()).into()
+        }),
         Err(error) => Err(error.into()),
     }
 }

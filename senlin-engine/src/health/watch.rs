@@ -179,9 +179,11 @@ pub(crate) async fn compare(engine: &Arc<Engine>, host: NodeId) -> Result<(), Fa
     let containers = super::ask(engine, host).await?;
     let members = db::on_host(&mut engine.db.session(), host).await?;
     for member in members.iter().filter(|m| !m.busy && super::looks(m.status)) {
-        let runs = member.physical_id.as_ref().and_then(|id| containers.get(id));
-        let runs = runs.is_some_and(|c| c.state == "running" && c.health.as_deref() != Some("unhealthy"));
-        if runs != (member.status == NodeStatus::Active) {
+        let listed = member.physical_id.as_ref().and_then(|id| containers.get(id));
+        let runs = listed.is_some_and(|c| c.state == "running" && c.health.as_deref() != Some("unhealthy"));
+        // One that was adopted is in no list by label: it is asked for by id.
+        let unlisted = listed.is_none() && member.physical_id.is_some();
+        if unlisted || runs != (member.status == NodeStatus::Active) {
             super::examine(engine, member.id, false).await?;
         }
     }

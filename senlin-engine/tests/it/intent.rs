@@ -302,7 +302,9 @@ async fn a5_a_host_that_falls_silent_in_an_update_is_settled_when_it_returns() {
             world.engine(fault.clone()).await.drain().await.unwrap();
             assert!(fault.struck(), "{step}");
             world.sims[0].set_down(true);
-            // It was waited for long enough.
+            // It fails, and has done so for long enough.
+            world.expire().await;
+            world.engine(Arc::new(NoFaults)).await.drain().await.unwrap();
             let long_ago =
                 format!("UPDATE actions SET started_at = now() - interval '10 minutes' WHERE id = '{update}'");
             world.db.execute(&long_ago).await.unwrap();

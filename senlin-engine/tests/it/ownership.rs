@@ -12,7 +12,8 @@ use std::{
 use anyhow::ensure;
 use senlin_core::{action::ActionKind, secret::Secret};
 use senlin_db::{
-    Db, leases,
+    Db,
+    leases::{self, Held},
     queue::{self, Limits},
 };
 use senlin_engine::{
@@ -109,9 +110,14 @@ async fn a1_only_the_present_attempt_is_renewed() {
     );
     assert_ne!(old, new);
     assert_eq!(leases::renew(&mut conn, engine.id(), &[old], 60).await.unwrap(), []);
+    let renewed = leases::renew(&mut conn, engine.id(), &[old, new], 60).await.unwrap();
     assert_eq!(
-        leases::renew(&mut conn, engine.id(), &[old, new], 60).await.unwrap(),
-        [(new, false)]
+        renewed,
+        [Held {
+            claim: new,
+            renewed: true,
+            cancel: false
+        }]
     );
     world.db.close().await.unwrap();
 }

@@ -103,6 +103,8 @@ impl Faults for AtStep {
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
+    /// One connection, for everything that all engines do.
+    one: Db,
     pub(crate) sims: Vec<Sim>,
     pub(crate) sealer: Sealer,
     pub(crate) hosts: ClusterId,
@@ -124,6 +126,7 @@ impl World {
         let db = TestDb::new().await.unwrap();
         let sealer = Sealer::new(&Sealer::generate_key()).unwrap();
         let mut world = Self {
+            one: db.db.apart(1).unwrap(),
             db,
             sims: Vec::new(),
             sealer,
@@ -156,9 +159,7 @@ impl World {
     }
 
     pub(crate) async fn engine(&self, faults: Arc<dyn Faults>) -> Arc<Engine> {
-        // One connection is enough for everything that engines do.
-        let db = self.db.db.apart(1).unwrap();
-        Engine::with_faults(self.parts(db), faults).await.unwrap()
+        Engine::with_faults(self.parts(self.one.clone()), faults).await.unwrap()
     }
 
     /// What an engine on this database is made of.

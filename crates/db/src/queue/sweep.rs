@@ -54,7 +54,7 @@ async fn take_back(conn: &mut Conn) -> Result<Vec<ActionId>> {
                 status_reason = 'The engine that worked on it went silent.', updated_at = now(),
                 run_after = ",
     )
-    .push(&end::due("least(60, power(2, retries) - 1)"))
+    .push(&end::due("least(60, power(2, least(retries, 6)) - 1)"))
     .push(
         " FROM lost WHERE a.id = lost.id RETURNING a.*),
         told AS (

@@ -82,6 +82,7 @@ async fn later(ctx: &Ctx, settling: Settling, delay: f64) -> Result<Settled, Fai
         delay,
         reason: "It was started, and counts when it has run for a while.",
         data: &data,
+        physical_id: Some(&settling.physical_id),
     };
     let mut conn = ctx.conn();
     ctx.record("let it run", settling::wait(&mut conn, ctx.fence, &wait))
