@@ -1,5 +1,5 @@
 //! Heartbeats: whether each host answers. One that does is tidied up
-//! ([`collector`]).
+//! (`collector`).
 
 use std::{
     sync::Arc,

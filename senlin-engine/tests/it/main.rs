@@ -21,5 +21,6 @@ mod policies;
 mod queue;
 mod retention;
 mod started;
+mod strike;
 mod waiting;
 mod world;
