@@ -1,7 +1,7 @@
 //! Requests that came with an `Idempotency-Key`, and what they were answered.
 //!
 //! The transaction that does what was asked also records the answer
-//! ([`Keep::settle`]): either both are there or none is, so that a repeat
+//! (`Keep::settle`): either both are there or none is, so that a repeat
 //! never does it again, whatever became of the first answer on its way.
 
 use diesel::sql_types::{Integer, Nullable, Text};

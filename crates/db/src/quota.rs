@@ -47,7 +47,7 @@ row! { NodesRow { have: i64 = BigInt, own: i64 = BigInt } }
 /// with the greatest of its members, of what is desired, and of what an action
 /// that has not ended will bring it to.
 ///
-/// What it says holds for the transaction whose [`turn`] it is; outside of one
+/// What it says holds for the transaction whose `turn` it is; outside of one
 /// it is what a request would be told now.
 ///
 /// # Errors
