@@ -135,7 +135,10 @@ pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[Nod
         "INSERT INTO node_loads (node_id, measured_at, cpu, memory)
         SELECT r.id, now(), 100 * r.cpu / greatest(1, CASE WHEN n.cpu_millis > 0 THEN n.cpu_millis ELSE ? END),
             100 * r.memory / greatest(1, CASE WHEN n.memory > 0 THEN n.memory ELSE ? END)
-        FROM jsonb_to_recordset(?) AS r(id uuid, cpu double precision, memory double precision)
+        FROM (
+            -- While it is updated, a node has two containers.
+            SELECT id, max(cpu) AS cpu, max(memory) AS memory
+            FROM jsonb_to_recordset(?) AS t(id uuid, cpu double precision, memory double precision) GROUP BY id) r
         JOIN nodes n ON n.id = r.id
         ON CONFLICT (node_id) DO UPDATE SET measured_at = excluded.measured_at, cpu = excluded.cpu,
             memory = excluded.memory",

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use senlin_core::action::ActionKind;
-use senlin_engine::faults::NoFaults;
+use senlin_engine::faults::{Fault, NoFaults, When};
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{AtStep, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_lives_and_leaves_nothing() {
@@ -261,5 +261,23 @@ async fn foreign_containers_are_never_touched() {
         .await
         .unwrap();
     assert_eq!(listed, ["orphan"], "only our own is listed");
+    world.db.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_while_its_cluster_is_deleted_goes_too() {
+    let world = World::new(1).await;
+    let profile = world.containers(json!({})).await;
+    let (cluster, _) = world.cluster("c", profile, 1).await;
+    world.settle().await;
+    let delete = world.act(ActionKind::ClusterDelete, cluster, json!({})).await;
+    let fault = AtStep::new(ActionKind::ClusterDelete, "record the end", When::Before, Fault::Crash);
+    world.engine(fault.clone()).await.drain().await.unwrap();
+    assert!(fault.struck());
+    world.node("late", profile, Some(cluster)).await;
+    world.settle().await;
+    let (status, reason) = world.outcome(delete).await;
+    assert_eq!(status, "SUCCEEDED", "{reason}");
+    world.assert_clean("a late member").await;
     world.db.close().await.unwrap();
 }

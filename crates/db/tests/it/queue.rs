@@ -188,13 +188,14 @@ async fn a10_a_claim_locks_no_more_than_it_takes() {
     yard.db.waiting(1).await.unwrap();
     let free = "SELECT count(*) FROM (SELECT id FROM actions FOR UPDATE SKIP LOCKED) AS x";
     assert_eq!(yard.db.count(free).await.unwrap(), 480);
+    // The last slot is left to a project that has nothing running yet.
     assert_eq!(
         yard.claim_nodes(20).await.len(),
-        20,
+        19,
         "another engine finds as many as it has slots for"
     );
     other.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(claim.await.unwrap(), 20);
+    assert_eq!(claim.await.unwrap(), 19);
     let index = "SELECT count(*) FROM pg_indexes WHERE tablename = 'actions' AND indexdef LIKE '%(status)'";
     assert_eq!(
         yard.db.count(index).await.unwrap(),
