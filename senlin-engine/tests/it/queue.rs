@@ -158,8 +158,10 @@ async fn a_poison_action_is_parked_with_the_reason() {
     world.sims[0].set_hang(true);
     let profile = world.containers(json!({})).await;
     let (node, action) = world.node("n", profile, None).await;
-    // It has been waited for already as long as a silent host is.
-    let waited = format!("UPDATE actions SET started_at = now() - interval '200 seconds' WHERE id = '{action}'");
+    let engine = world.engine(Once::new(usize::MAX, Fault::None)).await;
+    engine.drain().await.unwrap();
+    // It has been waited for since then as long as a silent host is.
+    let waited = format!("UPDATE actions SET started_at = started_at - interval '200 seconds' WHERE id = '{action}'");
     world.db.execute(&waited).await.unwrap();
     world.settle().await;
     let (status, reason) = world.outcome(action).await;
