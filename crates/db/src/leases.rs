@@ -125,7 +125,7 @@ pub async fn hand_back(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: 
 }
 
 /// What `stray` names is READY again, later each time, and its locks stay.
-fn back() -> String {
+pub(crate) fn back() -> String {
     format!(
         "
 back AS (

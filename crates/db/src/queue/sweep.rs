@@ -4,7 +4,7 @@ use senlin_core::ids::*;
 
 use super::{IdRow, end, promote};
 use crate::{
-    Conn, Result, hooks,
+    Conn, Result, hooks, leases,
     sql::{Sql, row},
 };
 
@@ -46,23 +46,12 @@ pub async fn sweep(conn: &mut Conn) -> Result<Swept> {
 /// Leases that have run out: the action is READY again, with its locks.
 async fn take_back(conn: &mut Conn) -> Result<Vec<ActionId>> {
     let rows: Vec<IdRow> = Sql::new(
-        "WITH lost AS (
+        "WITH stray AS (
             SELECT id FROM actions WHERE status = 'RUNNING' AND lease_expires_at < now()
-            ORDER BY id FOR UPDATE SKIP LOCKED),
-        back AS (
-            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL, retries = retries + 1,
-                status_reason = 'The engine that worked on it went silent.', updated_at = now(),
-                run_after = ",
+            ORDER BY id FOR UPDATE SKIP LOCKED),",
     )
-    .push(&end::due("least(60, power(2, least(retries, 6)) - 1)"))
-    .push(
-        " FROM lost WHERE a.id = lost.id RETURNING a.*),
-        told AS (
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project,
-                action, 'retry', status_reason FROM back)
-        SELECT id FROM back",
-    )
+    .push(&leases::back())
+    .bind("The engine that worked on it went silent.")
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
