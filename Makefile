@@ -19,7 +19,7 @@ test: deps ## everything CI runs
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	scripts/services.sh start
 	cargo build --workspace --bins
-	cargo test --workspace -- --show-output
+	cargo test --workspace --no-fail-fast -- --show-output
 
 tempest: deps ## run senlin-tempest-plugin's api tests against ours
 	scripts/deps.sh tempest

@@ -88,7 +88,8 @@ fn already(result: Result<(), DriverError>, so: impl Fn(&DriverError) -> bool) -
     }
 }
 
-/// Registries' refusals, which some engines pass on as failures of their own.
+/// Registries' refusals. Engines pass them on as failures of their own, with
+/// nothing but the text to tell them from a registry that is away.
 fn denied(reason: &str) -> bool {
     let refusals = [
         "unauthorized",
@@ -96,6 +97,7 @@ fn denied(reason: &str) -> bool {
         "not found",
         "manifest unknown",
         "authentication required",
+        "no basic auth credentials",
     ];
     refusals.iter().any(|r| reason.contains(r))
 }

@@ -64,11 +64,6 @@ async fn what_cannot_be_is_explained_and_leaves_nothing() {
             "not found",
         ),
         (
-            "no registry there",
-            json!({"image": "10.99.44.1:5999/x:1", "pull_policy": "always"}),
-            "connection refused",
-        ),
-        (
             "an image that is not on the host",
             json!({"image": "senlin/absent:1"}),
             "senlin/absent:1",
@@ -98,6 +93,12 @@ async fn what_cannot_be_is_explained_and_leaves_nothing() {
             "{name}: '{reason}' should say '{expected}'"
         );
     }
+
+    // A registry that is away is waited for; meanwhile the reason is told.
+    let away = json!({"image": "10.99.44.1:5999/x:1", "pull_policy": "always"});
+    let reason = waits(&plane, &hosts, with(away)).await;
+    println!("{:<35} {reason}", "no registry there");
+    assert!(reason.contains("connection refused"), "{reason}");
 
     // The same image with the right password runs.
     let client = &plane.client;
@@ -142,6 +143,27 @@ async fn refused(plane: &Plane, hosts: &Hosts, properties: Value) -> String {
         .await
         .unwrap();
     assert_eq!(status, 204, "{body}");
+    reason
+}
+
+/// Asks for a cluster of one, and deletes it once its member is tried again;
+/// answers what is told of that.
+async fn waits(plane: &Plane, hosts: &Hosts, properties: Value) -> String {
+    let client = &plane.client;
+    let profile = client
+        .profile("away", "container.dockerinc.docker", "1.1", properties)
+        .await
+        .unwrap();
+    let cluster = client.cluster("away", &profile, 1).await.unwrap();
+    let told = senlin_testkit::until("another try", MINUTE, || async {
+        let actions = client.get("/v1/actions?action=NODE_CREATE&status=READY").await?;
+        let reason = text(&actions, "/actions/0/status_reason")?;
+        anyhow::ensure!(reason.starts_with("Trying again: "), "{reason}");
+        Ok(reason)
+    });
+    let reason = told.await.unwrap();
+    client.delete_cluster(&cluster, MINUTE).await.unwrap();
+    nothing_left(hosts);
     reason
 }
 
