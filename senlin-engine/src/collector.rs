@@ -45,7 +45,9 @@ pub(crate) async fn leftovers(engine: &Engine, driver: &dyn ContainerDriver, hos
     for leftover in leftovers {
         let gone = async {
             match leftover {
-                Leftover::Node(node, generation) => clear(engine, driver, host, node, generation).await,
+                Leftover::Node(node, generation, had) => {
+                    clear(engine, driver, host, node, generation, had.as_deref()).await
+                }
                 Leftover::Container(id) => {
                     remove(engine, driver, host, &id, "an operator asked for it").await?;
                     Ok(unaccounted::removed(&mut engine.db.session(), host, &id).await?)
@@ -63,12 +65,23 @@ async fn clear(
     host: NodeId,
     node: NodeId,
     generation: i32,
+    had: Option<&str>,
 ) -> Result<(), Failure> {
     let id = node.to_string();
     let labels = [(LABEL_OWNER, engine.installation.as_str()), (LABEL_NODE, id.as_str())];
     for container in driver.find(&labels).await.map_err(ProfileError::from)? {
         if self::generation(&container) <= generation {
             remove(engine, driver, host, &container.id, "its node left this host").await?;
+        }
+    }
+    if let Some(had) = had {
+        // One that was adopted carries no label.
+        match driver.inspect(had).await {
+            Ok(state) if !state.labels.contains_key(LABEL_NODE) => {
+                remove(engine, driver, host, had, "its node left this host").await?;
+            }
+            Ok(_) | Err(DriverError::NotFound(_)) => {}
+            Err(error) => return Err(ProfileError::from(error).into()),
         }
     }
     Ok(hosts::cleared(&mut engine.db.session(), host, node, generation).await?)

@@ -42,6 +42,11 @@ const KEPT: usize = 4096;
 /// For so long a list of a host's containers serves several clusters.
 const LISTED: Duration = Duration::from_secs(2);
 
+/// Whether a list may be older than what was last done to the member.
+fn is_listed_before(member: &Member) -> bool {
+    member.age <= LISTED.as_secs_f64()
+}
+
 /// Containers and URLs that one engine asks one by one at the same time.
 const PROBES: usize = 64;
 
@@ -165,7 +170,9 @@ fn glance(member: &Member, list: Option<&Containers>) -> Option<Health> {
         });
     };
     match member.physical_id.as_ref().and_then(|id| list.get(id)) {
-        Some(c) if c.state == "running" => Some(Health::of(&c.state, c.health.as_deref(), None, None)),
+        Some(c) if c.state == "running" && !is_listed_before(member) => {
+            Some(Health::of(&c.state, c.health.as_deref(), None, None))
+        }
         // Ended, gone, or adopted without our labels.
         _ => None,
     }
@@ -211,7 +218,7 @@ async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
 /// What was seen becomes the member's status.
 async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool, Failure> {
     // A container that somebody stopped or paused stays as they left it.
-    if is_suspended(member) && matches!(seen, Health::Unhealthy(_) | Health::Suspended(_)) {
+    if member.at_rest && matches!(seen, Health::Unhealthy(_) | Health::Suspended(_)) {
         return Ok(false);
     }
     let (status, reason) = status_of(seen);
@@ -226,12 +233,6 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
 /// How the reason of a member begins that nobody knows anything of.
 const UNKNOWN: &str = "Unknown: ";
 
-/// Somebody stopped or paused it on purpose: then the reason is what became of
-/// its container.
-fn is_suspended(member: &Member) -> bool {
-    member.status == NodeStatus::Warning && member.status_reason.starts_with("The container ")
-}
-
 /// What is to be recovered from.
 struct Loss {
     reason: String,
@@ -243,7 +244,7 @@ struct Loss {
 /// Whether what was seen is a loss that the policy recovers from.
 fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
     // A host cannot be mended from here.
-    if member.is_host || is_suspended(member) {
+    if member.is_host || member.at_rest {
         return None;
     }
     let loss = |reason: &str| {

@@ -13,7 +13,7 @@ use senlin_core::{
 use senlin_db::{
     children,
     fence::{self, End, Fence, NodeChange},
-    leases, members,
+    leases, members, nodes,
     queue::Claimed,
     settling::{self, Wait},
     spawn,
@@ -22,7 +22,8 @@ use tokio::{sync::OwnedSemaphorePermit, task::JoinError, time::Instant};
 use tracing::Instrument;
 
 use crate::{
-    Engine, actions,
+    Engine,
+    actions::{self, cluster::phase::ENDING},
     context::{Ctx, Failure, Outcome},
     lease::Reins,
 };
@@ -159,19 +160,10 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
         return retry(ctx, &failure, &again).await;
     }
     // Its children must end first: it goes on waiting for them, then comes back.
-    if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with("ending:") {
-        let phase = ctx.action.phase.clone();
-        let mut conn = ctx.conn();
-        let open = children::ends(&mut conn, ctx.action.id, &phase)
-            .await?
-            .iter()
-            .any(|c| !c.status.is_terminal());
-        if open {
-            let why = Map::from_iter([("last_failure".to_owned(), words(&failure).into())]);
-            fence::remember(&mut conn, ctx.fence, &why, &Map::new()).await?;
-            children::cancel(&mut conn, ctx.action.id).await?;
-            spawn::park(&mut conn, ctx.fence, &format!("ending:{phase}"), "Ending its children.").await?;
-            return Ok(Outcome::waiting());
+    if ctx.action.kind.is_cluster() && !ctx.action.phase.starts_with(ENDING) {
+        let ends = children::ends(&mut ctx.conn(), ctx.action.id, &ctx.action.phase).await?;
+        if ends.iter().any(|c| !c.status.is_terminal()) {
+            return end_children(ctx, &failure).await;
         }
     }
     let (status, reason) = ending.unwrap_or_else(|| (ActionStatus::Failed, words(&failure)));
@@ -184,6 +176,24 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
         outputs: Map::new(),
     };
     record_end(ctx, &end).await
+}
+
+/// The action goes on once its children have ended, which they are told to.
+pub(crate) async fn end_children(ctx: &Ctx, failure: &Failure) -> Result<Outcome, Failure> {
+    let phase = ctx.action.phase.as_str();
+    let phase = phase.strip_prefix(ENDING).unwrap_or(phase);
+    let mut conn = ctx.conn();
+    let why = Map::from_iter([("last_failure".to_owned(), words(failure).into())]);
+    fence::remember(&mut conn, ctx.fence, &why, &Map::new()).await?;
+    children::cancel(&mut conn, ctx.action.id).await?;
+    spawn::park(
+        &mut conn,
+        ctx.fence,
+        &format!("{ENDING}{phase}"),
+        "Ending its children.",
+    )
+    .await?;
+    Ok(Outcome::waiting())
 }
 
 /// A failure in words for the user: nothing of the database's insides.
@@ -281,8 +291,15 @@ async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
         )
         .await?
     } else {
+        // One that was told to end before it changed anything leaves the node as it is.
+        let untouched = match ctx.ending() {
+            Some(_) => nodes::get(&mut conn, ctx.action.target.into())
+                .await?
+                .is_some_and(|n| !n.status.is_passing()),
+            None => false,
+        };
         let change = NodeChange {
-            status: Some(NodeStatus::Error),
+            status: (!untouched).then_some(NodeStatus::Error),
             reason: end.reason.clone(),
             ..NodeChange::default()
         };

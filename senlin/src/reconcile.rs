@@ -16,13 +16,14 @@ pub(crate) struct Args {
     /// List the containers that the record does not account for.
     #[arg(long)]
     list: bool,
-    /// Give this container (its id, or its id in the list) to its node again.
+    /// Give this container (its id, or its id in the list) to its node again. If the node has another one by now,
+    /// that one is removed, and --confirm is needed.
     #[arg(long, value_name = "ID")]
     take_back: Option<String>,
     /// Remove this container from its host, with what it holds.
     #[arg(long, value_name = "ID", requires = "confirm")]
     remove: Option<String>,
-    /// The container is really to be removed.
+    /// A container is really to be removed.
     #[arg(long)]
     confirm: bool,
     /// Where the API listens.
@@ -48,7 +49,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let client = Client::new(args.listen, token);
     match (args.take_back, args.remove) {
         (Some(id), _) => {
-            let taken = settle(&client, &id, json!({"take_back": {}})).await?;
+            let taken = settle(&client, &id, json!({"take_back": {"confirm": args.confirm}})).await?;
             let (node, status) = (text(&taken, "/node/id"), text(&taken, "/node/status"));
             say(&format!(
                 "Container '{id}' is node '{node}' ({status}) again; check the node."

@@ -17,6 +17,14 @@ statuses! {
     }
 }
 
+impl NodeStatus {
+    /// An action is changing the node, or was when it ended.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        !matches!(self, Self::Active | Self::Warning | Self::Error)
+    }
+}
+
 /// An update of a node's container, as it is recorded before its host is touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
@@ -61,6 +69,8 @@ pub struct Node {
     /// The highest generation that was ever begun for it, attempts included:
     /// nothing that it has made can be of a newer one.
     pub generations: i32,
+    /// An operation stopped or paused its container: that it does not run is no failure.
+    pub at_rest: bool,
     /// An update whose end is not recorded yet.
     pub attempt: Option<Attempt>,
     /// Containers placed on this host.

@@ -79,7 +79,7 @@ pub async fn begin<E: Send>(
             INSERT INTO node_attempts (node_id, action_id, generation, host_id, profile_id)
             SELECT id, ?, generations, ?, ? FROM node
             ON CONFLICT (node_id) DO UPDATE SET action_id = excluded.action_id, generation = excluded.generation,
-                host_id = excluded.host_id, profile_id = excluded.profile_id, begun_at = now()
+                host_id = excluded.host_id, profile_id = excluded.profile_id, begun_at = now(), checked_at = NULL
             RETURNING generation",
         )
         .bind(node)
@@ -202,21 +202,28 @@ pub async fn conclude(conn: &mut Conn, fence: Fence, node: NodeId, kept: &Kept) 
 row! { ActionRow { id: Uuid = SqlUuid } }
 
 /// Records a NODE_CHECK for each node on `host` with an attempt that no action
-/// works on any more: it settles it.
+/// works on any more: it settles it. One that does not come to its end is
+/// checked again every five minutes.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> {
     let rows: Vec<ActionRow> = Sql::new(
-        "INSERT INTO actions (id, name, action, target, target_name, cluster_id, host_id, cause, lock_scope, status,
+        "WITH due AS (
+            UPDATE node_attempts t SET checked_at = now() FROM nodes n
+            WHERE t.host_id = ? AND n.id = t.node_id
+                AND (t.checked_at IS NULL OR t.checked_at < now() - interval '5 minutes')
+                AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+                AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id
+                    AND a.status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED',
+                        'WAITING_LIFECYCLE_COMPLETION'))
+            RETURNING t.node_id, t.host_id)
+        INSERT INTO actions (id, name, action, target, target_name, cluster_id, host_id, cause, lock_scope, status,
             status_reason, inputs, timeout, user_id, project, request_id)
         SELECT gen_random_uuid(), 'node_check_' || left(n.id::text, 8), 'NODE_CHECK', n.id, n.name, n.cluster_id,
             t.host_id, 'Health Manager', CASE WHEN n.cluster_id IS NULL THEN 'NODE' ELSE 'MEMBER' END, 'READY', '',
             jsonb_build_object('because', 'The end of an update is not known.'), 3600, n.user_id, n.project, ''
-        FROM node_attempts t JOIN nodes n ON n.id = t.node_id
-        WHERE t.host_id = ? AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
-            AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id
-                AND a.status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION'))
+        FROM due t JOIN nodes n ON n.id = t.node_id
         RETURNING id",
     )
     .bind(host)

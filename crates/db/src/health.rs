@@ -33,6 +33,7 @@ row! { MemberRow {
     silence: Option<f64> = Nullable<Double>,
     pinned: bool = Bool,
     is_host: bool = Bool,
+    at_rest: bool = Bool,
 }}
 
 /// A member as its health is judged.
@@ -66,10 +67,12 @@ pub struct Member {
     pub pinned: bool,
     /// It is a host itself; then `silence` is its own.
     pub is_host: bool,
+    /// It was stopped or paused on purpose.
+    pub at_rest: bool,
 }
 
 const SELECT: &str = "SELECT n.id, n.name, n.cluster_id, n.status, n.status_reason, n.host_id, n.physical_id,
-        n.profile_id, n.generation,
+        n.profile_id, n.generation, n.at_rest,
         EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
             OR EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id AND a.status IN ('INIT', 'WAITING', 'READY',
                 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION'))
@@ -99,6 +102,7 @@ fn member(row: MemberRow) -> Result<Member> {
         silence: row.silence,
         pinned: row.pinned,
         is_host: row.is_host,
+        at_rest: row.at_rest,
     })
 }
 
@@ -204,7 +208,8 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
     conn.transaction(async |conn| {
         let touched = Sql::new(
             "WITH seen AS (
-                UPDATE nodes n SET status = ?, status_reason = ? WHERE n.id = ? AND n.status <> ?
+                UPDATE nodes n SET status = ?, status_reason = ?, at_rest = n.at_rest AND ? <> 'ACTIVE'
+                WHERE n.id = ? AND n.status <> ?
                     AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
                     AND n.physical_id IS NOT DISTINCT FROM ? AND n.status = ? AND n.status_reason = ?
                     AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
@@ -215,6 +220,7 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
         )
         .bind(status.as_str())
         .bind(reason)
+        .bind(status.as_str())
         .bind(seen.id)
         .bind(status.as_str())
         .bind(seen.generation)

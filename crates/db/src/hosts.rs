@@ -178,13 +178,15 @@ row! { LeftoverRow {
     node_id: Uuid = SqlUuid,
     generation: i32 = diesel::sql_types::Integer,
     container: Option<String> = Nullable<Text>,
+    asked: bool = Bool,
 }}
 
 /// What must still go from a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
-    /// Containers of this node, up to this generation.
-    Node(NodeId, i32),
+    /// Containers of this node, up to this generation, and the one that it
+    /// had, unless that is another node's by now.
+    Node(NodeId, i32, Option<String>),
     /// This container, as an operator asked.
     Container(String),
 }
@@ -196,8 +198,11 @@ pub enum Leftover {
 /// When the database does not answer.
 pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<Leftover>> {
     let rows: Vec<LeftoverRow> = Sql::new(
-        "SELECT node_id, generation, NULL AS container FROM leftovers WHERE host_id = ?
-        UNION ALL SELECT node_id, generation, container_id FROM unaccounted_containers
+        "SELECT l.node_id, l.generation, n.container, false AS asked
+        FROM leftovers l LEFT JOIN LATERAL (SELECT l.container_id AS container
+            WHERE NOT EXISTS (SELECT 1 FROM nodes o WHERE o.physical_id = l.container_id)) n ON true
+        WHERE l.host_id = ?
+        UNION ALL SELECT node_id, generation, container_id, true FROM unaccounted_containers
             WHERE host_id = ? AND remove_asked_at IS NOT NULL",
     )
     .bind(host)
@@ -205,8 +210,8 @@ pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<Leftover>> {
     .load(conn)
     .await?;
     let leftover = |row: LeftoverRow| match row.container {
-        Some(container) => Leftover::Container(container),
-        None => Leftover::Node(row.node_id.into(), row.generation),
+        Some(container) if row.asked => Leftover::Container(container),
+        container => Leftover::Node(row.node_id.into(), row.generation, container),
     };
     Ok(rows.into_iter().map(leftover).collect())
 }

@@ -19,6 +19,7 @@ use crate::{
     idempotency::Keep,
     object,
     page::{self, Filter, Page},
+    placement::{self, Place},
     profiles::{self, NewProfile},
     quota::{self, Full, Growth},
     spawn::{self, NewNode},
@@ -49,6 +50,7 @@ row! { NodeRow {
     host_id: Option<Uuid> = Nullable<SqlUuid>,
     generation: i32 = Integer,
     generations: i32 = Integer,
+    at_rest: bool = Bool,
     attempt_action: Option<Uuid> = Nullable<SqlUuid>,
     attempt_generation: Option<i32> = Nullable<Integer>,
     attempt_profile: Option<Uuid> = Nullable<SqlUuid>,
@@ -60,7 +62,7 @@ row! { NodeRow {
 const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
     p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
     t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
-    greatest(t.generation, t.generations) AS generations, x.action_id AS attempt_action, \
+    greatest(t.generation, t.generations) AS generations, t.at_rest, x.action_id AS attempt_action, \
     x.generation AS attempt_generation, x.profile_id AS attempt_profile, \
     ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id LIMIT 100) AS dependent_nodes, \
     ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
@@ -98,6 +100,7 @@ impl TryFrom<NodeRow> for Node {
             host_id: row.host_id.map(Into::into),
             generation: row.generation,
             generations: row.generations,
+            at_rest: row.at_rest,
             attempt: attempt.map(|((action, generation), profile)| Attempt {
                 action: action.into(),
                 generation,
@@ -318,8 +321,8 @@ pub async fn create_named(
 pub struct Adoption {
     /// A container's full id, or a host's endpoint.
     pub physical_id: String,
-    /// The host that a container is on.
-    pub host: Option<NodeId>,
+    /// The host that a container is on, and what it takes there.
+    pub place: Option<Place>,
     /// What a host says of itself.
     pub info: Option<HostInfo>,
 }
@@ -347,13 +350,15 @@ pub async fn adopt(
         spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
         Sql::new(
             "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
-                host_id = ?, created_at = now() WHERE id = ?",
+                created_at = now() WHERE id = ?",
         )
         .bind(adoption.physical_id.as_str())
-        .bind(adoption.host)
         .bind(node.id)
         .execute(conn)
         .await?;
+        if let Some(place) = &adoption.place {
+            placement::occupy(conn, node.id, place).await?;
+        }
         if let Some(info) = &adoption.info {
             Sql::new("INSERT INTO hosts (node_id, endpoint, state) VALUES (?, ?, 'UP')")
                 .bind(node.id)

@@ -187,6 +187,41 @@ pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
     Ok(())
 }
 
+/// Records the place that a container has which runs already: what it takes is
+/// its own, whatever is promised to others.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn occupy(conn: &mut Conn, node: NodeId, place: &Place) -> Result<()> {
+    let ports: Vec<Value> = place
+        .ports
+        .iter()
+        .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
+        .collect();
+    // The ports that it had elsewhere, or with another profile, are free.
+    Sql::new("DELETE FROM host_ports WHERE node_id = ?")
+        .bind(node)
+        .execute(conn)
+        .await?;
+    Sql::new(
+        "WITH ports AS (
+            INSERT INTO host_ports (host_id, port, protocol, node_id)
+            SELECT ?, r.port, r.protocol, ? FROM jsonb_to_recordset(?) AS r(port integer, protocol text)
+            ON CONFLICT DO NOTHING)
+        UPDATE nodes SET host_id = ?, cpu_millis = ?, memory = ?, placed_at = clock_timestamp() WHERE id = ?",
+    )
+    .bind(place.host)
+    .bind(node)
+    .bind(Value::Array(ports))
+    .bind(place.host)
+    .bind(place.cpu_millis)
+    .bind(place.memory)
+    .bind(node)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Finds and records a place for one node, in one fenced transaction. `decide`
 /// must be pure, for it may be asked again; its refusal leaves everything as it was.
 ///
@@ -288,9 +323,11 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
 /// When the database does not answer.
 pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
     Sql::new(
-        "INSERT INTO leftovers (node_id, host_id, generation)
-        SELECT id, host_id, greatest(generation, generations) FROM nodes WHERE id = ? AND host_id IS NOT NULL
-        ON CONFLICT (node_id, host_id) DO UPDATE SET generation = excluded.generation",
+        "INSERT INTO leftovers (node_id, host_id, generation, container_id)
+        SELECT id, host_id, greatest(generation, generations), physical_id FROM nodes
+        WHERE id = ? AND host_id IS NOT NULL
+        ON CONFLICT (node_id, host_id) DO UPDATE SET generation = excluded.generation,
+            container_id = coalesce(excluded.container_id, leftovers.container_id)",
     )
     .bind(node)
     .execute(conn)

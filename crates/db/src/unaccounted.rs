@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    placement::{self, Place},
     profiles::{self, NewProfile},
     spawn::{self, NewNode},
     sql::{Sql, row},
@@ -16,6 +17,9 @@ use crate::{
 
 /// Rows that are kept of one host at most: what a host tells is its own word.
 pub const MOST: i64 = 1000;
+
+/// Digits of a container's id as Docker shows it.
+const SHORT: usize = 12;
 
 /// Seconds after which nothing is known of what has gone: as long as history is kept.
 pub const AGE: f64 = 30.0 * 86_400.0;
@@ -264,14 +268,23 @@ pub async fn list(conn: &mut Conn, limit: i64, marker: Option<Uuid>) -> Result<V
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// The one with that id in the list, or that full id on its host.
+/// The one with that id in the list, or that id on its host: the first twelve
+/// digits will do, where they name one only.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, identity: &str) -> Result<Option<Unaccounted>> {
     let row: Option<UnaccountedRow> = Sql::new(SELECT)
-        .push(" WHERE u.id = ? OR u.container_id = ? ORDER BY u.id")
+        .push(
+            " WHERE u.id = ? OR u.container_id = ? OR (? AND starts_with(u.container_id, ?)
+                AND NOT EXISTS (SELECT 1 FROM unaccounted_containers o
+                    WHERE starts_with(o.container_id, ?) AND o.id <> u.id))
+            ORDER BY u.id",
+        )
         .bind(identity.parse::<Uuid>().ok())
+        .bind(identity)
+        .bind(identity.len() >= SHORT)
+        .bind(identity)
         .bind(identity)
         .first(conn)
         .await?;
@@ -300,37 +313,37 @@ pub enum Refusal {
 }
 
 /// The node that the container's label names has it from now on: id,
-/// generation and host are set; its profile and its other fields stay.
+/// generation, profile and place are set; its other fields stay.
 ///
 /// # Errors
 /// A duplicate when the container belongs to another node.
-pub async fn repair(conn: &mut Conn, one: &Unaccounted) -> Result<std::result::Result<(), Refusal>> {
+pub async fn repair(
+    conn: &mut Conn,
+    one: &Unaccounted,
+    profile: ProfileId,
+    place: &Place,
+) -> Result<std::result::Result<(), Refusal>> {
     conn.transaction(async |conn| {
         if !is_listed(conn, one).await? {
             return Ok(Err(Refusal::Gone));
         }
         let touched = Sql::new(
-            "UPDATE nodes n SET physical_id = ?, generation = ?, generations = greatest(n.generations, ?), host_id = ?,
+            "UPDATE nodes n SET physical_id = ?, profile_id = ?, generation = ?, generations = greatest(n.generations, ?),
                 status = 'WARNING', status_reason = 'Its container was taken back; check the node.', updated_at = now()
             WHERE n.id = ? AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
                 AND NOT EXISTS (SELECT 1 FROM node_attempts t WHERE t.node_id = n.id)",
         )
         .bind(one.container.as_str())
+        .bind(profile)
         .bind(one.generation)
         .bind(one.generation)
-        .bind(one.host)
         .bind(one.node)
         .execute(conn)
         .await?;
         if touched == 0 {
             return Ok(Err(Refusal::Busy));
         }
-        // The ports that it had elsewhere are free; those that it has here are its own.
-        Sql::new("DELETE FROM host_ports WHERE node_id = ? AND host_id <> ?")
-            .bind(one.node)
-            .bind(one.host)
-            .execute(conn)
-            .await?;
+        placement::occupy(conn, one.node, place).await?;
         removed(conn, one.host, &one.container).await?;
         Ok(Ok(()))
     })
@@ -347,6 +360,7 @@ pub async fn restore(
     one: &Unaccounted,
     profile: Option<&NewProfile>,
     node: &NewNode,
+    place: &Place,
 ) -> Result<std::result::Result<(), Refusal>> {
     conn.transaction(async |conn| {
         if !is_listed(conn, one).await? {
@@ -365,15 +379,15 @@ pub async fn restore(
         spawn::insert_nodes(conn, std::slice::from_ref(&node)).await?;
         Sql::new(
             "UPDATE nodes SET status = 'WARNING', status_reason = 'Its container was taken back; check the node.',
-                physical_id = ?, generation = ?, generations = ?, host_id = ?, created_at = now() WHERE id = ?",
+                physical_id = ?, generation = ?, generations = ?, created_at = now() WHERE id = ?",
         )
         .bind(one.container.as_str())
         .bind(one.generation)
         .bind(one.generation)
-        .bind(one.host)
         .bind(node.id)
         .execute(conn)
         .await?;
+        placement::occupy(conn, node.id, place).await?;
         if let Some(cluster) = node.cluster_id {
             Sql::new(
                 "UPDATE clusters c SET desired_capacity = greatest(desired_capacity,

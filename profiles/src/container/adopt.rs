@@ -45,8 +45,54 @@ pub(super) async fn adopt(
     if version != "1.0" && !labels.is_empty() {
         properties.insert("labels".to_owned(), json!(labels));
     }
+    if version != "1.0" {
+        properties.extend(taken(&state.document));
+    }
     properties.extend(overrides.clone());
     Ok((state.id, properties))
+}
+
+/// What it takes of its host, and the time to end: as it was started with.
+fn taken(document: &Value) -> Map {
+    let mut taken = Map::new();
+    let bindings = document.pointer("/HostConfig/PortBindings").and_then(Value::as_object);
+    let ports: Vec<Value> = bindings
+        .into_iter()
+        .flatten()
+        .flat_map(|(inside, outside)| outside.as_array().into_iter().flatten().map(move |b| (inside, b)))
+        .filter_map(|(inside, binding)| {
+            let text = |key: &str| binding.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (container, protocol) = inside.split_once('/').unwrap_or((inside, "tcp"));
+            let mut port = Map::from_iter([
+                ("container".to_owned(), container.parse::<u16>().ok()?.into()),
+                ("protocol".to_owned(), protocol.into()),
+            ]);
+            if let Ok(host) = text("HostPort").parse::<u16>() {
+                port.insert("host".to_owned(), host.into());
+            }
+            if !matches!(text("HostIp"), "" | "0.0.0.0" | "::") {
+                port.insert("host_ip".to_owned(), text("HostIp").into());
+            }
+            Some(Value::Object(port))
+        })
+        .collect();
+    if !ports.is_empty() {
+        taken.insert("ports".to_owned(), ports.into());
+    }
+    let number = |path: &str| document.pointer(path).and_then(Value::as_i64).filter(|n| *n > 0);
+    if let Some(memory) = number("/HostConfig/Memory") {
+        taken.insert("memory".to_owned(), memory.into());
+    }
+    let grace = document.pointer("/Config/StopTimeout").and_then(Value::as_i64);
+    if let Some(grace) = grace.filter(|g| *g >= 0) {
+        taken.insert("stop_grace_period".to_owned(), grace.into());
+    }
+    if let Some(nanos) = number("/HostConfig/NanoCpus") {
+        #[expect(clippy::cast_precision_loss, reason = "a count of processors")]
+        let processors = nanos as f64 / 1e9;
+        taken.insert("cpu".to_owned(), processors.into());
+    }
+    taken
 }
 
 /// Words as one text that splits into them again.

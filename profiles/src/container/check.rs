@@ -41,7 +41,7 @@ pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<
     match job.driver.inspect(&container.id).await {
         Ok(state) => Ok(Seen {
             found: Some(made(job, container)),
-            ..health_of(&state).into()
+            ..rested(job, &state).into()
         }),
         Err(DriverError::NotFound(_)) => Ok(gone()),
         // It was listed a moment ago.
@@ -50,6 +50,15 @@ pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<
             ..Health::Unknown(error.to_string()).into()
         }),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`health_of`]; the end of one that was stopped on purpose is no failure.
+fn rested(job: &Job<'_>, state: &ContainerState) -> Health {
+    let ended = matches!(state.status.as_str(), "exited" | "dead" | "created");
+    match health_of(state) {
+        Health::Unhealthy(why) if job.node.at_rest && ended => Health::Suspended(why),
+        health => health,
     }
 }
 

@@ -2,30 +2,38 @@
 //! for, whatever its generation.
 
 use senlin_core::{
-    driver::DriverError,
+    driver::{ContainerSummary, DriverError},
     profile_type::{Job, ProfileError},
     steps::step,
 };
 
 use super::{find::find, parse::ContainerSpec};
 
+/// Asks it to end within its grace, if it runs. One that cannot be asked is
+/// removed all the same.
+pub(super) async fn stop(
+    job: &Job<'_>,
+    container: &ContainerSummary,
+    grace: Option<i64>,
+    name: &'static str,
+) -> Result<(), ProfileError> {
+    if !matches!(container.state.as_str(), "running" | "restarting") {
+        return Ok(());
+    }
+    let stopped = step(job.steps, name, async {
+        Ok::<_, ProfileError>(job.driver.stop(&container.id, grace).await?)
+    });
+    match stopped.await {
+        Err(ProfileError::Driver(DriverError::NotFound(_) | DriverError::Conflict(_) | DriverError::Busy(_))) => Ok(()),
+        other => other,
+    }
+}
+
 /// Asks each to stop within its grace, then removes it. Gone is gone.
 pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), ProfileError> {
     let ours = find(job).await?;
     for container in ours.own.iter().chain(&ours.begun) {
-        if matches!(container.state.as_str(), "running" | "restarting") {
-            let stopped = step(job.steps, "stop", async {
-                Ok::<_, ProfileError>(job.driver.stop(&container.id, spec.stop_grace).await?)
-            })
-            .await;
-            match stopped {
-                Ok(())
-                | Err(ProfileError::Driver(
-                    DriverError::NotFound(_) | DriverError::Conflict(_) | DriverError::Busy(_),
-                )) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        stop(job, container, spec.stop_grace, "stop").await?;
         step(job.steps, "remove", async {
             Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
         })

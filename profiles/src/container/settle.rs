@@ -10,10 +10,10 @@ use super::{
     check::{gone, look},
     find::{find, generation_of},
     parse::ContainerSpec,
-    update::{in_place, needs_another, share_ports},
+    update::{in_place, needs_another},
 };
 
-/// The old one stays if it runs, or was only stopped to free its ports; the new
+/// The old one stays if it runs, or was only stopped to make room; the new
 /// one stays if it is well and the old one does not run, or is gone.
 pub(super) async fn settle(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec) -> Result<Settled, ProfileError> {
     let ours = find(job).await?;
@@ -49,7 +49,7 @@ async fn put_back(
 ) -> Result<Seen, ProfileError> {
     if !needs_another(job, old, new) {
         in_place(job, old, container).await?;
-    } else if share_ports(old, new) && matches!(container.state.as_str(), "exited" | "created") {
+    } else if !job.node.at_rest && matches!(container.state.as_str(), "exited" | "created") {
         step(job.steps, "start the old", async {
             Ok::<_, ProfileError>(job.driver.start(&container.id).await?)
         })

@@ -9,6 +9,7 @@ use senlin_core::{
 use super::{
     config::{config, name},
     create::{fetch, free_name, run},
+    delete::stop,
     find::{Ours, find, generation_of, made},
     parse::ContainerSpec,
     started,
@@ -109,7 +110,8 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
         })
         .await?;
     }
-    if share_ports(old, new) {
+    let first = share_ports(old, new);
+    if first {
         for container in &ours.own {
             step(job.steps, "stop the old", async {
                 Ok::<_, ProfileError>(job.driver.stop(&container.id, old.stop_grace).await?)
@@ -120,6 +122,9 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
     let generation = target(job);
     let physical_id = make_well(job, new, generation).await?;
     for container in &ours.own {
+        if !first {
+            stop(job, container, old.stop_grace, "stop the old").await?;
+        }
         step(job.steps, "remove the old", async {
             Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
         })

@@ -121,7 +121,8 @@ pub(super) fn all() -> Value {
         (
             "UnaccountedAction",
             json!({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-                "properties": {"take_back": {"type": "object", "additionalProperties": false},
+                "properties": {"take_back": {"type": "object", "additionalProperties": false, "properties": {
+                    "confirm": {"type": "boolean", "description": "The container that the node has by now may be removed."}}},
                     "remove": object(&["confirm"], json!({"confirm": {"type": "boolean", "enum": [true]}}))}}),
         ),
         (

@@ -29,7 +29,7 @@ use crate::{
     request::Call,
 };
 
-mod adopt;
+pub(crate) mod adopt;
 
 pub use adopt::{adopt, adopt_preview};
 

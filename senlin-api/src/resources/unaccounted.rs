@@ -2,7 +2,7 @@
 //! as after the restoring of a backup: for admins. Each is taken back or removed.
 
 use actix_web::HttpResponse;
-use senlin_core::{Map, ids::*};
+use senlin_core::{Map, ids::*, profile::Profile};
 use senlin_db::{
     clusters, nodes, profiles,
     profiles::NewProfile,
@@ -12,7 +12,7 @@ use senlin_db::{
 use senlin_openapi as wire;
 use serde_json::{Value, json};
 
-use super::{Words, only_key};
+use super::{Words, nodes::adopt::place, only_key};
 use crate::{
     error::{ApiError, Result},
     fields::Fields,
@@ -51,6 +51,7 @@ fn shown(one: &Unaccounted) -> Value {
 fn words(one: &Unaccounted) -> String {
     let (node, generation) = (one.node, one.generation);
     match one.reason.as_str() {
+        "GENERATION_UNKNOWN" if !one.node_known => format!("Node '{node}' has gone since it was listed."),
         "NODE_UNKNOWN" => format!("No node '{node}' is recorded, nor that one was deleted."),
         "GENERATION_UNKNOWN" => format!("Node '{node}' is recorded, and no generation {generation} of it."),
         _ => "The action that made it is not recorded.".to_owned(),
@@ -88,10 +89,7 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
             identity: call.identity.clone(),
         })?;
     match verb.as_str() {
-        "take_back" => {
-            Fields::new(params, &[])?;
-            take_back(&call, &one).await
-        }
+        "take_back" => take_back(&call, &one, &Fields::new(params, &["confirm"])?).await,
         "remove" => remove(&call, &one, &Fields::new(params, &["confirm"])?).await,
         other => Err(ApiError::BadRequest(format!(
             "Unrecognized action '{other}' specified: take_back or remove."
@@ -114,7 +112,8 @@ async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpR
 }
 
 /// Its node has it again; a node that is not recorded is made.
-async fn take_back(call: &Call, one: &Unaccounted) -> Result<HttpResponse> {
+async fn take_back(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpResponse> {
+    let confirmed = fields.boolean("confirm")? == Some(true);
     let project = one.project.as_deref().filter(|_| one.may_be_there).ok_or_else(|| {
         ApiError::Conflict(format!(
             "The project that container '{}' names may not use host '{}'.",
@@ -122,7 +121,7 @@ async fn take_back(call: &Call, one: &Unaccounted) -> Result<HttpResponse> {
         ))
     })?;
     let taken = if one.node_known {
-        repair(call, one, project).await
+        repair(call, one, project, confirmed).await
     } else {
         restore(call, one, project).await
     };
@@ -158,27 +157,44 @@ fn duplicate(error: senlin_db::DbError, one: &Unaccounted) -> ApiError {
     }
 }
 
-async fn repair(call: &Call, one: &Unaccounted, project: &str) -> Taken {
+async fn repair(call: &Call, one: &Unaccounted, project: &str, confirmed: bool) -> Taken {
     let mut conn = call.conn();
-    let node = nodes::get(&mut conn, one.node).await?;
     // A label is the host's word: it gives no one another project's node.
-    if node.is_none_or(|node| node.project != project) {
+    let node = nodes::get(&mut conn, one.node).await?.filter(|n| n.project == project);
+    let node = node.ok_or_else(|| ApiError::Conflict(format!("Node '{}' is not of project '{project}'.", one.node)))?;
+    // It has one container: the other one goes.
+    let other = node.physical_id.filter(|id| *id != one.container && !confirmed);
+    if let Some(other) = other {
         return Err(ApiError::Conflict(format!(
-            "Node '{}' is not of project '{project}'.",
-            one.node
+            "Node '{}' has container '{other}', which is removed when it takes '{}' back; 'confirm' must be true.",
+            one.node, one.container
         )));
     }
-    db::repair(&mut conn, one).await.map_err(|e| duplicate(e, one))
+    let profile = match made_from(call, one, project).await? {
+        Some(profile) => profile,
+        None => profiles::get(&mut conn, node.profile_id)
+            .await?
+            .ok_or_else(|| ApiError::Internal("the node's profile is gone".to_owned()))?,
+    };
+    let place = place(call, &profile.type_name, &profile.spec.properties, one.host)?;
+    db::repair(&mut conn, one, profile.id, &place)
+        .await
+        .map_err(|e| duplicate(e, one))
 }
 
-async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
-    let mut conn = call.conn();
+/// The profile that its label names, if that is recorded and may have made it.
+async fn made_from(call: &Call, one: &Unaccounted, project: &str) -> Result<Option<Profile>> {
     let known = match one.profile {
-        Some(id) => profiles::get(&mut conn, id).await?,
+        Some(id) => profiles::get(&mut call.conn(), id).await?,
         None => None,
     };
     let is_container = |kind: &str| call.api.registry.find(kind).is_some_and(|k| !k.is_host());
-    let known = known.filter(|p| p.project == project && is_container(&p.type_name));
+    Ok(known.filter(|p| p.project == project && is_container(&p.type_name)))
+}
+
+async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
+    let known = made_from(call, one, project).await?;
+    let mut conn = call.conn();
     let cluster = match one.cluster {
         Some(id) => clusters::get(&mut conn, id).await?.filter(|c| c.project == project),
         None => None,
@@ -188,7 +204,18 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
         Some(_) => None,
         None => Some(adopted(call, one, project).await?),
     };
-    let profile_id = known.map(|p| p.id).or(profile.as_ref().map(|p| p.id));
+    let (profile_id, place) = match (&known, &profile) {
+        (Some(known), _) => (
+            known.id,
+            place(call, &known.type_name, &known.spec.properties, one.host)?,
+        ),
+        (None, Some(made)) => {
+            let properties = made.spec.get("properties").and_then(Value::as_object);
+            let properties = properties.cloned().unwrap_or_default();
+            (made.id, place(call, TYPE, &properties, one.host)?)
+        }
+        (None, None) => return Err(ApiError::Internal("there is no profile".to_owned())),
+    };
     let node = NewNode {
         id: one.node,
         name: if one.name.is_empty() {
@@ -197,7 +224,7 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
             one.name.clone()
         },
         cluster_id: cluster.map(|c| c.id),
-        profile_id: profile_id.ok_or_else(|| ApiError::Internal("there is no profile".to_owned()))?,
+        profile_id,
         user: call.caller.user.clone(),
         project: project.to_owned(),
         domain: None,
@@ -206,7 +233,7 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
         metadata: Map::new(),
     };
     let mut conn = call.conn();
-    db::restore(&mut conn, one, profile.as_ref(), &node)
+    db::restore(&mut conn, one, profile.as_ref(), &node, &place)
         .await
         .map_err(|e| duplicate(e, one))
 }

@@ -112,7 +112,7 @@ async fn g2_adopted_nodes_count_too() {
             };
             let adoption = Adoption {
                 physical_id: format!("id{i}"),
-                host: None,
+                place: None,
                 info: None,
             };
             let answer = |_: &senlin_core::node::Node| Stored {

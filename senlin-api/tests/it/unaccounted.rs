@@ -108,6 +108,23 @@ async fn f2_an_operator_lists_takes_back_and_removes() {
     );
     let generations = "SELECT generation::text FROM nodes WHERE physical_id IN ('c0', 'c1') ORDER BY physical_id";
     assert_eq!(world.server.db.column(generations).await.unwrap(), ["3", "2"]);
+    // A newer one takes the place of the one that it has by now only if that is confirmed.
+    let newer = "abcdefabcdef0123";
+    world.found(newer, &solo, 3, "p1", &profile).await;
+    let got = world.act(newer, json!({"take_back": {}})).await;
+    assert!(
+        got.status == 409 && got.message().contains("'confirm' must be true"),
+        "{}",
+        got.body
+    );
+    assert_eq!(world.act("abcdefabcde", json!({"take_back": {}})).await.status, 404);
+    let got = world.act("abcdefabcdef", json!({"take_back": {"confirm": true}})).await;
+    assert_eq!(
+        (got.status, got.text("/node/physical_id").as_str()),
+        (200, newer),
+        "{}",
+        got.body
+    );
     // A profile that is not recorded is read off the container, by an engine.
     let got = world.act("c2", json!({"take_back": {}})).await;
     assert_eq!(got.status, 503, "{}", got.body);

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use senlin_core::{action::ActionKind, driver::*, ids::*};
-use senlin_db::unaccounted;
+use senlin_db::{placement::Place, unaccounted};
 use senlin_drivers::sim::SimHost;
 use senlin_engine::faults::{Fault, Faults, NoFaults, When};
 use serde_json::json;
@@ -101,7 +101,16 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     let rows = unaccounted::list(&mut conn, 10, None).await.unwrap();
     let of = |node: NodeId| rows.iter().find(|r| r.node == node).unwrap();
     assert!(of(updated).may_be_there && of(updated).node_known && !of(late).node_known);
-    unaccounted::repair(&mut conn, of(updated)).await.unwrap().unwrap();
+    let place = Place {
+        host: of(updated).host,
+        cpu_millis: 250,
+        memory: 1 << 20,
+        ports: vec![(8080, "tcp".to_owned())],
+    };
+    unaccounted::repair(&mut conn, of(updated), new, &place)
+        .await
+        .unwrap()
+        .unwrap();
     drop(conn);
     let check = world.act_on_node(ActionKind::NodeCheck, updated, json!({})).await;
     world.settle().await;
@@ -109,6 +118,11 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     let row = format!("SELECT concat_ws('|', status, physical_id, generation) FROM nodes WHERE id = '{updated}'");
     let expected = format!("ACTIVE|{}|2", of(updated).container);
     assert_eq!(world.db.column(&row).await.unwrap(), [expected]);
+    let taken = format!(
+        "SELECT concat_ws('|', n.cpu_millis, n.memory, p.port) FROM nodes n JOIN host_ports p ON p.node_id = n.id
+        WHERE n.id = '{updated}'"
+    );
+    assert_eq!(world.db.column(&taken).await.unwrap(), ["250|1048576|8080"]);
     assert_eq!(listed(&world).await, ["NODE_UNKNOWN"]);
 
     // Remove: only what an operator named goes.
@@ -340,22 +354,27 @@ async fn a15_a_rebalance_never_exceeds_max_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a15_a_rebalance_that_is_cancelled_takes_its_successors_back() {
-    // When its successors are made, and when they are checked.
-    for nth in [1, 2] {
+    // When its successors are made, when they are checked, and when who they are for is about to go.
+    let kind = ActionKind::ClusterRebalance;
+    for (nth, kind, step) in [
+        (1, kind, "launch the children"),
+        (2, kind, "launch the children"),
+        (1, ActionKind::NodeDelete, "mark as deleting"),
+    ] {
         let world = World::new(2).await;
         let cluster = unbalanced(&world).await;
         let action = world.act(ActionKind::ClusterRebalance, cluster, json!({})).await;
-        let kind = ActionKind::ClusterRebalance;
-        let fault = AtStep::nth(nth, kind, "launch the children", When::Before, Fault::Crash);
+        let fault = AtStep::nth(nth, kind, step, When::Before, Fault::Crash);
         world.engine(fault.clone()).await.drain().await.unwrap();
         assert!(fault.struck());
         assert_eq!(size(&world, cluster).await, 3, "the successor is there");
-        let cancel = format!("UPDATE actions SET control = 'CANCEL' WHERE id = '{action}'");
-        world.db.execute(&cancel).await.unwrap();
+        let mut conn = world.db.db.session();
+        senlin_db::actions::cancel(&mut conn, action).await.unwrap();
+        drop(conn);
         world.settle().await;
         let (status, reason) = world.outcome(action).await;
         assert!(
-            status == "CANCELLED" && reason.contains("1 of 1 successors were removed"),
+            status == "CANCELLED" && reason.contains("1 of 1 surplus nodes were removed"),
             "{status}: {reason}"
         );
         assert_eq!(size(&world, cluster).await, 2);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use senlin_core::{action::ActionKind, ids::*};
+use senlin_core::ids::*;
 use senlin_engine::{Engine, faults::NoFaults};
 use serde_json::{Value, json};
 
@@ -14,12 +14,12 @@ async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await
 }
 
-fn polling(recovery: Value) -> Value {
+pub(crate) fn polling(recovery: Value) -> Value {
     json!({"detection": {"interval": 30, "detection_modes": [{"type": "NODE_STATUS_POLLING"}]}, "recovery": recovery})
 }
 
 /// A cluster of so many, with this policy, swept once already.
-async fn watched(world: &World, size: i32, policy: Value) -> (ClusterId, Arc<Engine>) {
+pub(crate) async fn watched(world: &World, size: i32, policy: Value) -> (ClusterId, Arc<Engine>) {
     let profile = world.containers(json!({})).await;
     let (cluster, _) = world.cluster("web", profile, size).await;
     let policy = world.policy("heal", HEALTH, "1.2", policy).await;
@@ -31,12 +31,12 @@ async fn watched(world: &World, size: i32, policy: Value) -> (ClusterId, Arc<Eng
 }
 
 /// One more sweep, and what it began runs to its end.
-async fn sweep(world: &World, engine: &Arc<Engine>) {
+pub(crate) async fn sweep(world: &World, engine: &Arc<Engine>) {
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
     again(world, engine).await;
 }
 
-async fn again(world: &World, engine: &Arc<Engine>) {
+pub(crate) async fn again(world: &World, engine: &Arc<Engine>) {
     world
         .db
         .execute("UPDATE cluster_policies SET due_at = now()")
@@ -46,11 +46,11 @@ async fn again(world: &World, engine: &Arc<Engine>) {
     world.settle().await;
 }
 
-async fn column(world: &World, query: &str) -> Vec<String> {
+pub(crate) async fn column(world: &World, query: &str) -> Vec<String> {
     world.db.column(query).await.unwrap()
 }
 
-const RECOVERIES: &str = "SELECT count(*) FROM actions WHERE action = 'NODE_RECOVER'";
+pub(crate) const RECOVERIES: &str = "SELECT count(*) FROM actions WHERE action = 'NODE_RECOVER'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_dies_comes_back_once() {
@@ -334,38 +334,6 @@ async fn what_waits_on_a_silent_host_is_not_forgotten() {
     assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 1);
     assert_eq!(world.sims[1].list().len(), 2);
     assert_eq!(world.status(cluster).await, "ACTIVE");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_stopped_on_purpose_stays_so_and_an_error_ends_with_its_cause() {
-    let world = World::new(1).await;
-    let (cluster, engine) = watched(&world, 2, polling(json!({}))).await;
-    let node = format!("SELECT id FROM nodes WHERE cluster_id = '{cluster}' ORDER BY index LIMIT 1");
-    let node: NodeId = column(&world, &node).await[0].parse().unwrap();
-    let stop = json!({"operation_name": "stop", "operation": "stop", "params": {}});
-    let action = world.act_on_node(ActionKind::NodeOperation, node, stop).await;
-    world.settle().await;
-    assert_eq!(
-        world.outcome(action).await.0,
-        "SUCCEEDED",
-        "{:?}",
-        world.outcome(action).await
-    );
-    sweep(&world, &engine).await;
-    sweep(&world, &engine).await;
-    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
-    // Somebody says ERROR of a node that runs: the next sweep knows better.
-    world
-        .db
-        .execute(&format!(
-            "UPDATE nodes SET status = 'ERROR', status_reason = 'long ago' WHERE cluster_id = '{cluster}' AND id <> '{node}'"
-        ))
-        .await
-        .unwrap();
-    sweep(&world, &engine).await;
-    let status = format!("SELECT status FROM nodes WHERE cluster_id = '{cluster}' AND id <> '{node}'");
-    assert_eq!(column(&world, &status).await, ["ACTIVE"]);
-    assert_eq!(world.db.count(RECOVERIES).await.unwrap(), 0);
 }
 
 /// A server that takes connections and never answers: how many it has had.

@@ -7,6 +7,7 @@ use senlin_core::{Map, action::ActionKind, driver::*, ids::*, node::Node};
 use senlin_db::{
     idempotency::{Keep, Stored},
     nodes::{self, Adoption},
+    placement::Place,
     profiles::NewProfile,
     spawn::NewNode,
 };
@@ -103,7 +104,12 @@ async fn adopted(world: &World) -> NodeId {
     let host = one(world, "SELECT node_id::text FROM hosts").await.parse().unwrap();
     let adoption = Adoption {
         physical_id,
-        host: Some(host),
+        place: Some(Place {
+            host,
+            cpu_millis: 0,
+            memory: 64 << 20,
+            ports: vec![(8080, "tcp".to_owned())],
+        }),
         info: None,
     };
     let answer = |_: &Node| Stored {
@@ -149,20 +155,18 @@ async fn assert_one(world: &World, story: Story, node: NodeId, old: ProfileId, c
         Some("32m") => 32 << 20,
         _ => 64 << 20,
     };
-    if updated || story != Story::Adopted {
-        let ports = format!("SELECT port::text FROM host_ports WHERE node_id = '{node}'");
-        assert_eq!(
-            world.db.column(&ports).await.unwrap(),
-            [port],
-            "ports that are kept: {context}"
-        );
-        let kept = format!("SELECT memory::text FROM nodes WHERE id = '{node}'");
-        assert_eq!(
-            one(world, &kept).await,
-            memory.to_string(),
-            "memory that is kept: {context}"
-        );
-    }
+    let ports = format!("SELECT port::text FROM host_ports WHERE node_id = '{node}'");
+    assert_eq!(
+        world.db.column(&ports).await.unwrap(),
+        [port],
+        "ports that are kept: {context}"
+    );
+    let kept = format!("SELECT memory::text FROM nodes WHERE id = '{node}'");
+    assert_eq!(
+        one(world, &kept).await,
+        memory.to_string(),
+        "memory that is kept: {context}"
+    );
     assert_eq!(
         world.db.count("SELECT count(*) FROM node_attempts").await.unwrap(),
         0,
@@ -283,6 +287,29 @@ async fn a5_an_update_that_does_not_fit_is_refused_before_anything_is_touched() 
     );
     let ports = format!("SELECT port::text FROM host_ports WHERE node_id = '{neighbour}'");
     assert_eq!(world.db.column(&ports).await.unwrap(), ["9090"], "the neighbour's own");
+    world.db.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_an_adopted_container_goes_when_its_silent_host_returns() {
+    let world = World::new(1).await;
+    let node = adopted(&world).await;
+    world.sims[0].set_down(true);
+    world.act_on_node(ActionKind::NodeDelete, node, json!({})).await;
+    world.settle().await;
+    assert_eq!(
+        world
+            .db
+            .count("SELECT count(*) FROM nodes WHERE name = 'by-hand'")
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(world.sims[0].list().len(), 1);
+    world.sims[0].set_down(false);
+    world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
+    assert_eq!(world.sims[0].list().len(), 0);
+    assert_eq!(world.db.count("SELECT count(*) FROM leftovers").await.unwrap(), 0);
     world.db.close().await.unwrap();
 }
 

@@ -19,6 +19,7 @@ mod life;
 mod ownership;
 mod policies;
 mod queue;
+mod rest;
 mod retention;
 mod started;
 mod strike;

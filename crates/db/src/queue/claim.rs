@@ -7,7 +7,7 @@
 //! end deletes its lock first and writes the cluster's status then, and would
 //! wait for a claim that held the cluster and waits for that lock.
 
-use senlin_core::ids::*;
+use senlin_core::{action::ActionKind, ids::*};
 
 use super::{Claimed, ClaimedRow, Limits};
 use crate::{Conn, DbError, Result, sql::Sql};
@@ -48,6 +48,12 @@ SELECT id, name, action, target, cluster_id, parent_id, cause, status_reason, ph
     extract(epoch FROM started_at + make_interval(secs => timeout) - now())::float8 AS remaining
 FROM taken ORDER BY seq";
 
+/// What this release knows how to do: while releases are mixed, the newer one
+/// takes the rest.
+fn known() -> Vec<String> {
+    ActionKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect()
+}
+
 /// Claims up to `most` actions (the caller's free slots) that need only their
 /// node's lock: children and actions on orphans. Projects take turns, the one
 /// with the least that runs first, each within its limit and its share.
@@ -78,7 +84,7 @@ pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: L
             SELECT c.*, r.n, r.here FROM room r CROSS JOIN LATERAL (
                 SELECT a.id, a.host_id, a.project, a.seq, a.attempt FROM actions a
                 WHERE a.status = 'READY' AND a.project = r.project AND a.lock_scope = 'NODE'
-                    AND a.run_after <= now()
+                    AND a.run_after <= now() AND a.action = ANY (?)
                     AND (a.host_id IS NULL OR a.host_id NOT IN (SELECT host_id FROM on_hosts WHERE n >= ?))
                     AND NOT EXISTS (SELECT 1 FROM node_locks l
                         WHERE l.node_id = a.target AND l.action_id <> a.id)
@@ -113,6 +119,7 @@ pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: L
     .bind(owner)
     .bind(most)
     .bind(limits.per_project)
+    .bind(known())
     .bind(limits.per_host)
     .bind(limits.per_host)
     .bind(most)
@@ -154,7 +161,7 @@ pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits:
             SELECT c.*, r.running FROM room r CROSS JOIN LATERAL (
                 SELECT a.id, a.attempt FROM actions a
                 WHERE a.status = 'READY' AND a.project = r.project AND a.lock_scope <> 'NODE'
-                    AND a.run_after <= now()
+                    AND a.run_after <= now() AND a.action = ANY (?)
                     AND EXISTS (SELECT 1 FROM clusters c WHERE c.id = a.cluster_id)
                     AND NOT EXISTS (SELECT 1 FROM cluster_locks l WHERE l.cluster_id = a.cluster_id
                         AND l.action_id <> a.id AND (l.exclusive OR a.lock_scope = 'CLUSTER'))
@@ -194,6 +201,7 @@ pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits:
     .bind(limits.per_project)
     .bind(SHARE)
     .bind(free)
+    .bind(known())
     .bind(limits.per_host)
     .bind(owner)
     .bind(f64::from(limits.lease));

@@ -1,10 +1,18 @@
 //! Adopting what already runs: a host by its endpoint, a container by its id.
 
 use actix_web::HttpResponse;
-use senlin_core::{Map, host::HostInfo, ids::*, node::Node, profile_type::ProfileType};
+use senlin_core::{
+    Map,
+    host::HostInfo,
+    ids::*,
+    node::Node,
+    profile_type::{Demand, ProfileType},
+    spec::unseal,
+};
 use senlin_db::{
     idempotency::Stored,
     nodes::{self, Adoption},
+    placement::Place,
     profiles::NewProfile,
     quota::{self, Growth},
     spawn::NewNode,
@@ -21,6 +29,7 @@ use crate::{
 
 struct Seen {
     spec: Value,
+    properties: Map,
     physical_id: String,
     host: Option<NodeId>,
     info: Option<HostInfo>,
@@ -81,8 +90,11 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
     body.insert("overrides".to_owned(), sealed.into());
     let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
     let version = kind.version();
+    let properties = seen.get("properties").and_then(Value::as_object).cloned();
+    let properties = properties.unwrap_or_default();
     Ok(Seen {
-        spec: json!({"type": kind.name(), "version": version, "properties": seen.get("properties")}),
+        spec: json!({"type": kind.name(), "version": version, "properties": properties}),
+        properties,
         physical_id: seen
             .get("physical_id")
             .and_then(Value::as_str)
@@ -102,6 +114,22 @@ fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
         .clone()
         .ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
     Fields::new(body, allowed)
+}
+
+/// What a container that was made from these properties takes of its host.
+pub(crate) fn place(call: &Call, type_name: &str, properties: &Map, host: NodeId) -> Result<Place> {
+    let kind = call
+        .api
+        .registry
+        .find(type_name)
+        .ok_or_else(|| ApiError::BadRequest(format!("The profile type '{type_name}' could not be found.")))?;
+    let opened = unseal(&Value::Object(properties.clone()), &call.api.sealer)
+        .map_err(|e| ApiError::Internal(format!("the secrets of a profile cannot be opened: {e}")))?;
+    let checked = kind.schema().check(opened.as_object().unwrap_or(&Map::new()))?;
+    match kind.demand(&checked)? {
+        Demand::Host(needs) => Ok(Place::on(host, &needs)),
+        Demand::Endpoint(_) => Err(ApiError::BadRequest(format!("Nodes of '{type_name}' are on no host."))),
+    }
 }
 
 /// `POST /v1/nodes/adopt-preview`
@@ -151,9 +179,14 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         role: Some(role),
         metadata,
     };
+    let properties = seen.properties;
+    let place = match seen.host {
+        Some(host) => Some(place(&call, &profile.type_name, &properties, host)?),
+        None => None,
+    };
     let adoption = Adoption {
         physical_id: seen.physical_id.clone(),
-        host: seen.host,
+        place,
         info: seen.info,
     };
     let answer = |made: &Node| Stored {

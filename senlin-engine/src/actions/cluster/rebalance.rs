@@ -1,6 +1,6 @@
 //! CLUSTER_REBALANCE: members move from hot hosts to cool ones. Each gets a
 //! successor elsewhere first, and goes only when that one runs. One that stops
-//! half way takes the successors back whose members have not gone.
+//! half way takes the successors back whose members have not begun to go.
 
 use senlin_core::{
     Map,
@@ -12,7 +12,8 @@ use senlin_core::{
     profile_type::Demand,
 };
 use senlin_db::{
-    bindings, children as ends,
+    bindings,
+    children::{self as ends, ChildEnd},
     fence::{self, End},
     loads, members, placement,
     spawn::{self, SizeChange},
@@ -24,7 +25,7 @@ use senlin_policies::{
 use serde_json::{Value, json};
 
 use super::{
-    FINISH, child, children, conclude_with, grow, launch, load, mark,
+    FINISH, child, children, conclude_with, explain, grow, launch, load, mark,
     phase::{self, phases},
     remove::removals,
 };
@@ -45,13 +46,13 @@ phases! {
         Checked = "checked",
         /// Those that moved are gone.
         Finish = FINISH,
-        /// Successors that are not needed any more go again. As the action has
+        /// What is too many goes again. As the action has
         /// been told to end, neither a cancel nor its deadline wakes it here.
         Undone = UNDONE,
     }
 }
 
-/// The word of the phase in which successors go again.
+/// The word of the phase in which what is too many goes again.
 const UNDONE: &str = "ending:undone";
 /// Members that move at most when nobody says how many.
 const MOST: i64 = 10;
@@ -111,12 +112,21 @@ async fn replace(ctx: &Ctx) -> Result<Outcome, Failure> {
 async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
     let mut ends = children(ctx, Phase::Placed.word()).await?;
     ends.extend(children(ctx, Phase::Checked.word()).await?);
-    ends.extend(children(ctx, FINISH).await?);
+    let removals = children(ctx, FINISH).await?;
+    let moving = moving(ctx)?;
+    // Who stays has no use for its successor.
+    let stayed = |c: &ChildEnd| c.status != ActionStatus::Succeeded && moving.contains(&NodeId(c.target));
+    let stayed: Vec<&ChildEnd> = removals.iter().filter(|c| stayed(c)).collect();
+    if !stayed.is_empty() {
+        ctx.interrupted()?;
+        return Err(Failure::Refused(explain(&stayed, removals.len())));
+    }
+    ends.extend(removals);
     conclude_with(ctx, "Cluster rebalance succeeded.", &ends).await
 }
 
-/// It stops half way: successors go again, but those whose members have gone
-/// or are going.
+/// It stops half way: successors go again, but those whose members have gone.
+/// A member whose removal was begun goes.
 async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     if failure.is_lease_lost() || worker::again(ctx, &failure).is_some() {
         return Err(failure);
@@ -131,22 +141,25 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
         .chain(&gone)
         .any(|c| !c.status.is_terminal())
     {
-        // They end first.
-        return Err(failure);
+        // What they come to is judged when they have ended.
+        return worker::end_children(ctx, &failure).await;
     }
     let members = members::list(&mut conn, ctx.cluster_id()?).await?;
+    let is_there = |id: &NodeId| members.iter().any(|m| m.id == *id);
     let stays = |id: &NodeId| members.iter().any(|m| m.id == *id && m.status == NodeStatus::Active);
     let good = checked.iter().filter(|c| c.status == ActionStatus::Succeeded);
-    let needed: Vec<NodeId> = moving(ctx)?
-        .iter()
-        .zip(good)
-        .filter(|(moved, _)| !gone.is_empty() && !stays(moved))
-        .map(|(_, successor)| NodeId(successor.target))
-        .collect();
-    let going: Vec<NodeId> = placed
-        .iter()
-        .map(|c| NodeId(c.target))
-        .filter(|id| !needed.contains(id) && members.iter().any(|m| m.id == *id))
+    let (mut needed, mut half) = (Vec::new(), Vec::new());
+    for (moved, successor) in moving(ctx)?.into_iter().zip(good) {
+        if !gone.is_empty() && !stays(&moved) {
+            needed.push(NodeId(successor.target));
+            half.push(moved);
+        }
+    }
+    let successors = placed.iter().map(|c| NodeId(c.target));
+    let going: Vec<NodeId> = successors
+        .filter(|id| !needed.contains(id))
+        .chain(half)
+        .filter(is_there)
         .collect();
     if going.is_empty() {
         return Err(failure);
@@ -184,7 +197,7 @@ async fn end_undone(ctx: &Ctx) -> Result<Outcome, Failure> {
     let back = ends.iter().filter(|c| c.status == ActionStatus::Succeeded).count();
     let end = End {
         status,
-        reason: format!("{why} {back} of {} successors were removed again.", ends.len()),
+        reason: format!("{why} {back} of {} surplus nodes were removed.", ends.len()),
         outputs: Map::new(),
     };
     let kind = ctx.action.kind.as_str();

@@ -1,7 +1,7 @@
 //! NODE_OPERATION: one of the profile's own verbs (start, stop, pause …).
 
-use senlin_core::{Map, node::NodeStatus};
-use senlin_db::fence;
+use senlin_core::{Map, node::NodeStatus, profile_type::Health};
+use senlin_db::fence::{self, NodeChange};
 
 use super::{change_of, done, driver, load, settle::settled};
 use crate::context::{Ctx, Failure, Outcome};
@@ -26,5 +26,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         .kind
         .operate(&ctx.job(&node, &loaded, driver, ctx), &operation, &params)
         .await?;
-    done(ctx, &format!("Operation '{operation}' succeeded."), change_of(&seen)).await
+    let change = NodeChange {
+        at_rest: Some(matches!(seen.health, Health::Suspended(_))),
+        ..change_of(&seen)
+    };
+    done(ctx, &format!("Operation '{operation}' succeeded."), change).await
 }

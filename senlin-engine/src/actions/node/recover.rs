@@ -74,6 +74,14 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         )));
     }
     let unasked = ctx.action.inputs.contains_key("because");
+    if let (Health::Suspended(_), true) = (&health, unasked) {
+        return done(
+            ctx,
+            "The container was stopped or paused: it stays so.",
+            change_of(&seen),
+        )
+        .await;
+    }
     if let (Health::Unknown(_), true) = (&health, unasked && !ctx.input::<bool>("host_lost")?.unwrap_or(false)) {
         // Unknown is not failed: nobody asked for another one.
         return done(

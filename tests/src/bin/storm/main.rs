@@ -102,6 +102,7 @@ async fn storm(length: Duration, seed: u64) -> anyhow::Result<bool> {
     let (stage, ledger) = (Arc::new(stage), Arc::new(Ledger::default()));
     blow(&stage, &plan, &tenants, &ledger, seed, length).await?;
     block_in_place(|| stage.daemons_answer())?;
+    stage.pit.end();
     println!("{:7.1} s  every fault is undone", stage.age().as_secs_f64());
 
     let mut report = Report::default();

@@ -1,0 +1,3 @@
+ALTER TABLE nodes DROP COLUMN at_rest;
+ALTER TABLE node_attempts DROP COLUMN checked_at;
+ALTER TABLE leftovers DROP COLUMN container_id;
