@@ -231,7 +231,7 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
 }
 
 /// How the reason of a member begins that nobody knows anything of.
-const UNKNOWN: &str = "Unknown: ";
+pub(crate) const UNKNOWN: &str = "Unknown: ";
 
 /// What is to be recovered from.
 struct Loss {

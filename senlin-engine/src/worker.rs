@@ -25,6 +25,7 @@ use crate::{
     Engine,
     actions::{self, cluster::phase::ENDING},
     context::{Ctx, Failure, Outcome},
+    health::UNKNOWN,
     lease::Reins,
 };
 
@@ -175,7 +176,7 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
         reason,
         outputs: Map::new(),
     };
-    record_end(ctx, &end).await
+    record_end(ctx, &end, &failure).await
 }
 
 /// The action goes on once its children have ended, which they are told to.
@@ -279,8 +280,9 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
     Ok(Outcome::ended(Vec::new()))
 }
 
-/// Ends a failed action: its node is in ERROR, its cluster as it truly is.
-async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
+/// Ends a failed action: its node is in ERROR, or unknown where its host does
+/// not answer; its cluster as it truly is.
+async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn();
     let kind = ctx.action.kind;
     let parents = if kind.is_cluster() {
@@ -298,9 +300,15 @@ async fn record_end(ctx: &Ctx, end: &End) -> Result<Outcome, Failure> {
                 .is_some_and(|n| !n.status.is_passing()),
             None => false,
         };
+        // Of a node that was never made nothing is left to be known.
+        let (status, reason) = if host_unknown(failure) && kind != ActionKind::NodeCreate {
+            (NodeStatus::Warning, format!("{UNKNOWN}{}", end.reason))
+        } else {
+            (NodeStatus::Error, end.reason.clone())
+        };
         let change = NodeChange {
-            status: (!untouched).then_some(NodeStatus::Error),
-            reason: end.reason.clone(),
+            status: (!untouched).then_some(status),
+            reason,
             ..NodeChange::default()
         };
         if ctx.is_members_own() {

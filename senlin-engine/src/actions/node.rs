@@ -17,6 +17,7 @@ use senlin_db::{
 
 use crate::{
     context::{Ctx, Failure, Outcome},
+    health::UNKNOWN,
     specs::Loaded,
 };
 
@@ -108,7 +109,7 @@ pub(crate) fn status_of(health: &Health) -> (NodeStatus, String) {
         Health::Suspended(why) => (NodeStatus::Warning, why.clone()),
         Health::Gone(why) => (NodeStatus::Error, why.clone()),
         // Unknown is not failed.
-        Health::Unknown(why) => (NodeStatus::Warning, format!("Unknown: {why}")),
+        Health::Unknown(why) => (NodeStatus::Warning, format!("{UNKNOWN}{why}")),
     }
 }
 

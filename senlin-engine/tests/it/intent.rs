@@ -321,13 +321,14 @@ async fn a5_a_host_that_falls_silent_in_an_update_is_settled_when_it_returns() {
     world.settle().await;
     for step in ["create", "start", "remove the old"] {
         for when in [When::Before, When::After] {
-            let new = world.containers(json!({"command": ["sleep", step]})).await;
+            let command = format!("{step} {when:?}");
+            let new = world.containers(json!({"command": ["sleep", command]})).await;
             let update = world
                 .act_on_node(ActionKind::NodeUpdate, node, json!({"new_profile_id": new}))
                 .await;
             let fault = AtStep::new(ActionKind::NodeUpdate, step, when, Fault::Crash);
             world.engine(fault.clone()).await.drain().await.unwrap();
-            assert!(fault.struck(), "{step}");
+            assert!(fault.struck(), "{step} {when:?}");
             world.sims[0].set_down(true);
             // It fails, and has done so for long enough.
             world.expire().await;

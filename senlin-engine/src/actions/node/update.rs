@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     context::{CleanUp, Ctx, Failure, Outcome},
+    health::UNKNOWN,
     specs::Loaded,
     worker,
 };
@@ -267,7 +268,7 @@ async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &Loaded, steps: &CleanUp<'_>) 
 fn unknown(failure: &Failure) -> NodeChange {
     NodeChange {
         status: Some(NodeStatus::Warning),
-        reason: format!("Unknown: {}", worker::words(failure)),
+        reason: format!("{UNKNOWN}{}", worker::words(failure)),
         ..NodeChange::default()
     }
 }
