@@ -39,7 +39,8 @@ pub(crate) const TYPE: &str = "senlin.policy.health";
 const SILENT: f64 = 30.0;
 /// Lists kept.
 const KEPT: usize = 4096;
-/// For so long a list of a host's containers serves several clusters.
+/// A list of a host's containers serves clusters whose members were read at
+/// most so long after the host was asked.
 const LISTED: Duration = Duration::from_secs(2);
 
 /// Whether a list may be older than what was last done to the member.
@@ -78,7 +79,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<Listing>>>;
 type Containers = Arc<HashMap<String, ContainerSummary>>;
 
 struct Listing {
-    at: Instant,
+    /// Before the host was asked: it may have answered late.
+    asked: Instant,
     /// None: the host did not answer.
     containers: Option<Containers>,
 }
@@ -98,9 +100,9 @@ fn looks(status: NodeStatus) -> bool {
     matches!(status, NodeStatus::Active | NodeStatus::Warning | NodeStatus::Error)
 }
 
-/// What each host of the members has. A host that is silent already is not
+/// What each host of the members has, who were read at `read`. A host that is silent already is not
 /// asked: it would only be waited for.
-async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Option<Containers>> {
+async fn lists(engine: &Arc<Engine>, members: &[Member], read: Instant) -> BTreeMap<NodeId, Option<Containers>> {
     let hosts: BTreeMap<NodeId, bool> = members
         .iter()
         .filter_map(|m| Some((m.host_id?, m.silence.is_some_and(|s| s < SILENT))))
@@ -111,7 +113,7 @@ async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Opt
         lists.insert(host, None);
         if answers {
             let engine = engine.clone();
-            asked.spawn(async move { (host, list(&engine, host).await) });
+            asked.spawn(async move { (host, list(&engine, host, read).await) });
         }
     }
     while let Some(done) = asked.join_next().await {
@@ -122,7 +124,7 @@ async fn lists(engine: &Arc<Engine>, members: &[Member]) -> BTreeMap<NodeId, Opt
 
 /// A host's containers of ours; none when it does not answer. Clusters that
 /// are swept at the same time share one list.
-async fn list(engine: &Arc<Engine>, host: NodeId) -> Option<Containers> {
+async fn list(engine: &Arc<Engine>, host: NodeId, read: Instant) -> Option<Containers> {
     let slot = {
         let mut lists = engine.health.lists.lock().await;
         if lists.len() >= KEPT {
@@ -132,12 +134,13 @@ async fn list(engine: &Arc<Engine>, host: NodeId) -> Option<Containers> {
         lists.entry(host).or_default().clone()
     };
     let mut slot = slot.lock().await;
-    if let Some(listing) = slot.as_ref().filter(|l| l.at.elapsed() < LISTED) {
+    if let Some(listing) = slot.as_ref().filter(|l| l.asked + LISTED >= read) {
         return listing.containers.clone();
     }
+    let asked = Instant::now();
     let containers = ask(engine, host).await.ok().map(Arc::new);
     *slot = Some(Listing {
-        at: Instant::now(),
+        asked,
         containers: containers.clone(),
     });
     containers

@@ -166,6 +166,14 @@ pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
     .bind(Value::Array(rows))
     .execute(conn)
     .await?;
+    keep_ports(conn, places).await
+}
+
+/// Records the ports of places.
+///
+/// # Errors
+/// As [`record`].
+pub(crate) async fn keep_ports(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
     let ports: Vec<Value> = places
         .iter()
         .flat_map(|(node, place)| {

@@ -37,22 +37,30 @@ pub struct NewNode {
 /// # Errors
 /// When the database refuses.
 pub async fn insert_nodes(conn: &mut Conn, nodes: &[NewNode]) -> Result<()> {
+    insert(conn, nodes.iter().map(|n| (n, None))).await
+}
+
+/// Inserts nodes in one statement, those with a place in theirs.
+async fn insert(conn: &mut Conn, nodes: impl Iterator<Item = (&NewNode, Option<&Place>)> + Send) -> Result<()> {
     let rows: Vec<Value> = nodes
-        .iter()
-        .map(|n| {
+        .map(|(n, place)| {
             json!({
                 "id": n.id, "name": n.name, "cluster_id": n.cluster_id, "profile_id": n.profile_id,
                 "user_id": n.user, "project": n.project, "domain": n.domain, "index": n.index,
-                "role": n.role, "metadata": n.metadata,
+                "role": n.role, "metadata": n.metadata, "host_id": place.map(|p| p.host),
+                "cpu_millis": place.map(|p| p.cpu_millis), "memory": place.map(|p| p.memory),
             })
         })
         .collect();
     Sql::new(
         "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata,
-            status, status_reason)
-        SELECT id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata, ?, 'Initializing'
+            status, status_reason, host_id, cpu_millis, memory, placed_at)
+        SELECT id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata, ?, 'Initializing',
+            host_id, coalesce(cpu_millis, 0), coalesce(memory, 0),
+            CASE WHEN host_id IS NOT NULL THEN clock_timestamp() END
         FROM jsonb_to_recordset(?) AS r(id uuid, name text, cluster_id uuid, profile_id uuid, user_id text,
-            project text, domain text, index integer, role text, metadata jsonb)",
+            project text, domain text, index integer, role text, metadata jsonb, host_id uuid, cpu_millis bigint,
+            memory bigint)",
     )
     .bind(NodeStatus::Init.as_str())
     .bind(Value::Array(rows))
@@ -67,10 +75,18 @@ pub async fn insert_nodes(conn: &mut Conn, nodes: &[NewNode]) -> Result<()> {
 /// # Errors
 /// When the database refuses.
 pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str) -> Result<()> {
+    insert_named(conn, actions, &[], phase).await
+}
+
+/// As [`insert_actions`]; `names` are those of the targets, where they are not
+/// recorded yet, in the same order.
+async fn insert_named(conn: &mut Conn, actions: &[NewAction], names: &[String], phase: &str) -> Result<()> {
     let rows: Vec<Value> = actions
         .iter()
-        .map(|a| {
+        .enumerate()
+        .map(|(nth, a)| {
             json!({
+                "nth": nth, "target_name": names.get(nth),
                 "id": a.id, "name": a.name, "action": a.kind.as_str(), "target": a.target,
                 "cluster_id": a.cluster_id, "parent_id": a.parent_id, "cause": a.cause.as_str(),
                 "lock_scope": a.lock_scope.as_str(), "host_id": a.host_id, "status": a.status.as_str(),
@@ -83,16 +99,17 @@ pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str)
     Sql::new(
         "INSERT INTO actions (id, name, action, target, target_name, cluster_id, parent_id, cause, lock_scope,
             host_id, status, inputs, timeout, user_id, project, request_id, data, run_after)
-        SELECT r.id, r.name, action, target, coalesce(n.name, c.name, ''), r.cluster_id, parent_id, cause, lock_scope,
+        SELECT r.id, r.name, action, target, coalesce(r.target_name, n.name, c.name, ''), r.cluster_id, parent_id, cause, lock_scope,
             coalesce(r.host_id, n.host_id), r.status, inputs, r.timeout, r.user_id, r.project, request_id,
             CASE WHEN ?::text = '' THEN '{}'::jsonb ELSE jsonb_build_object('phase', ?::text) END
                 || CASE WHEN r.hook IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('hook', r.hook) END,
             now() + make_interval(secs => coalesce(r.patience, 0))
         FROM jsonb_to_recordset(?) AS r(id uuid, name text, action text, target uuid, cluster_id uuid,
             parent_id uuid, cause text, lock_scope text, host_id uuid, status text, inputs jsonb, timeout integer,
-            user_id text, project text, request_id text, hook jsonb, patience double precision)
+            user_id text, project text, request_id text, hook jsonb, patience double precision,
+            target_name text, nth integer)
         LEFT JOIN nodes n ON n.id = r.target LEFT JOIN clusters c ON c.id = r.target
-        ORDER BY n.index",
+        ORDER BY n.index, r.nth",
     )
     .bind(phase)
     .bind(phase)
@@ -110,7 +127,17 @@ pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str)
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn wait_for(conn: &mut Conn, fence: Fence, phase: &str, children: &[NewAction]) -> Result<()> {
-    insert_actions(conn, children, phase).await?;
+    wait_for_named(conn, fence, phase, children, &[]).await
+}
+
+async fn wait_for_named(
+    conn: &mut Conn,
+    fence: Fence,
+    phase: &str,
+    children: &[NewAction],
+    names: &[String],
+) -> Result<()> {
+    insert_named(conn, children, names, phase).await?;
     let depended: Vec<_> = children.iter().map(|c| c.id.0).collect();
     Sql::new("INSERT INTO action_dependencies (depended, dependent) SELECT unnest(?), ?")
         .bind(depended)
@@ -269,22 +296,22 @@ pub async fn grow<E: Send>(
                     .iter()
                     .filter_map(|b| b.place.clone().map(|place| (b.node.id, place)))
                     .collect();
-                let nodes: Vec<_> = births.iter().map(|b| b.node.clone()).collect();
-                insert_nodes(conn, &nodes).await?;
+                let names: Vec<_> = births.iter().map(|b| b.node.name.clone()).collect();
                 fence::remember(conn, fence, &told, &Map::new()).await?;
                 let actions: Vec<_> = births
-                    .into_iter()
+                    .iter()
                     .map(|b| NewAction {
-                        host_id: b.place.map(|p| p.host),
-                        ..b.action
+                        host_id: b.place.as_ref().map(|p| p.host),
+                        ..b.action.clone()
                     })
                     .collect();
-                wait_for(conn, fence, phase, &actions).await?;
+                wait_for_named(conn, fence, phase, &actions, &names).await?;
                 // Last, so that others wait for these hosts as briefly as can be.
                 if !seen.holds(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));
                 }
-                placement::record(conn, &places).await
+                insert(conn, births.iter().map(|b| (&b.node, b.place.as_ref()))).await?;
+                placement::keep_ports(conn, &places).await
             })
             .await;
         match kept {

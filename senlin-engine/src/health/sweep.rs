@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use senlin_core::{Time, ids::*, profile_type::Health};
@@ -130,6 +130,7 @@ async fn keep(engine: &Engine, due: &[Due]) {
 
 async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
     let ids: Vec<ClusterId> = due.iter().map(|d| d.cluster_id).collect();
+    let read = Instant::now();
     let mut conn = engine.db.session();
     let mut members: BTreeMap<ClusterId, Vec<Member>> = BTreeMap::new();
     for member in db::members_of(&mut conn, &ids).await? {
@@ -145,7 +146,7 @@ async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
         // A cluster that has gone takes its binding with it.
         if let Some(standing) = standings.get(&one.cluster_id).cloned() {
             let members = members.remove(&one.cluster_id).unwrap_or_default();
-            going.spawn(cluster(engine.clone(), one.clone(), standing, members));
+            going.spawn(cluster(engine.clone(), one.clone(), standing, (members, read)));
         }
     }
     while let Some(first) = going.join_next().await {
@@ -173,7 +174,10 @@ struct Swept {
     stale: Option<ClusterId>,
 }
 
-async fn cluster(engine: Arc<Engine>, due: Due, standing: Standing, members: Vec<Member>) -> Option<Swept> {
+/// Members, and when they were read.
+type Read = (Vec<Member>, Instant);
+
+async fn cluster(engine: Arc<Engine>, due: Due, standing: Standing, members: Read) -> Option<Swept> {
     match try_cluster(&engine, &due, standing, members).await {
         Ok(swept) => Some(swept),
         Err(failure) => {
@@ -187,11 +191,11 @@ async fn try_cluster(
     engine: &Arc<Engine>,
     due: &Due,
     standing: Standing,
-    members: Vec<Member>,
+    (members, read_at): Read,
 ) -> Result<Swept, Failure> {
     let policy = Arc::new(read(engine, &due.policy_type, &due.properties)?);
     let first = is_first(engine, due.id);
-    let lists = lists(engine, &members).await;
+    let lists = lists(engine, &members, read_at).await;
     let mut news = false;
     for (member, seen) in all(engine, &policy, members, &lists).await {
         news |= record(engine, &member, &seen).await?;

@@ -5,5 +5,22 @@ ALTER TABLE node_attempts ADD COLUMN checked_at timestamptz;
 -- An operation stopped or paused the node's container: that it does not run is no failure.
 ALTER TABLE nodes ADD COLUMN at_rest boolean NOT NULL DEFAULT false;
 UPDATE nodes SET at_rest = true WHERE status = 'WARNING' AND status_reason LIKE 'The container %';
+-- Only of a move are two hosts locked: what is placed for the first time has one.
+CREATE OR REPLACE FUNCTION host_use_count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.host_id <> NEW.host_id THEN
+        -- Both, in the order in which everybody locks hosts.
+        PERFORM FROM host_use WHERE host_id IN (OLD.host_id, NEW.host_id) ORDER BY host_id FOR NO KEY UPDATE;
+    END IF;
+    IF TG_OP <> 'INSERT' AND OLD.host_id IS NOT NULL THEN
+        UPDATE host_use SET cpu_millis = cpu_millis - OLD.cpu_millis, memory = memory - OLD.memory,
+            containers = containers - 1 WHERE host_id = OLD.host_id;
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.host_id IS NOT NULL THEN
+        UPDATE host_use SET cpu_millis = cpu_millis + NEW.cpu_millis, memory = memory + NEW.memory,
+            containers = containers + 1 WHERE host_id = NEW.host_id;
+    END IF;
+    RETURN NULL;
+END $$;
 
 INSERT INTO schema_compatibility (version, programs_since) VALUES ('20261122000013', '20261122000004');

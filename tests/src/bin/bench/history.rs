@@ -133,11 +133,12 @@ async fn claim(table: &mut Table, db: &TestDb) -> anyhow::Result<()> {
         let begun = Instant::now();
         let claimed = queue::claim_nodes(&mut conn, engine, 64, limits).await?;
         times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        ensure!(claimed.len() == 64, "{} were claimed", claimed.len());
+        // Projects leave each other room: not every slot is taken at once.
+        ensure!((48..=64).contains(&claimed.len()), "{} were claimed", claimed.len());
     }
     add(
         table,
-        "a claim of 64 out of 20,000 READY in 40 projects, beside 10 million ended actions",
+        "a claim into 64 slots out of 20,000 READY in 40 projects, beside 10 million ended actions",
         times,
         20.0,
     )

@@ -45,8 +45,9 @@ async fn world(profiles: u32) -> anyhow::Result<Plane> {
                 timeout, status)
                 SELECT gen_random_uuid(), 'c' || i, (SELECT id FROM profiles), 'u', 'demo', 0, -1, 3, 3600, 'ACTIVE'
                 FROM generate_series(1, 100) i;
-            INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, index, status)
-                SELECT gen_random_uuid(), 'n' || i, c.id, c.profile_id, 'u', 'demo', i, 'ACTIVE'
+            INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, index, status, physical_id)
+                SELECT gen_random_uuid(), 'n' || i, c.id, c.profile_id, 'u', 'demo', i, 'ACTIVE',
+                    gen_random_uuid()::text
                 FROM clusters c, generate_series(1, 3) i;
             INSERT INTO profiles (id, name, type, spec, user_id, project, host_cluster_id)
                 SELECT gen_random_uuid(), 'p' || i, {values}, (SELECT id FROM clusters WHERE name = 'c1')
