@@ -78,16 +78,18 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
     drop(conn);
     let info = driver.info().await.map_err(ProfileError::from)?;
     let mut conn = engine.db.session();
-    let returned = hosts::answered(&mut conn, host, &info).await?;
+    let answered = hosts::answered(&mut conn, host, &info).await?;
     drop(conn);
-    if returned {
+    if answered.is_back {
         if settling::host_is_back(&mut engine.db.session(), host).await? {
             engine.work.notify_one();
         }
         collector::known_again(engine, driver.as_ref(), host).await?;
     }
-    collector::leftovers(engine, driver.as_ref(), host).await?;
-    if returned || collect || engine.fleet.is_collect_due(host) {
+    if answered.has_leftovers {
+        collector::leftovers(engine, driver.as_ref(), host).await?;
+    }
+    if answered.is_back || collect || engine.fleet.is_collect_due(host) {
         collector::collect(engine, driver.as_ref(), host).await?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use senlin_core::{
     ids::*,
     profile_type::{Demand, ProfileError},
 };
-use senlin_db::{Conn, hosts, nodes};
+use senlin_db::{Conn, hosts};
 
 use crate::{context::Failure, specs::Specs};
 
@@ -108,8 +108,7 @@ impl Fleet {
     async fn endpoint(&self, conn: &mut Conn, specs: &Specs, node: NodeId) -> Result<Endpoint, Failure> {
         let gone = || Failure::Refused(format!("The host '{node}' could not be found."));
         let host = hosts::get(conn, node).await?.ok_or_else(gone)?;
-        let profile = nodes::get(conn, node).await?.ok_or_else(gone)?.profile_id;
-        let loaded = specs.load(conn, profile).await?;
+        let loaded = specs.load(conn, host.profile_id).await?;
         let Demand::Endpoint(pool) = loaded.demand()? else {
             return Err(gone());
         };

@@ -12,7 +12,6 @@ use senlin_core::{
 use senlin_db::{
     hosts,
     loads::{self, HostLoad, NodeLoad},
-    nodes,
 };
 use senlin_policies::target_tracking::is_measure;
 use serde_json::{Value, json};
@@ -72,8 +71,7 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let mut conn = engine.db.session();
     let gone = || Failure::Refused(format!("The host '{id}' could not be found."));
     let host = hosts::get(&mut conn, id).await?.ok_or_else(gone)?;
-    let profile = nodes::get(&mut conn, id).await?.ok_or_else(gone)?.profile_id;
-    let loaded = engine.specs.load(&mut conn, profile).await?;
+    let loaded = engine.specs.load(&mut conn, host.profile_id).await?;
     let driver = engine.fleet.driver(&mut conn, &engine.specs, id).await?;
     // Read right before the counters: two such times are as far apart as they are.
     let (now, last) = loads::last(&mut conn, id).await?;

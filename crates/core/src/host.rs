@@ -76,6 +76,8 @@ pub struct HostInfo {
 pub struct Host {
     /// The node that it is.
     pub node_id: NodeId,
+    /// What it is made from.
+    pub profile_id: ProfileId,
     /// Its URL, without secrets.
     pub endpoint: String,
     /// Zone, as its profile or its engine's label `zone` says.

@@ -17,6 +17,7 @@ use crate::{
 
 row! { HostRow {
     node_id: Uuid = SqlUuid,
+    profile_id: Uuid = SqlUuid,
     endpoint: String = Text,
     zone: Option<String> = Nullable<Text>,
     up: bool = Bool,
@@ -24,7 +25,7 @@ row! { HostRow {
     info: Value = Jsonb,
 }}
 
-const SELECT: &str = "SELECT h.node_id, h.endpoint, h.last_seen, h.info,
+const SELECT: &str = "SELECT h.node_id, n.profile_id, h.endpoint, h.last_seen, h.info,
     coalesce(p.spec #>> '{properties,zone}', h.info #>> '{labels,zone}') AS zone,
     coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up
     FROM hosts h JOIN nodes n ON n.id = h.node_id JOIN profiles p ON p.id = n.profile_id";
@@ -33,6 +34,7 @@ impl From<HostRow> for Host {
     fn from(row: HostRow) -> Self {
         Self {
             node_id: row.node_id.into(),
+            profile_id: row.profile_id.into(),
             endpoint: row.endpoint,
             zone: row.zone,
             state: if row.up { HostState::Up } else { HostState::Unknown },
@@ -56,6 +58,7 @@ pub async fn get(conn: &mut Conn, node: NodeId) -> Result<Option<Host>> {
 }
 
 row! { EndpointRow { endpoint: String = Text } }
+row! { FreeRow { endpoint: Option<String> = Nullable<Text>, more: bool = Bool } }
 
 /// Gives the action's node the first endpoint of `pool` that no host has, or
 /// the one it has already. None: every one is taken.
@@ -72,14 +75,27 @@ pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[
         if let Some(row) = own {
             return Ok(Some(row.endpoint));
         }
-        for endpoint in pool {
-            let taken = Sql::new("INSERT INTO hosts (node_id, endpoint) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(node)
-                .bind(endpoint.as_str())
-                .execute(conn)
-                .await?;
-            if taken == 1 {
-                return Ok(Some(endpoint.clone()));
+        // Another may take the first free one at the same moment: then the next.
+        for _ in pool {
+            let row: Option<FreeRow> = Sql::new(
+                "WITH free AS MATERIALIZED (
+                    SELECT p.url FROM unnest(?) WITH ORDINALITY AS p(url, nth)
+                    WHERE NOT EXISTS (SELECT 1 FROM hosts h WHERE h.endpoint = p.url) ORDER BY p.nth LIMIT 1),
+                taken AS (
+                    INSERT INTO hosts (node_id, endpoint) SELECT ?, url FROM free ON CONFLICT DO NOTHING
+                    RETURNING endpoint)
+                SELECT (SELECT endpoint FROM taken) AS endpoint, EXISTS (SELECT 1 FROM free) AS more",
+            )
+            .bind(pool.to_vec())
+            .bind(node)
+            .first(conn)
+            .await?;
+            match row {
+                Some(FreeRow {
+                    endpoint: None,
+                    more: true,
+                }) => {}
+                other => return Ok(other.and_then(|r| r.endpoint)),
             }
         }
         Ok(None)
@@ -123,11 +139,20 @@ pub async fn due(conn: &mut Conn, every: f64, most: i64) -> Result<Vec<NodeId>> 
     Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
 }
 
-/// A host has answered. True when it was not known to be up before.
+/// What is to be done for a host that has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// It was not known to be up before.
+    pub is_back: bool,
+    /// Something must still go from it: see [`leftovers`].
+    pub has_leftovers: bool,
+}
+
+/// A host has answered.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<bool> {
+pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<Answered> {
     let info = serde_json::to_value(info).map_err(|e| DbError::Corrupt {
         column: "hosts.info",
         value: e.to_string(),
@@ -138,18 +163,25 @@ pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<
         host AS (UPDATE hosts SET state = 'UP', last_seen = now(), info = ? WHERE node_id = ?),
         node AS (UPDATE nodes SET status = 'ACTIVE', status_reason = 'The host answers again.'
             WHERE id = ? AND status = 'WARNING' AND EXISTS (SELECT 1 FROM before WHERE NOT up))
-        SELECT up FROM before",
+        SELECT up, EXISTS (SELECT 1 FROM leftovers WHERE host_id = ?) OR EXISTS (SELECT 1
+                FROM unaccounted_containers WHERE host_id = ? AND remove_asked_at IS NOT NULL) AS leftovers
+        FROM before",
     )
     .bind(node)
     .bind(info)
     .bind(node)
     .bind(node)
+    .bind(node)
+    .bind(node)
     .first(conn)
     .await?;
-    Ok(row.is_some_and(|r| !r.up))
+    Ok(Answered {
+        is_back: row.as_ref().is_some_and(|r| !r.up),
+        has_leftovers: row.is_some_and(|r| r.leftovers),
+    })
 }
 
-row! { UpRow { up: bool = Bool } }
+row! { UpRow { up: bool = Bool, leftovers: bool = Bool } }
 
 /// A host has not answered. Once it has been silent for 30 s it is unknown,
 /// and so says its node; nothing on it is taken to have failed. True when that

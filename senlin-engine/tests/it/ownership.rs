@@ -124,6 +124,28 @@ async fn a1_only_the_present_attempt_is_renewed() {
 
 /// The world's only host does not answer any more: it takes connections and
 /// says nothing.
+/// Each failing creation writes, talks to its host and writes again, with one
+/// connection for all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_creations_that_fail_together_need_no_more_than_one_connection() {
+    let world = World::new(1).await;
+    let profile = world.containers(json!({"image": "missing"})).await;
+    let (cluster, create) = world.cluster("web", profile, 40).await;
+    let engine = world.engine(Arc::new(NoFaults)).await;
+    tokio::time::timeout(2 * SOON, engine.drain())
+        .await
+        .expect("none waits for another's connection")
+        .unwrap();
+    assert_eq!(world.outcome(create).await.0, "FAILED");
+    let failed = format!(
+        "SELECT count(*) FROM nodes WHERE cluster_id = '{cluster}' AND status = 'ERROR' AND host_id IS NULL
+            AND status_reason LIKE '%manifest unknown%'"
+    );
+    assert_eq!(world.db.count(&failed).await.unwrap(), 40);
+    world.assert_clean("failed together").await;
+    world.db.close().await.unwrap();
+}
+
 async fn darken(world: &World) -> TcpListener {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
