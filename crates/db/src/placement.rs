@@ -8,7 +8,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use senlin_core::{
-    host::HostState,
     ids::*,
     placement::{HostSnapshot, Requirements},
 };
@@ -22,9 +21,9 @@ use crate::{
 
 mod look;
 
+use look::LET_IN;
 pub(crate) use look::labels;
 pub use look::look;
-use look::{LET_IN, Whom, read};
 
 /// A place on a host, with what is kept free for the container there.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +79,7 @@ pub(crate) const TRIES: [Try; 5] = [Try::Light, Try::Light, Try::Light, Try::Lig
 pub(crate) struct Seen {
     how: Try,
     cluster: Option<ClusterId>,
-    siblings: HashMap<NodeId, i64>,
+    hosts: HashMap<NodeId, HostSnapshot>,
 }
 
 /// The hosts that the requirements let in by identity (`host_node`,
@@ -109,8 +108,12 @@ pub(crate) async fn snapshot(
         .await?;
     }
     let hosts = look(conn, needs, cluster).await?;
-    let siblings = hosts.iter().map(|h| (h.id, h.siblings)).collect();
-    Ok((hosts, Seen { how, cluster, siblings }))
+    let seen = Seen {
+        how,
+        cluster,
+        hosts: hosts.iter().map(|h| (h.id, h.clone())).collect(),
+    };
+    Ok((hosts, seen))
 }
 
 impl Seen {
@@ -129,13 +132,25 @@ impl Seen {
             .bind(chosen.as_slice())
             .execute(conn)
             .await?;
-        let ports: Vec<_> = places.iter().flat_map(|(_, p)| p.ports.iter().cloned()).collect();
-        let now = read(conn, Whom::These(&chosen), &ports, self.cluster).await?;
-        let mut now: HashMap<NodeId, HostSnapshot> = now.into_iter().map(|h| (h.id, h)).collect();
-        let as_seen =
-            |h: &HostSnapshot| h.state == HostState::Up && !h.closed && self.siblings.get(&h.id) == Some(&h.siblings);
-        if chosen.iter().any(|id| !now.get(id).is_some_and(as_seen)) {
-            return Ok(false);
+        let ports: BTreeSet<i64> = places
+            .iter()
+            .flat_map(|(_, p)| p.ports.iter().map(|(port, _)| i64::from(*port)))
+            .collect();
+        let mut now: HashMap<NodeId, HostSnapshot> = HashMap::new();
+        for use_of in look::now(conn, &chosen, &ports, self.cluster).await? {
+            let Some(seen) = self.hosts.get(&use_of.host) else {
+                return Ok(false);
+            };
+            if !use_of.takes || use_of.siblings != seen.siblings {
+                return Ok(false);
+            }
+            let host = HostSnapshot {
+                cpu_used: use_of.cpu_millis,
+                memory_used: use_of.memory,
+                ports: use_of.ports,
+                ..seen.clone()
+            };
+            now.insert(host.id, host);
         }
         Ok(places.iter().all(|(_, place)| {
             let needs = place.needs();

@@ -37,21 +37,20 @@ pub struct NewNode {
 /// # Errors
 /// When the database refuses.
 pub async fn insert_nodes(conn: &mut Conn, nodes: &[NewNode]) -> Result<()> {
-    insert(conn, nodes.iter().map(|n| (n, None))).await
+    insert(conn, nodes.iter().map(|n| row_of(n, None)).collect()).await
 }
 
-/// Inserts nodes in one statement, those with a place in theirs.
-async fn insert(conn: &mut Conn, nodes: impl Iterator<Item = (&NewNode, Option<&Place>)> + Send) -> Result<()> {
-    let rows: Vec<Value> = nodes
-        .map(|(n, place)| {
-            json!({
-                "id": n.id, "name": n.name, "cluster_id": n.cluster_id, "profile_id": n.profile_id,
-                "user_id": n.user, "project": n.project, "domain": n.domain, "index": n.index,
-                "role": n.role, "metadata": n.metadata, "host_id": place.map(|p| p.host),
-                "cpu_millis": place.map(|p| p.cpu_millis), "memory": place.map(|p| p.memory),
-            })
-        })
-        .collect();
+/// A node to be inserted, with its place if it has one.
+fn row_of(node: &NewNode, place: Option<&Place>) -> Value {
+    json!({
+        "id": node.id, "name": node.name, "cluster_id": node.cluster_id, "profile_id": node.profile_id,
+        "user_id": node.user, "project": node.project, "domain": node.domain, "index": node.index,
+        "role": node.role, "metadata": node.metadata, "host_id": place.map(|p| p.host),
+        "cpu_millis": place.map(|p| p.cpu_millis), "memory": place.map(|p| p.memory),
+    })
+}
+
+async fn insert(conn: &mut Conn, rows: Vec<Value>) -> Result<()> {
     Sql::new(
         "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata,
             status, status_reason, host_id, cpu_millis, memory, placed_at)
@@ -306,11 +305,12 @@ pub async fn grow<E: Send>(
                     })
                     .collect();
                 wait_for_named(conn, fence, phase, &actions, &names).await?;
+                let rows = births.iter().map(|b| row_of(&b.node, b.place.as_ref())).collect();
                 // Last, so that others wait for these hosts as briefly as can be.
                 if !seen.holds(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));
                 }
-                insert(conn, births.iter().map(|b| (&b.node, b.place.as_ref()))).await?;
+                insert(conn, rows).await?;
                 placement::keep_ports(conn, &places).await
             })
             .await;

@@ -1,6 +1,6 @@
 //! Hosts as a placement decision sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
@@ -51,27 +51,9 @@ pub async fn look(
     needs: &Requirements,
     sibling_cluster: Option<ClusterId>,
 ) -> Result<Vec<HostSnapshot>> {
-    read(conn, Whom::LetIn(needs), &needs.ports, sibling_cluster).await
-}
-
-/// Which hosts.
-pub(super) enum Whom<'a> {
-    LetIn(&'a Requirements),
-    These(&'a [NodeId]),
-}
-
-/// The hosts that requirements let in by identity.
-pub(super) const LET_IN: &str = " WHERE (?::uuid IS NULL OR h.node_id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)";
-
-/// Hosts as they are now. Of their ports only those are told of that matter.
-pub(super) async fn read(
-    conn: &mut Conn,
-    whom: Whom<'_>,
-    ports: &[(u16, String)],
-    sibling_cluster: Option<ClusterId>,
-) -> Result<Vec<HostSnapshot>> {
-    let ports: BTreeSet<u16> = ports.iter().map(|(port, _)| *port).collect();
-    let sql = Sql::new(
+    // Of their ports only those are told of that matter.
+    let ports: BTreeSet<u16> = needs.ports.iter().map(|(port, _)| *port).collect();
+    let rows: Vec<SnapshotRow> = Sql::new(
         "SELECT n.id, n.name, n.cluster_id, n.status <> 'ACTIVE' AND n.status <> 'WARNING' AS closed, h.info,
             hp.spec #>> '{properties,zone}' AS zone, hp.spec #> '{properties,labels}' AS labels,
             coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false) AS up,
@@ -104,18 +86,87 @@ pub(super) async fn read(
     .bind(sibling_cluster)
     .bind(HostSnapshot::LEAST_CPU)
     .bind(HostSnapshot::LEAST_MEMORY)
-    .bind(json!(ports));
-    let sql = match whom {
-        Whom::LetIn(needs) => sql
-            .push(LET_IN)
-            .bind(needs.host_node)
-            .bind(needs.host_node)
-            .bind(needs.host_cluster)
-            .bind(needs.host_cluster),
-        Whom::These(ids) => sql.push(" WHERE h.node_id = ANY (?)").bind(ids),
-    };
-    let rows: Vec<SnapshotRow> = sql.push(" ORDER BY n.id").load(conn).await?;
+    .bind(json!(ports))
+    .push(LET_IN)
+    .bind(needs.host_node)
+    .bind(needs.host_node)
+    .bind(needs.host_cluster)
+    .bind(needs.host_cluster)
+    .push(" ORDER BY n.id")
+    .load(conn)
+    .await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The hosts that requirements let in by identity.
+pub(super) const LET_IN: &str = " WHERE (?::uuid IS NULL OR h.node_id = ?) AND (?::uuid IS NULL OR n.cluster_id = ?)";
+
+row! { NowRow {
+    id: Uuid = SqlUuid,
+    cpu_millis: i64 = BigInt,
+    memory: i64 = BigInt,
+    takes: bool = Bool,
+    siblings: i64 = BigInt,
+}}
+row! { PortRow { host_id: Uuid = SqlUuid, port: i64 = BigInt, protocol: String = Text } }
+
+/// What of a host may have changed since it was looked at.
+pub(super) struct Now {
+    pub(super) host: NodeId,
+    pub(super) cpu_millis: i64,
+    pub(super) memory: i64,
+    /// It is up, and takes containers.
+    pub(super) takes: bool,
+    pub(super) siblings: i64,
+    pub(super) ports: Vec<(u16, String)>,
+}
+
+/// That of these hosts, for a caller that has locked them: others wait for it,
+/// so it is little.
+pub(super) async fn now(
+    conn: &mut Conn,
+    hosts: &[NodeId],
+    ports: &BTreeSet<i64>,
+    sibling_cluster: Option<ClusterId>,
+) -> Result<Vec<Now>> {
+    let rows: Vec<NowRow> = Sql::new(
+        "SELECT u.host_id AS id, u.cpu_millis, u.memory, coalesce(s.n, 0) AS siblings,
+            coalesce(h.state = 'UP' AND h.last_seen > now() - interval '30 seconds', false)
+                AND n.status IN ('ACTIVE', 'WARNING') AS takes
+        FROM host_use u JOIN hosts h ON h.node_id = u.host_id
+        CROSS JOIN LATERAL (SELECT status FROM nodes WHERE id = h.node_id LIMIT 1) n
+        LEFT JOIN (SELECT host_id, count(*) AS n FROM nodes WHERE cluster_id = ? GROUP BY host_id) s
+            ON s.host_id = u.host_id
+        WHERE u.host_id = ANY (?)",
+    )
+    .bind(sibling_cluster)
+    .bind(hosts)
+    .load(conn)
+    .await?;
+    let mut taken: HashMap<Uuid, Vec<(u16, String)>> = HashMap::new();
+    if !ports.is_empty() {
+        let rows: Vec<PortRow> = Sql::new(
+            "SELECT host_id, port::bigint AS port, protocol FROM host_ports
+            WHERE host_id = ANY (?) AND port = ANY (?)",
+        )
+        .bind(hosts)
+        .bind(ports.iter().copied().collect::<Vec<i64>>())
+        .load(conn)
+        .await?;
+        for row in rows {
+            let port = u16::try_from(row.port).unwrap_or_default();
+            taken.entry(row.host_id).or_default().push((port, row.protocol));
+        }
+    }
+    let now = |row: NowRow| Now {
+        host: row.id.into(),
+        cpu_millis: row.cpu_millis,
+        memory: row.memory,
+        takes: row.takes,
+        siblings: row.siblings,
+        ports: taken.remove(&row.id).unwrap_or_default(),
+    };
+    Ok(rows.into_iter().map(now).collect())
 }
 
 /// A host's labels. What the profile says of it goes before what its engine says.
