@@ -64,9 +64,20 @@ if [ -n "$with_packages" ]; then
     mapfile -t installed < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $(scripts/deps.sh packages) 2>/dev/null |
         awk '$1 != "not-installed" {print $2}')
     for pid in $(pgrep -x dockerd || true); do do_ kill "$pid"; done
-    if [ ${#installed[@]} -gt 0 ]; then
-        export DEBIAN_FRONTEND=noninteractive
-        do_ apt-get purge -y -q "${installed[@]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # What something else on this machine needs stays, such as openssl.
+    alone=()
+    for package in "${installed[@]}"; do
+        others=$(apt-get -s purge "$package" 2>/dev/null | awk '/^(Remv|Purg) / {print $2}' |
+            grep -vxF "$(printf '%s\n' "${installed[@]}")" | head -1) || true
+        if [ -z "$others" ] && apt-get -s purge "$package" >/dev/null 2>&1; then
+            alone+=("$package")
+        else
+            echo "stays: $package, which ${others:-another package} needs"
+        fi
+    done
+    if [ ${#alone[@]} -gt 0 ]; then
+        do_ apt-get purge -y -q "${alone[@]}"
         do_ apt-get autoremove --purge -y -q
     fi
     for path in /var/lib/{postgresql,rabbitmq,docker,containerd,prometheus,docker-registry} \
