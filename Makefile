@@ -36,7 +36,7 @@ storm: deps ## freeze, kill and cut off every part under random requests, and ju
 	cargo build --workspace --bins
 	target/debug/storm $(or $(MINUTES),10) $(SEED)
 
-bench: deps ## measure, and write docs/performance.md (PARTS="history beats" for some of it)
+bench: deps ## measure, and write docs/performance.md (PARTS="history beats" for some of its lines)
 	scripts/services.sh start
 	cargo build --release --workspace --bins
 	target/release/bench $(PARTS)

@@ -1,7 +1,7 @@
 //! The benchmark: both sides of each comparison in one run, as a table.
 //!
-//! `bench [name …]`: the parts that are named, or all of them; only a whole run
-//! writes docs/performance.md.
+//! `bench [name …]`: the parts that are named, or all of them. Their lines in
+//! docs/performance.md are written anew, and the others stay.
 
 use std::{fmt::Write as _, time::Instant};
 
@@ -40,6 +40,7 @@ const PARTS: [&str; 12] = [
 ];
 
 struct Row {
+    part: &'static str,
     what: String,
     seen: String,
     goal: String,
@@ -47,11 +48,16 @@ struct Row {
 }
 
 #[derive(Default)]
-struct Table(Vec<Row>);
+struct Table {
+    rows: Vec<Row>,
+    /// What is being measured.
+    part: &'static str,
+}
 
 impl Table {
     fn add(&mut self, what: &str, seen: String, goal: &str, met: bool) {
-        self.0.push(Row {
+        self.rows.push(Row {
+            part: self.part,
             what: what.to_owned(),
             seen,
             goal: goal.to_owned(),
@@ -59,11 +65,22 @@ impl Table {
         });
     }
 
-    fn render(&self) -> String {
-        let mut out = String::from("| what | seen | goal | met |\n|---|---|---|---|\n");
-        for row in &self.0 {
-            let met = if row.met { "yes" } else { "no" };
-            let _ = writeln!(out, "| {} | {} | {} | {met} |", row.what, row.seen, row.goal);
+    /// The lines of these parts, in their order; of those that were not
+    /// measured, the ones that `before` has.
+    fn render(&self, before: &str) -> String {
+        let mut out = String::from("| part | what | seen | goal | met |\n|---|---|---|---|---|\n");
+        for part in PARTS {
+            let of_part = format!("| {part} | ");
+            let mut rows = self.rows.iter().filter(|r| r.part == part).peekable();
+            if rows.peek().is_none() {
+                before.lines().filter(|l| l.starts_with(&of_part)).for_each(|line| {
+                    let _ = writeln!(out, "{line}");
+                });
+            }
+            for row in rows {
+                let met = if row.met { "yes" } else { "no" };
+                let _ = writeln!(out, "{of_part}{} | {} | {} | {met} |", row.what, row.seen, row.goal);
+            }
         }
         out
     }
@@ -79,6 +96,7 @@ async fn main() -> anyhow::Result<()> {
     for part in PARTS {
         if wanted.is_empty() || wanted.iter().any(|w| w == part) {
             let begun = Instant::now();
+            table.part = part;
             // What cannot be measured keeps nothing else from being.
             if let Err(error) = measure(part, &mut table).await {
                 table.add(part, format!("{error:#}"), "to be measured", false);
@@ -86,10 +104,8 @@ async fn main() -> anyhow::Result<()> {
             tell(&format!("{part}: {:.0} s", begun.elapsed().as_secs_f64()));
         }
     }
-    if wanted.is_empty() {
-        write(&table)?;
-    }
-    tell(&table.render());
+    write(&table)?;
+    tell(&table.render(""));
     Ok(())
 }
 
@@ -179,7 +195,8 @@ fn write(table: &Table) -> anyhow::Result<()> {
         .find_map(|l| l.strip_prefix("MemTotal:"))
         .and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
         .unwrap_or(0.0);
-    let rendered = table.render();
+    let path = senlin_testkit::workspace().join("docs/performance.md");
+    let rendered = table.render(&std::fs::read_to_string(&path).unwrap_or_default());
     let text = format!(
         "# Performance\n\nWritten by `make bench` on a machine with {cores} cores and {:.0} GiB, everything on it: \
          programs, PostgreSQL (fsync on for the control plane), RabbitMQ, Docker, and the load itself.\n\n{rendered}\n\
@@ -187,6 +204,6 @@ fn write(table: &Table) -> anyhow::Result<()> {
          a driver of zero latency).\n",
         total / 1_048_576.0
     );
-    std::fs::write(senlin_testkit::workspace().join("docs/performance.md"), text)?;
+    std::fs::write(path, text)?;
     Ok(())
 }
