@@ -63,7 +63,6 @@ done
 if [ -n "$with_packages" ]; then
     mapfile -t installed < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $(scripts/deps.sh packages) 2>/dev/null |
         awk '$1 != "not-installed" {print $2}')
-    for pid in $(pgrep -x dockerd || true); do do_ kill "$pid"; done
     export DEBIAN_FRONTEND=noninteractive
     # What something else on this machine needs stays, such as openssl.
     alone=()
@@ -76,13 +75,22 @@ if [ -n "$with_packages" ]; then
             echo "stays: $package, which ${others:-another package} needs"
         fi
     done
+    goes() { printf '%s\n' "${alone[@]}" | grep -qx "$1"; }
+    if goes docker.io; then for pid in $(pgrep -x dockerd || true); do do_ kill "$pid"; done; fi
     if [ ${#alone[@]} -gt 0 ]; then
         do_ apt-get purge -y -q "${alone[@]}"
         do_ apt-get autoremove --purge -y -q
     fi
-    for path in /var/lib/{postgresql,rabbitmq,docker,containerd,prometheus,docker-registry} \
-        /var/log/{postgresql,rabbitmq,prometheus}; do
-        [ ! -e "$path" ] || do_ rm -rf "$path"
-    done
+    # Data goes only with what made it.
+    while read -r package paths; do
+        goes "$package" || continue
+        for path in $paths; do [ ! -e "$path" ] || do_ rm -rf "$path"; done
+    done <<'DATA'
+postgresql /var/lib/postgresql /var/log/postgresql
+rabbitmq-server /var/lib/rabbitmq /var/log/rabbitmq
+docker.io /var/lib/docker /var/lib/containerd
+prometheus /var/lib/prometheus /var/log/prometheus
+docker-registry /var/lib/docker-registry
+DATA
 fi
 [ -n "$yes" ] || echo "Nothing was changed: say --yes."

@@ -49,7 +49,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let client = Client::new(args.listen, token);
     match (args.take_back, args.remove) {
         (Some(id), _) => {
-            let taken = settle(&client, &id, json!({"take_back": {"confirm": args.confirm}})).await?;
+            let taken = settle(
+                &client,
+                &id,
+                json!({"take_back": if args.confirm { json!({"confirm": true}) } else { json!({}) }}),
+            )
+            .await?;
             let (node, status) = (text(&taken, "/node/id"), text(&taken, "/node/status"));
             say(&format!(
                 "Container '{id}' is node '{node}' ({status}) again; check the node."

@@ -221,6 +221,15 @@ pub async fn occupy(conn: &mut Conn, node: NodeId, place: &Place) -> Result<()> 
         .iter()
         .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
         .collect();
+    // In the order in which placements lock: hosts, then ports.
+    Sql::new(
+        "SELECT host_id FROM host_use WHERE host_id = ? OR host_id = (SELECT host_id FROM nodes WHERE id = ?)
+        ORDER BY host_id FOR NO KEY UPDATE",
+    )
+    .bind(place.host)
+    .bind(node)
+    .execute(conn)
+    .await?;
     // The ports that it had elsewhere, or with another profile, are free.
     Sql::new("DELETE FROM host_ports WHERE node_id = ?")
         .bind(node)

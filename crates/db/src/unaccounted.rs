@@ -313,13 +313,15 @@ pub enum Refusal {
 }
 
 /// The node that the container's label names has it from now on: id,
-/// generation, profile and place are set; its other fields stay.
+/// generation, profile and place are set; its other fields stay. `has`: the
+/// container that it had when this was decided on; with another one it is busy.
 ///
 /// # Errors
 /// A duplicate when the container belongs to another node.
 pub async fn repair(
     conn: &mut Conn,
     one: &Unaccounted,
+    has: Option<&str>,
     profile: ProfileId,
     place: &Place,
 ) -> Result<std::result::Result<(), Refusal>> {
@@ -330,7 +332,8 @@ pub async fn repair(
         let touched = Sql::new(
             "UPDATE nodes n SET physical_id = ?, profile_id = ?, generation = ?, generations = greatest(n.generations, ?),
                 status = 'WARNING', status_reason = 'Its container was taken back; check the node.', updated_at = now()
-            WHERE n.id = ? AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
+            WHERE n.id = ? AND n.physical_id IS NOT DISTINCT FROM ?
+                AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
                 AND NOT EXISTS (SELECT 1 FROM node_attempts t WHERE t.node_id = n.id)",
         )
         .bind(one.container.as_str())
@@ -338,6 +341,7 @@ pub async fn repair(
         .bind(one.generation)
         .bind(one.generation)
         .bind(one.node)
+        .bind(has)
         .execute(conn)
         .await?;
         if touched == 0 {

@@ -67,7 +67,7 @@ fn taken(document: &Value) -> Map {
                 ("container".to_owned(), container.parse::<u16>().ok()?.into()),
                 ("protocol".to_owned(), protocol.into()),
             ]);
-            if let Ok(host) = text("HostPort").parse::<u16>() {
+            if let Some(host) = text("HostPort").parse::<u16>().ok().filter(|p| *p > 0) {
                 port.insert("host".to_owned(), host.into());
             }
             if !matches!(text("HostIp"), "" | "0.0.0.0" | "::") {

@@ -1,6 +1,6 @@
 //! From what users write to what it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use senlin_core::{
     Map,
@@ -147,10 +147,13 @@ impl ContainerSpec {
         Ok(Requirements {
             cpu_millis,
             memory: self.resources.memory.unwrap_or(0),
+            // A port may be published on several addresses.
             ports: self
                 .ports
                 .iter()
                 .filter_map(|p| Some((p.host?, p.protocol.clone())))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
                 .collect(),
             labels: self.host_labels.clone(),
             ..Requirements::default()

@@ -10,7 +10,7 @@ use super::{
     check::{gone, look},
     find::{find, generation_of},
     parse::ContainerSpec,
-    update::{in_place, needs_another},
+    update::{in_place, needs_another, share_ports},
 };
 
 /// The old one stays if it runs, or was only stopped to make room; the new
@@ -34,7 +34,7 @@ pub(super) async fn settle(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSp
     }
     remove(job, ours.begun.iter(), "remove the new").await?;
     let seen = match ours.current() {
-        Some(container) => put_back(job, old, new, container).await?,
+        Some(container) => put_back(job, old, new, container, candidate.is_some()).await?,
         None => gone(),
     };
     Ok(Settled { updated: false, seen })
@@ -46,10 +46,13 @@ async fn put_back(
     old: &ContainerSpec,
     new: &ContainerSpec,
     container: &ContainerSummary,
+    was_replaced: bool,
 ) -> Result<Seen, ProfileError> {
+    // Only then may the update have stopped it.
+    let was_stopped = !job.node.at_rest && (was_replaced || share_ports(old, new));
     if !needs_another(job, old, new) {
         in_place(job, old, container).await?;
-    } else if !job.node.at_rest && matches!(container.state.as_str(), "exited" | "created") {
+    } else if was_stopped && matches!(container.state.as_str(), "exited" | "created") {
         step(job.steps, "start the old", async {
             Ok::<_, ProfileError>(job.driver.start(&container.id).await?)
         })

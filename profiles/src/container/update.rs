@@ -1,9 +1,9 @@
 //! Update: in place what Docker can, else a new container before the old goes.
 
 use senlin_core::{
-    driver::{ContainerSummary, DriverError},
+    driver::{ContainerSummary, DriverError, LABEL_NODE},
     profile_type::{Job, Made, ProfileError},
-    steps::step,
+    steps::{Interrupt, step},
 };
 
 use super::{
@@ -103,8 +103,14 @@ pub(super) fn share_ports(old: &ContainerSpec, new: &ContainerSpec) -> bool {
 /// The new one first where ports allow; the old one goes only when the new one
 /// is well. Whatever fails on the way is settled by the caller.
 async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: &Ours) -> Result<Made, ProfileError> {
-    fetch(job, new).await?;
-    for half_made in &ours.begun {
+    let generation = target(job);
+    // One that an earlier try of this update started is looked at, not made again.
+    let is_ours = |c: &&ContainerSummary| generation_of(job, c) == generation && c.state == "running";
+    let started = ours.begun.iter().find(is_ours);
+    if started.is_none() {
+        fetch(job, new).await?;
+    }
+    for half_made in ours.begun.iter().filter(|c| started.is_none_or(|s| s.id != c.id)) {
         step(job.steps, "clean up", async {
             Ok::<_, ProfileError>(job.driver.remove(&half_made.id).await?)
         })
@@ -119,16 +125,21 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
             .await?;
         }
     }
-    let generation = target(job);
-    let physical_id = make_well(job, new, generation).await?;
+    let physical_id = match started {
+        Some(started) => started.id.clone(),
+        None => run(job, new, generation).await?,
+    };
+    started::wait(job, new, &physical_id).await?;
     for container in &ours.own {
-        if !first {
-            stop(job, container, old.stop_grace, "stop the old").await?;
+        let Err(error) = end(job, old, container, first).await else {
+            continue;
+        };
+        // There is no way back once it was asked to end: one that is left goes
+        // by its generation. One that was adopted has none.
+        let is_lost = matches!(error, ProfileError::Interrupt(Interrupt::LeaseLost));
+        if is_lost || !container.labels.contains_key(LABEL_NODE) {
+            return Err(error);
         }
-        step(job.steps, "remove the old", async {
-            Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-        })
-        .await?;
     }
     Ok(Made {
         physical_id,
@@ -136,9 +147,18 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
     })
 }
 
-/// Makes the new one and waits until it counts.
-async fn make_well(job: &Job<'_>, new: &ContainerSpec, generation: i32) -> Result<String, ProfileError> {
-    let id = run(job, new, generation).await?;
-    started::wait(job, new, &id).await?;
-    Ok(id)
+/// Ends an old one, as gently as it asks for.
+async fn end(
+    job: &Job<'_>,
+    old: &ContainerSpec,
+    container: &ContainerSummary,
+    is_stopped: bool,
+) -> Result<(), ProfileError> {
+    if !is_stopped {
+        stop(job, container, old.stop_grace, "stop the old").await?;
+    }
+    step(job.steps, "remove the old", async {
+        Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
+    })
+    .await
 }

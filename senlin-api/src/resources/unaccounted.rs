@@ -163,8 +163,8 @@ async fn repair(call: &Call, one: &Unaccounted, project: &str, confirmed: bool) 
     let node = nodes::get(&mut conn, one.node).await?.filter(|n| n.project == project);
     let node = node.ok_or_else(|| ApiError::Conflict(format!("Node '{}' is not of project '{project}'.", one.node)))?;
     // It has one container: the other one goes.
-    let other = node.physical_id.filter(|id| *id != one.container && !confirmed);
-    if let Some(other) = other {
+    let has = node.physical_id;
+    if let Some(other) = has.as_ref().filter(|id| **id != one.container && !confirmed) {
         return Err(ApiError::Conflict(format!(
             "Node '{}' has container '{other}', which is removed when it takes '{}' back; 'confirm' must be true.",
             one.node, one.container
@@ -177,7 +177,7 @@ async fn repair(call: &Call, one: &Unaccounted, project: &str, confirmed: bool) 
             .ok_or_else(|| ApiError::Internal("the node's profile is gone".to_owned()))?,
     };
     let place = place(call, &profile.type_name, &profile.spec.properties, one.host)?;
-    db::repair(&mut conn, one, profile.id, &place)
+    db::repair(&mut conn, one, has.as_deref(), profile.id, &place)
         .await
         .map_err(|e| duplicate(e, one))
 }

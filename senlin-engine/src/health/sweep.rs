@@ -130,7 +130,6 @@ async fn keep(engine: &Engine, due: &[Due]) {
 
 async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
     let ids: Vec<ClusterId> = due.iter().map(|d| d.cluster_id).collect();
-    let read = Instant::now();
     let mut conn = engine.db.session();
     let mut members: BTreeMap<ClusterId, Vec<Member>> = BTreeMap::new();
     for member in db::members_of(&mut conn, &ids).await? {
@@ -138,6 +137,8 @@ async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
             members.entry(cluster).or_default().push(member);
         }
     }
+    // Not before: the members' ages are of when the database answered.
+    let read = Instant::now();
     let standings = db::standings(&mut conn, &ids).await?;
     drop(conn);
     let standings: BTreeMap<ClusterId, Standing> = standings.into_iter().map(|s| (s.cluster, s)).collect();

@@ -107,7 +107,7 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
         memory: 1 << 20,
         ports: vec![(8080, "tcp".to_owned())],
     };
-    unaccounted::repair(&mut conn, of(updated), new, &place)
+    unaccounted::repair(&mut conn, of(updated), Some(&dumped), new, &place)
         .await
         .unwrap()
         .unwrap();

@@ -146,7 +146,8 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     }
     let members = members::list(&mut conn, ctx.cluster_id()?).await?;
     let is_there = |id: &NodeId| members.iter().any(|m| m.id == *id);
-    let stays = |id: &NodeId| members.iter().any(|m| m.id == *id && m.status == NodeStatus::Active);
+    let is_well = |status| matches!(status, NodeStatus::Active | NodeStatus::Warning);
+    let stays = |id: &NodeId| members.iter().any(|m| m.id == *id && is_well(m.status));
     let good = checked.iter().filter(|c| c.status == ActionStatus::Succeeded);
     let (mut needed, mut half) = (Vec::new(), Vec::new());
     for (moved, successor) in moving(ctx)?.into_iter().zip(good) {

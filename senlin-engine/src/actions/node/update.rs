@@ -114,13 +114,20 @@ async fn end(
 }
 
 async fn succeed(ctx: &Ctx, node: &Node, new: &Loaded, made: Made) -> Result<Outcome, Failure> {
-    let after = NodeChange {
+    // The same container may be stopped, as it was before.
+    let seen = if !new.kind.is_host() && node.physical_id.as_ref() == Some(&made.physical_id) {
+        let seen = as_it_is(ctx, node, new, &CleanUp::new(ctx, 30)).await;
+        Some(seen).filter(|seen| seen.status != Some(NodeStatus::Active))
+    } else {
+        None
+    };
+    let after = seen.unwrap_or_else(|| NodeChange {
         status: Some(NodeStatus::Active),
         reason: "Update succeeded".to_owned(),
         physical_id: Some(Some(made.physical_id.clone())),
         generation: Some(made.generation),
         ..NodeChange::default()
-    };
+    });
     let kept = if new.kind.is_host() {
         None
     } else {

@@ -34,7 +34,7 @@ impl Pit {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut is_over = is_over.clone();
                 tokio::spawn(async move {
-                    let begun_late = *is_over.borrow();
+                    let begun_late = *is_over.borrow_and_update();
                     tokio::select! {
                         served = serve(stream, begun_late) => served,
                         _ = is_over.changed() => Ok(()),
