@@ -297,14 +297,8 @@ async fn a5_an_adopted_container_goes_when_its_silent_host_returns() {
     world.sims[0].set_down(true);
     world.act_on_node(ActionKind::NodeDelete, node, json!({})).await;
     world.settle().await;
-    assert_eq!(
-        world
-            .db
-            .count("SELECT count(*) FROM nodes WHERE name = 'by-hand'")
-            .await
-            .unwrap(),
-        0
-    );
+    let gone = "SELECT count(*) FROM nodes WHERE name = 'by-hand'";
+    assert_eq!(world.db.count(gone).await.unwrap(), 0);
     assert_eq!(world.sims[0].list().len(), 1);
     world.sims[0].set_down(false);
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
