@@ -54,8 +54,11 @@ pub(crate) async fn page(
     if sort.is_empty() {
         sort.push((default_sort, Direction::Asc));
     }
+    // Equals follow the direction of the last key: one way is the other's
+    // reverse, and the index is read either way.
+    let last = sort.last().map_or(Direction::Asc, |(_, direction)| *direction);
     if !sort.iter().any(|(column, _)| *column == "id") {
-        sort.push(("id", Direction::Asc));
+        sort.push(("id", last));
     }
     let mut marker = None;
     if let Some(id) = page.marker
@@ -65,7 +68,7 @@ pub(crate) async fn page(
     }
     // The common orders, after a marker too, have a form that an index answers.
     let indexed = match &*sort {
-        [(first, direction), ("id", Direction::Asc)] if *first == default_sort => Some(*direction),
+        [(first, direction), ("id", of_equals)] if *first == default_sort && direction == of_equals => Some(*direction),
         _ => None,
     };
     let mut sql = Sql::new(select);
@@ -117,23 +120,17 @@ fn scoped(sql: Sql, scope: &Scope) -> Sql {
     }
 }
 
-/// The rows after the marker in the order of a column that is never null, ids
-/// ascending among equals.
+/// The rows after the marker in the order of a column that is never null, and
+/// of ids among equals.
 fn beyond(sql: Sql, table: &'static str, column: &'static str, direction: Direction, marker: Uuid) -> Sql {
-    match direction {
-        Direction::Asc => sql
-            .push(&format!(
-                " AND (t.{column}, t.id) > (SELECT m.{column}, m.id FROM {table} m WHERE m.id = ?)"
-            ))
-            .bind(marker),
-        Direction::Desc => {
-            let at = format!("(SELECT m.{column} FROM {table} m WHERE m.id = ?)");
-            sql.push(&format!(" AND t.{column} <= {at} AND (t.{column} < {at} OR t.id > ?)"))
-                .bind(marker)
-                .bind(marker)
-                .bind(marker)
-        }
-    }
+    let after = match direction {
+        Direction::Asc => ">",
+        Direction::Desc => "<",
+    };
+    sql.push(&format!(
+        " AND (t.{column}, t.id) {after} (SELECT m.{column}, m.id FROM {table} m WHERE m.id = ?)"
+    ))
+    .bind(marker)
 }
 
 /// The condition that `t` comes after `m` in sort order.
