@@ -70,7 +70,7 @@ pub struct NodeChange {
     pub generation: Option<i32>,
     /// It exists from now on: `created_at` is set once.
     pub created: bool,
-    /// Whether it was stopped or paused on purpose; one that is ACTIVE is not.
+    /// Whether it was stopped or paused on purpose; the database sees to it that one that is ACTIVE is not.
     pub at_rest: Option<bool>,
     /// Its place on a host is free from now on.
     pub unplace: bool,
@@ -111,7 +111,7 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
                 status = coalesce(?, n.status), status_reason = CASE WHEN ?::text IS NULL THEN n.status_reason ELSE ? END,
                 physical_id = CASE WHEN ? THEN ? ELSE n.physical_id END,
                 generation = coalesce(?, n.generation),
-                at_rest = coalesce(?, n.at_rest AND coalesce(?, n.status) <> 'ACTIVE'),
+                at_rest = coalesce(?, n.at_rest),
                 created_at = CASE WHEN ? THEN coalesce(n.created_at, now()) ELSE n.created_at END,
                 host_id = CASE WHEN ? THEN NULL ELSE n.host_id END,
                 updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
@@ -131,7 +131,6 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
     .bind(change.physical_id.clone().flatten())
     .bind(change.generation)
     .bind(change.at_rest)
-    .bind(change.status.map(NodeStatus::as_str))
     .bind(change.created)
     .bind(change.unplace)
     .bind(node.is_some())

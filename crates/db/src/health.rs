@@ -208,8 +208,7 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
     conn.transaction(async |conn| {
         let touched = Sql::new(
             "WITH seen AS (
-                UPDATE nodes n SET status = ?, status_reason = ?, at_rest = n.at_rest AND ? <> 'ACTIVE'
-                WHERE n.id = ? AND n.status <> ?
+                UPDATE nodes n SET status = ?, status_reason = ? WHERE n.id = ? AND n.status <> ?
                     AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
                     AND n.physical_id IS NOT DISTINCT FROM ? AND n.status = ? AND n.status_reason = ?
                     AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
@@ -220,7 +219,6 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
         )
         .bind(status.as_str())
         .bind(reason)
-        .bind(status.as_str())
         .bind(seen.id)
         .bind(status.as_str())
         .bind(seen.generation)

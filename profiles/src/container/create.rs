@@ -8,6 +8,7 @@ use senlin_core::{
 
 use super::{
     config::config,
+    delete::remove,
     find::{find, generation_of},
     parse::ContainerSpec,
     spec::PullPolicy,
@@ -32,10 +33,7 @@ async fn reuse(job: &Job<'_>, generation: i32) -> Result<Option<String>, Profile
         if generation_of(job, &container) == generation && container.state == "running" && found.is_none() {
             found = Some(container.id);
         } else {
-            step(job.steps, "clean up", async {
-                Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-            })
-            .await?;
+            remove(job, &container.id, "clean up").await?;
         }
     }
     Ok(found)
@@ -125,10 +123,7 @@ pub(super) async fn free_name(job: &Job<'_>, name: &str, conflict: &str) -> Resu
         && generation.is_some_and(|g| g <= job.node.generations)
         && Some(&holder.id) != job.node.physical_id.as_ref()
     {
-        return step(job.steps, "free the name", async {
-            Ok::<_, ProfileError>(job.driver.remove(&holder.id).await?)
-        })
-        .await;
+        return remove(job, &holder.id, "free the name").await;
     }
     let whose = if ours {
         "a container of this node"

@@ -29,15 +29,20 @@ pub(super) async fn stop(
     }
 }
 
+/// Removes it, as a step of that name.
+pub(super) async fn remove(job: &Job<'_>, id: &str, name: &'static str) -> Result<(), ProfileError> {
+    step(job.steps, name, async {
+        Ok::<_, ProfileError>(job.driver.remove(id).await?)
+    })
+    .await
+}
+
 /// Asks each to stop within its grace, then removes it. Gone is gone.
 pub(super) async fn delete(job: &Job<'_>, spec: &ContainerSpec) -> Result<(), ProfileError> {
     let ours = find(job).await?;
     for container in ours.own.iter().chain(&ours.begun) {
         stop(job, container, spec.stop_grace, "stop").await?;
-        step(job.steps, "remove", async {
-            Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-        })
-        .await?;
+        remove(job, &container.id, "remove").await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use senlin_core::{
 
 use super::{
     check::{gone, look},
+    delete::remove,
     find::{find, generation_of},
     parse::ContainerSpec,
     update::{in_place, needs_another, share_ports},
@@ -28,11 +29,11 @@ pub(super) async fn settle(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSp
         // With nothing to go back to, it is kept whatever its state.
         if well || ours.current().is_none() {
             let rest = ours.begun.iter().filter(|c| c.id != candidate.id);
-            remove(job, ours.own.iter().chain(rest), "remove the old").await?;
+            remove_all(job, ours.own.iter().chain(rest), "remove the old").await?;
             return Ok(Settled { updated: true, seen });
         }
     }
-    remove(job, ours.begun.iter(), "remove the new").await?;
+    remove_all(job, ours.begun.iter(), "remove the new").await?;
     let seen = match ours.current() {
         Some(container) => put_back(job, old, new, container, candidate.is_some()).await?,
         None => gone(),
@@ -61,16 +62,13 @@ async fn put_back(
     look(job, container).await
 }
 
-async fn remove(
+async fn remove_all(
     job: &Job<'_>,
     containers: impl Iterator<Item = &ContainerSummary> + Send,
     name: &'static str,
 ) -> Result<(), ProfileError> {
     for container in containers {
-        step(job.steps, name, async {
-            Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-        })
-        .await?;
+        remove(job, &container.id, name).await?;
     }
     Ok(())
 }

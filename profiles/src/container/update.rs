@@ -9,7 +9,7 @@ use senlin_core::{
 use super::{
     config::{config, name},
     create::{fetch, free_name, run},
-    delete::stop,
+    delete::{remove, stop},
     find::{Ours, find, generation_of, made},
     parse::ContainerSpec,
     started,
@@ -111,10 +111,7 @@ async fn replace(job: &Job<'_>, old: &ContainerSpec, new: &ContainerSpec, ours: 
         fetch(job, new).await?;
     }
     for half_made in ours.begun.iter().filter(|c| started.is_none_or(|s| s.id != c.id)) {
-        step(job.steps, "clean up", async {
-            Ok::<_, ProfileError>(job.driver.remove(&half_made.id).await?)
-        })
-        .await?;
+        remove(job, &half_made.id, "clean up").await?;
     }
     let first = share_ports(old, new);
     if first {
@@ -157,8 +154,5 @@ async fn end(
     if !is_stopped {
         stop(job, container, old.stop_grace, "stop the old").await?;
     }
-    step(job.steps, "remove the old", async {
-        Ok::<_, ProfileError>(job.driver.remove(&container.id).await?)
-    })
-    .await
+    remove(job, &container.id, "remove the old").await
 }

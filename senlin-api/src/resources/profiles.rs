@@ -188,17 +188,22 @@ fn sealed(call: &Call, checked: &Checked<'_>) -> Result<Value> {
     serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))
 }
 
-/// Refuses a profile that nodes cannot have where they are: nothing moves them.
-pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> Result<()> {
+/// What a node of these properties needs, sealed as they are recorded.
+pub(crate) fn demand(call: &Call, type_name: &str, properties: &Map) -> Result<Demand> {
     let kind = call
         .api
         .registry
-        .find(&profile.type_name)
-        .ok_or_else(|| ApiError::Internal(format!("profile type {} is not registered", profile.type_name)))?;
-    let opened = senlin_core::spec::unseal(&Value::Object(profile.spec.properties.clone()), &call.api.sealer)
+        .find(type_name)
+        .ok_or_else(|| ApiError::Internal(format!("profile type {type_name} is not registered")))?;
+    let opened = senlin_core::spec::unseal(&Value::Object(properties.clone()), &call.api.sealer)
         .map_err(|e| ApiError::Internal(e.to_string()))?;
-    let properties = kind.schema().check(opened.as_object().unwrap_or(&Map::new()))?;
-    let Demand::Host(needs) = kind.demand(&properties)? else {
+    let checked = kind.schema().check(opened.as_object().unwrap_or(&Map::new()))?;
+    Ok(kind.demand(&checked)?)
+}
+
+/// Refuses a profile that nodes cannot have where they are: nothing moves them.
+pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> Result<()> {
+    let Demand::Host(needs) = demand(call, &profile.type_name, &profile.spec.properties)? else {
         return Ok(());
     };
     let mut conn = call.conn();

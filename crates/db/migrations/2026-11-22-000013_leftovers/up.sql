@@ -17,22 +17,5 @@ CREATE TRIGGER nodes_rest BEFORE UPDATE ON nodes FOR EACH ROW
         ELSE OLD.status = 'OPERATING' AND NEW.status = 'WARNING' AND NEW.status_reason LIKE 'The container %' END)
     EXECUTE FUNCTION nodes_rest();
 UPDATE nodes SET at_rest = true WHERE status = 'WARNING' AND status_reason LIKE 'The container %';
--- Only of a move are two hosts locked: what is placed for the first time has one.
-CREATE OR REPLACE FUNCTION host_use_count() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'UPDATE' AND OLD.host_id <> NEW.host_id THEN
-        -- Both, in the order in which everybody locks hosts.
-        PERFORM FROM host_use WHERE host_id IN (OLD.host_id, NEW.host_id) ORDER BY host_id FOR NO KEY UPDATE;
-    END IF;
-    IF TG_OP <> 'INSERT' AND OLD.host_id IS NOT NULL THEN
-        UPDATE host_use SET cpu_millis = cpu_millis - OLD.cpu_millis, memory = memory - OLD.memory,
-            containers = containers - 1 WHERE host_id = OLD.host_id;
-    END IF;
-    IF TG_OP <> 'DELETE' AND NEW.host_id IS NOT NULL THEN
-        UPDATE host_use SET cpu_millis = cpu_millis + NEW.cpu_millis, memory = memory + NEW.memory,
-            containers = containers + 1 WHERE host_id = NEW.host_id;
-    END IF;
-    RETURN NULL;
-END $$;
 
 INSERT INTO schema_compatibility (version, programs_since) VALUES ('20261122000013', '20261122000004');

@@ -7,7 +7,6 @@ use senlin_core::{
     ids::*,
     node::Node,
     profile_type::{Demand, ProfileType},
-    spec::unseal,
 };
 use senlin_db::{
     idempotency::Stored,
@@ -24,7 +23,7 @@ use crate::{
     error::{ApiError, Result},
     fields::Fields,
     request::Call,
-    resources::no_room,
+    resources::{no_room, profiles::demand},
 };
 
 struct Seen {
@@ -118,15 +117,7 @@ fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
 
 /// What a container that was made from these properties takes of its host.
 pub(crate) fn place(call: &Call, type_name: &str, properties: &Map, host: NodeId) -> Result<Place> {
-    let kind = call
-        .api
-        .registry
-        .find(type_name)
-        .ok_or_else(|| ApiError::BadRequest(format!("The profile type '{type_name}' could not be found.")))?;
-    let opened = unseal(&Value::Object(properties.clone()), &call.api.sealer)
-        .map_err(|e| ApiError::Internal(format!("the secrets of a profile cannot be opened: {e}")))?;
-    let checked = kind.schema().check(opened.as_object().unwrap_or(&Map::new()))?;
-    match kind.demand(&checked)? {
+    match demand(call, type_name, properties)? {
         Demand::Host(needs) => Ok(Place::on(host, &needs)),
         Demand::Endpoint(_) => Err(ApiError::BadRequest(format!("Nodes of '{type_name}' are on no host."))),
     }
