@@ -132,16 +132,25 @@ pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[Nod
         .map(|n| json!({"id": n.node, "cpu": n.cpu_millis, "memory": n.memory}))
         .collect();
     Sql::new(
-        "INSERT INTO node_loads (node_id, measured_at, cpu, memory)
-        SELECT r.id, now(), 100 * r.cpu / greatest(1, CASE WHEN n.cpu_millis > 0 THEN n.cpu_millis ELSE ? END),
-            100 * r.memory / greatest(1, CASE WHEN n.memory > 0 THEN n.memory ELSE ? END)
-        FROM (
-            -- While it is updated, a node has two containers.
-            SELECT id, max(cpu) AS cpu, max(memory) AS memory
-            FROM jsonb_to_recordset(?) AS t(id uuid, cpu double precision, memory double precision) GROUP BY id) r
-        JOIN nodes n ON n.id = r.id
-        ON CONFLICT (node_id) DO UPDATE SET measured_at = excluded.measured_at, cpu = excluded.cpu,
-            memory = excluded.memory",
+        "WITH uses AS MATERIALIZED (
+            SELECT n.id, 100 * r.cpu / greatest(1, CASE WHEN n.cpu_millis > 0 THEN n.cpu_millis ELSE ? END) AS cpu,
+                100 * r.memory / greatest(1, CASE WHEN n.memory > 0 THEN n.memory ELSE ? END) AS memory
+            FROM (
+                -- While it is updated, a node has two containers.
+                SELECT id, max(cpu) AS cpu, max(memory) AS memory
+                FROM jsonb_to_recordset(?) AS t(id uuid, cpu double precision, memory double precision)
+                GROUP BY id) r
+            JOIN nodes n ON n.id = r.id),
+        again AS (
+            UPDATE node_loads l SET measured_at = now(), cpu = u.cpu, memory = u.memory
+            FROM uses u WHERE l.node_id = u.id RETURNING l.node_id),
+        -- A node that goes meanwhile is not to be referred to.
+        there AS MATERIALIZED (
+            SELECT n.id FROM nodes n WHERE n.id IN (SELECT id FROM uses EXCEPT SELECT node_id FROM again)
+            ORDER BY n.id FOR KEY SHARE SKIP LOCKED)
+        INSERT INTO node_loads (node_id, measured_at, cpu, memory)
+        SELECT u.id, now(), u.cpu, u.memory FROM there JOIN uses u USING (id)
+        ON CONFLICT (node_id) DO NOTHING",
     )
     .bind(load.cpu_millis)
     .bind(load.memory_bytes)

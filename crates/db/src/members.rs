@@ -173,19 +173,38 @@ pub async fn delete(
     .await
 }
 
-/// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers.
+/// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers. None
+/// while members are left in it, or profiles name it as their hosts: nothing
+/// was changed.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`]; a foreign-key violation while members are left.
-pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, end: &End) -> Result<Vec<ActionId>> {
+/// [`DbError::LeaseLost`].
+pub async fn delete_cluster(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    end: &End,
+) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
         fence::hold(conn, fence).await?;
-        let parents = fence::finish(conn, fence, end, None).await?;
-        Sql::new("DELETE FROM clusters WHERE id = ?")
+        // Before the locks go, or a claim that holds the cluster would wait for
+        // them; and whoever is to refer to it waits until it is gone.
+        Sql::new("SELECT id FROM clusters WHERE id = ? FOR UPDATE")
             .bind(cluster)
             .execute(conn)
             .await?;
-        Ok(parents)
+        let gone = Sql::new(
+            "DELETE FROM clusters c WHERE c.id = ?
+                AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cluster_id = c.id)
+                AND NOT EXISTS (SELECT 1 FROM profiles p WHERE p.host_cluster_id = c.id)",
+        )
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+        if gone == 0 {
+            return Ok(None);
+        }
+        fence::finish(conn, fence, end, None).await.map(Some)
     })
     .await
 }

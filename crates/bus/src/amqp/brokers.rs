@@ -13,6 +13,9 @@ use crate::BusError;
 /// Seconds between heartbeats, unless the URL says otherwise. A broker that is
 /// silent for twice as long is gone.
 const HEARTBEAT: u16 = 10;
+/// Bytes of a frame at most, unless the URL says otherwise. lapin sets 32 of
+/// them aside in each direction of each connection, and our messages are short.
+const FRAME: u32 = 16 * 1024;
 
 /// One broker.
 #[derive(Clone)]
@@ -60,6 +63,7 @@ impl Brokers {
                 literal.clone_into(&mut uri.authority.host);
             }
             uri.query.heartbeat.get_or_insert(HEARTBEAT);
+            uri.query.frame_max.get_or_insert(FRAME);
             let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
             let name = if host.ends_with(']') { host } else { name };
             all.push(Broker {
@@ -120,7 +124,10 @@ mod tests {
         for (_, broker) in brokers.in_turn() {
             assert_eq!(broker.uri.vhost, "/");
             assert_eq!(broker.uri.authority.userinfo.password, "p@w");
-            assert_eq!(broker.uri.query.heartbeat, Some(3));
+            assert_eq!(
+                (broker.uri.query.heartbeat, broker.uri.query.frame_max),
+                (Some(3), Some(FRAME))
+            );
         }
         assert_eq!(brokers.all[2].uri.authority.host, "::1");
         assert!(!format!("{brokers:?}").contains("p@"), "{brokers:?}");

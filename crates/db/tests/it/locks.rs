@@ -182,11 +182,9 @@ impl Field {
                     self.yard.db.execute(&free).await.unwrap();
                 }
                 let gone = end(ActionStatus::Succeeded);
-                match members::delete_cluster(conn, fence, action.target.into(), &gone).await {
-                    Err(error) if error.is_in_use() => {
-                        fence::finish(conn, fence, &end(ActionStatus::Failed), None).await?
-                    }
-                    done => done?,
+                match members::delete_cluster(conn, fence, action.target.into(), &gone).await? {
+                    Some(parents) => parents,
+                    None => fence::finish(conn, fence, &end(ActionStatus::Failed), None).await?,
                 }
             }
             (_, _) if action.parent_id.is_none() && action.cluster_id.is_some() => {

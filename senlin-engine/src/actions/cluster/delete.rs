@@ -29,18 +29,16 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     };
     let mut conn = ctx.conn();
     let write = members::delete_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &end);
-    match ctx.end("record the end", write).await {
-        Err(Failure::Db(error)) if error.is_in_use() => {
-            let cluster = load(ctx).await?;
-            if cluster.nodes.is_empty() {
-                return Err(Failure::Refused(
-                    "The cluster is still in use: profiles name it as host_cluster.".to_owned(),
-                ));
-            }
-            // Members that came meanwhile go too.
-            let removals = removals(ctx, &cluster.nodes, true);
-            launch(ctx, SizeChange::default(), Once::Finish.word(), &removals).await
-        }
-        other => Ok(Outcome::ended(other?)),
+    if let Some(parents) = ctx.end("record the end", write).await? {
+        return Ok(Outcome::ended(parents));
     }
+    let cluster = load(ctx).await?;
+    if cluster.nodes.is_empty() {
+        return Err(Failure::Refused(
+            "The cluster is still in use: profiles name it as host_cluster.".to_owned(),
+        ));
+    }
+    // Members that came meanwhile go too.
+    let removals = removals(ctx, &cluster.nodes, true);
+    launch(ctx, SizeChange::default(), Once::Finish.word(), &removals).await
 }
