@@ -18,7 +18,7 @@ pub struct Settings {
 }
 
 /// Drivers that are kept at most.
-const MOST: u64 = 10_000;
+const MAX_CACHED_DRIVERS: u64 = 10_000;
 /// For so long a driver is kept that nobody asks for; a host in use is asked
 /// for with every heartbeat.
 const IDLE: Duration = Duration::from_secs(600);
@@ -42,7 +42,10 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            known: Cache::builder().max_capacity(MOST).time_to_idle(IDLE).build(),
+            known: Cache::builder()
+                .max_capacity(MAX_CACHED_DRIVERS)
+                .time_to_idle(IDLE)
+                .build(),
         }
     }
 }

@@ -37,7 +37,7 @@ const CHANGE: u64 = 120;
 const PULL: u64 = 600;
 
 /// Containers whose usage is asked for at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_STATS: usize = 16;
 
 /// A connected engine.
 pub struct DockerHost {
@@ -323,7 +323,7 @@ impl ContainerDriver for DockerHost {
                     Err(error) => Err(error),
                 }
             });
-        let found = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
+        let found = futures_util::stream::iter(each).buffer_unordered(MAX_CONCURRENT_STATS);
         found.try_filter_map(|u| async { Ok(u) }).try_collect().await
     }
 

@@ -195,7 +195,7 @@ views! {
         cluster_id: Option<String>,
     }
 
-    /// A door that metrics systems knock on.
+    /// A webhook that metrics systems call.
     Receiver {
         id: Uuid,
         name: String,
@@ -222,7 +222,7 @@ views! {
         options: Option<Map>,
     }
 
-    /// How a receiver is knocked at.
+    /// How a receiver is called.
     Channel {
         /// Whoever has it may use it; `***` stands for its key where callers may not.
         alarm_url: String,

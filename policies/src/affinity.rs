@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
     shares::concerns,
 };
 
@@ -93,9 +93,15 @@ impl PolicyType for Affinity {
         read::<Spec>(properties).map(|_| ())
     }
 
-    fn before(&self, bound: &Bound, _: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        _: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         if !concerns(request.kind) || request.shrinks {
-            return Ok(so_far);
+            return Ok(decision);
         }
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
         let (how, words) = match spec.servergroup.policies {
@@ -104,14 +110,14 @@ impl PolicyType for Affinity {
             Kind::AntiAffinity => (How::AntiAffinity, "keeps members on different hosts"),
             Kind::SoftAntiAffinity => (How::SoftAntiAffinity, "prefers members on different hosts"),
         };
-        so_far.rules.affinity = Some(how);
-        so_far.because.push(format!("'{}' {words}.", bound.name));
+        decision.rules.affinity = Some(how);
+        decision.reasons.push(format!("'{}' {words}.", bound.name));
         if let Some(zone) = spec.availability_zone.filter(|z| !z.is_empty()) {
-            so_far
-                .because
+            decision
+                .reasons
                 .push(format!("'{}' allows only zone '{zone}'.", bound.name));
-            so_far.rules.zones.push(zone);
+            decision.rules.zones.push(zone);
         }
-        Ok(so_far)
+        Ok(decision)
     }
 }

@@ -10,7 +10,7 @@ use senlin_core::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{Batches, Bound, Decision, PolicyType, Request, View, read};
+use crate::engine::{AttachedPolicy, Batches, ClusterSnapshot, Decision, PolicyType, Request, read};
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -133,9 +133,15 @@ impl PolicyType for Batch {
         Ok(())
     }
 
-    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         if request.kind != ActionKind::ClusterUpdate {
-            return Ok(so_far);
+            return Ok(decision);
         }
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
         let size = batch_size(&spec, view.size);
@@ -147,19 +153,19 @@ impl PolicyType for Batch {
             .chunks(usize::try_from(size).unwrap_or(1))
             .map(<[_]>::to_vec)
             .collect();
-        so_far.because.push(format!(
+        decision.reasons.push(format!(
             "'{}' updates {} members in {} batches of up to {size}, {} s apart.",
             bound.name,
             view.size,
             plan.len(),
             spec.pause_time
         ));
-        so_far.batches = Some(Batches {
+        decision.batches = Some(Batches {
             pause_time: spec.pause_time,
             plan,
             rollback: spec.on_failure == OnFailure::Rollback,
         });
-        Ok(so_far)
+        Ok(decision)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, Hook, PolicyType, Request, Sink, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, Hook, PolicyType, Request, Sink, read},
     victims::Criteria,
 };
 
@@ -168,7 +168,13 @@ impl PolicyType for Deletion {
         hook(parse(properties)?.hooks).map(|_| ())
     }
 
-    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         let shrinks = matches!(
             request.kind,
             ActionKind::ClusterScaleIn
@@ -177,22 +183,22 @@ impl PolicyType for Deletion {
                 | ActionKind::NodeDelete
         );
         if !shrinks || !request.shrinks {
-            return Ok(so_far);
+            return Ok(decision);
         }
         let spec = parse(&bound.properties).map_err(|e| e.0)?;
-        if so_far.victims.is_empty() {
-            let count = so_far.count.unwrap_or(1).clamp(0, view.size);
-            so_far.choose(view, count, spec.criteria, request.seed);
-            so_far
-                .because
+        if decision.victims.is_empty() {
+            let count = decision.count.unwrap_or(1).clamp(0, view.size);
+            decision.choose(view, count, spec.criteria, request.seed);
+            decision
+                .reasons
                 .push(format!("'{}' chooses by {:?}.", bound.name, spec.criteria));
         }
-        so_far.destroy = Some(spec.destroy_after_deletion);
-        so_far.grace = spec.grace_period;
-        so_far.reduce = spec.reduce_desired_capacity;
-        so_far.hook = hook(spec.hooks).map_err(|e| e.0)?;
-        if let Some(hook) = &so_far.hook {
-            so_far.because.push(format!(
+        decision.destroy = Some(spec.destroy_after_deletion);
+        decision.grace = spec.grace_period;
+        decision.reduce = spec.reduce_desired_capacity;
+        decision.hook = hook(spec.hooks).map_err(|e| e.0)?;
+        if let Some(hook) = &decision.hook {
+            decision.reasons.push(format!(
                 "'{}' asks {} first, for up to {} s.",
                 bound.name,
                 match &hook.sink {
@@ -203,15 +209,15 @@ impl PolicyType for Deletion {
             ));
         }
         if !spec.destroy_after_deletion {
-            so_far
-                .because
+            decision
+                .reasons
                 .push(format!("'{}' lets them go as orphans.", bound.name));
         }
         if spec.grace_period > 0 {
-            so_far
-                .because
+            decision
+                .reasons
                 .push(format!("'{}' waits {} s before.", bound.name, spec.grace_period));
         }
-        Ok(so_far)
+        Ok(decision)
     }
 }

@@ -24,7 +24,7 @@ pub use decision::{Batches, Decision, Hook, Sink};
 
 /// A cluster as a decision sees it.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct ClusterSnapshot {
     /// Members it has.
     pub size: i32,
     /// What is asked of it.
@@ -54,7 +54,7 @@ pub struct Request {
 
 /// A policy attached to a cluster.
 #[derive(Clone)]
-pub struct Bound {
+pub struct AttachedPolicy {
     /// The policy's name, for explanations.
     pub name: String,
     /// Its type.
@@ -93,7 +93,7 @@ pub trait PolicyType: Send + Sync {
     /// Names the item and the rule.
     fn validate(&self, properties: &Map) -> Result<(), SpecError>;
     /// Seconds until it lets `kind` be done again; none when it has no say in it.
-    fn cooldown(&self, bound: &Bound, kind: ActionKind, now: Time) -> Option<i64> {
+    fn cooldown(&self, bound: &AttachedPolicy, kind: ActionKind, now: Time) -> Option<i64> {
         let _ = (bound, kind, now);
         None
     }
@@ -116,7 +116,13 @@ pub trait PolicyType: Send + Sync {
     ///
     /// # Errors
     /// The reason, for the tenant.
-    fn before(&self, bound: &Bound, view: &View, request: &Request, so_far: Decision) -> Result<Decision, String>;
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        decision: Decision,
+    ) -> Result<Decision, String>;
 }
 
 /// `name-version` of a type.
@@ -139,7 +145,7 @@ pub struct Refusal {
 ///
 /// # Errors
 /// The first policy that says no.
-pub fn decide(policies: &[Bound], view: &View, request: &Request) -> Result<Decision, Refusal> {
+pub fn decide(policies: &[AttachedPolicy], view: &ClusterSnapshot, request: &Request) -> Result<Decision, Refusal> {
     let mut decision = Decision::of(request);
     for bound in in_order(policies) {
         decision = bound
@@ -159,7 +165,7 @@ pub fn decide(policies: &[Bound], view: &View, request: &Request) -> Result<Deci
 }
 
 /// Members that protect themselves do not go when a cluster scales in by itself.
-fn protect(view: &View, request: &Request, decision: &mut Decision) -> Result<(), Refusal> {
+fn protect(view: &ClusterSnapshot, request: &Request, decision: &mut Decision) -> Result<(), Refusal> {
     if request.kind != ActionKind::ClusterScaleIn {
         return Ok(());
     }
@@ -177,7 +183,7 @@ fn protect(view: &View, request: &Request, decision: &mut Decision) -> Result<()
         });
     }
     decision
-        .because
+        .reasons
         .push(format!("{} members protect themselves: {left} go.", before - left));
     decision.count = i32::try_from(left).ok();
     Ok(())
@@ -185,14 +191,14 @@ fn protect(view: &View, request: &Request, decision: &mut Decision) -> Result<()
 
 /// AFTER: the bindings whose cooldown counts from the end of such an action.
 #[must_use]
-pub fn after(policies: &[Bound], kind: ActionKind) -> Vec<BindingId> {
+pub fn after(policies: &[AttachedPolicy], kind: ActionKind) -> Vec<BindingId> {
     let marked = in_order(policies).into_iter().filter(|b| b.kind.after(kind));
     marked.map(|b| b.binding).collect()
 }
 
 /// The order of priorities; among equals by name.
-fn in_order(policies: &[Bound]) -> Vec<&Bound> {
-    let mut ordered: Vec<&Bound> = policies.iter().collect();
+fn in_order(policies: &[AttachedPolicy]) -> Vec<&AttachedPolicy> {
+    let mut ordered: Vec<&AttachedPolicy> = policies.iter().collect();
     ordered.sort_by(|a, b| (a.kind.priority(), &a.name).cmp(&(b.kind.priority(), &b.name)));
     ordered
 }

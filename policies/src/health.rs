@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::engine::{Bound, Decision, PolicyType, Request, View, read};
+use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -359,9 +359,15 @@ impl PolicyType for HealthPolicy {
         whole.as_object().cloned()
     }
 
-    fn before(&self, bound: &Bound, _: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        _: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         if request.kind != ActionKind::ClusterRecover {
-            return Ok(so_far);
+            return Ok(decision);
         }
         let spec = Health::read(&bound.properties).map_err(|e| e.0)?;
         let actions: Vec<_> = spec
@@ -370,8 +376,8 @@ impl PolicyType for HealthPolicy {
             .map(|name| json!({"name": name}))
             .collect();
         let data = json!({"recover_action": actions, "fencing": spec.recovery.fencing});
-        so_far.health = data.as_object().cloned();
-        so_far.because.push(format!(
+        decision.health = data.as_object().cloned();
+        decision.reasons.push(format!(
             "'{}' recovers by {}.",
             bound.name,
             match spec.operations().as_slice() {
@@ -379,7 +385,7 @@ impl PolicyType for HealthPolicy {
                 list => list.join(", then "),
             }
         ));
-        Ok(so_far)
+        Ok(decision)
     }
 }
 

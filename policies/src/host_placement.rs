@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
     shares::concerns,
 };
 
@@ -169,9 +169,15 @@ impl PolicyType for HostPlacement {
         read::<Spec>(properties).map(|_| ())
     }
 
-    fn before(&self, bound: &Bound, _: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        _: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         if !concerns(request.kind) || request.shrinks {
-            return Ok(so_far);
+            return Ok(decision);
         }
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
         let (strategy, words) = match spec.strategy {
@@ -189,16 +195,16 @@ impl PolicyType for HostPlacement {
                 limit.percent,
                 if never { "never" } else { "only when no other is left" }
             ));
-            so_far.rules.threshold = Some(Threshold {
+            decision.rules.threshold = Some(Threshold {
                 percent: limit.percent,
                 never,
             });
         }
-        so_far.because.push(text + ".");
-        so_far.rules.strategy = Some(strategy);
-        so_far.rules.most = spec.max_per_host;
-        so_far.rules.labels.extend(spec.labels);
-        so_far.rules.zones.extend(spec.zones);
-        Ok(so_far)
+        decision.reasons.push(text + ".");
+        decision.rules.strategy = Some(strategy);
+        decision.rules.most = spec.max_per_host;
+        decision.rules.labels.extend(spec.labels);
+        decision.rules.zones.extend(spec.zones);
+        Ok(decision)
     }
 }

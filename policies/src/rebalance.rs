@@ -30,7 +30,7 @@ pub struct Move {
     /// From where.
     pub from: NodeId,
     /// Why, in words.
-    pub because: String,
+    pub reason: String,
 }
 
 /// Percent that a member is taken to use when it is not measured.
@@ -59,7 +59,7 @@ pub fn moves(
         } else {
             fullest(&hosts, &left, needs, rules)
         };
-        let Some((at, to, share, because)) = next else { break };
+        let Some((at, to, share, reason)) = next else { break };
         let Some(mover) = (at < left.len()).then(|| left.remove(at)) else {
             break;
         };
@@ -81,7 +81,7 @@ pub fn moves(
         moves.push(Move {
             id: mover.id,
             from: mover.host,
-            because,
+            reason,
         });
     }
     moves
@@ -116,14 +116,14 @@ fn hottest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules:
         return None;
     }
     let name = |id: NodeId| hosts.iter().find(|h| h.id == id).map_or("", |h| h.name.as_str());
-    let because = format!(
+    let reason = format!(
         "'{}' is at {:.0} % CPU, the mean is {mean:.0} %, '{}' at {:.0} %.",
         name(*hot.0),
         hot.1,
         cool.0.name,
         cool.1
     );
-    Some((at, cool.0.id, share, because))
+    Some((at, cool.0.id, share, reason))
 }
 
 fn fullest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules: &Rules) -> Next {
@@ -137,11 +137,11 @@ fn fullest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules:
         return None;
     }
     let at = left.iter().position(|m| m.host == full.id)?;
-    let because = format!(
+    let reason = format!(
         "'{}' has {} members, '{}' has {}.",
         full.name, full.siblings, empty.name, empty.siblings
     );
-    Some((at, empty.id, SHARE, because))
+    Some((at, empty.id, SHARE, reason))
 }
 
 #[cfg(test)]
@@ -198,7 +198,7 @@ mod tests {
         let on = members(&[(1, 4), (2, 1)]);
         let all = moves(&hot, &on, &none, &cpu, 30.0, 9);
         assert_eq!((all.len(), from(&all)), (2, 2), "{all:?}");
-        assert!(all[0].because.contains("'host-1' is at 95 % CPU, the mean is 50 %"));
+        assert!(all[0].reason.contains("'host-1' is at 95 % CPU, the mean is 50 %"));
         assert_eq!(moves(&hot, &on, &none, &cpu, 30.0, 1).len(), 1, "the budget holds");
         assert_eq!(moves(&hot, &on, &none, &cpu, 60.0, 9).len(), 0, "not hot enough");
         let unknown = [host(1, 4, Some(95.0)), host(2, 1, None)];

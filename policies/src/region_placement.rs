@@ -11,9 +11,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
     shares::{Share, Steering, distinct},
-    zone_placement::{LIFE, hundred},
+    zone_placement::{SUPPORT, hundred},
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -68,7 +68,7 @@ impl PolicyType for RegionPlacement {
     }
 
     fn support(&self) -> &'static [Support] {
-        LIFE
+        SUPPORT
     }
 
     fn schema(&self) -> &SpecSchema {
@@ -88,7 +88,13 @@ impl PolicyType for RegionPlacement {
         distinct("Region", spec.regions.iter().map(|r| r.name.as_str()))
     }
 
-    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
         let places = spec.regions.into_iter().map(|r| Share {
             name: r.name,
@@ -100,14 +106,14 @@ impl PolicyType for RegionPlacement {
             of_host: HostSnapshot::region,
             of_member: |m| m.region.as_deref(),
         };
-        let Some(plan) = steering.plan(bound, view, request, &mut so_far, places.collect())? else {
-            return Ok(so_far);
+        let Some(plan) = steering.plan(bound, view, request, &mut decision, places.collect())? else {
+            return Ok(decision);
         };
         if request.shrinks {
-            so_far.regions = Some(plan);
+            decision.regions = Some(plan);
         } else {
-            so_far.rules.region_shares = Some(plan);
+            decision.rules.region_shares = Some(plan);
         }
-        Ok(so_far)
+        Ok(decision)
     }
 }

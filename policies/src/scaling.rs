@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
     size::{self, Adjustment},
 };
 
@@ -164,7 +164,7 @@ impl PolicyType for Scaling {
         parse(properties).map(|_| ())
     }
 
-    fn cooldown(&self, bound: &Bound, kind: ActionKind, now: Time) -> Option<i64> {
+    fn cooldown(&self, bound: &AttachedPolicy, kind: ActionKind, now: Time) -> Option<i64> {
         let spec = parse(&bound.properties).ok().filter(|s| is_mine(s.event, kind))?;
         let passed = (now - bound.last_op?).num_seconds();
         Some(spec.adjustment.cooldown - passed).filter(|left| *left > 0)
@@ -174,15 +174,21 @@ impl PolicyType for Scaling {
         matches!(kind, ActionKind::ClusterScaleIn | ActionKind::ClusterScaleOut)
     }
 
-    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         let spec = parse(&bound.properties).map_err(|e| e.0)?;
         if !is_mine(spec.event, request.kind) {
-            return Ok(so_far);
+            return Ok(decision);
         }
         if let Some(left) = self.cooldown(bound, request.kind, view.now) {
-            return Err(format!("the cooldown goes on for {left} s"));
+            return Err(format!("the policy is in cooldown for another {left} s"));
         }
-        let wanted = so_far
+        let wanted = decision
             .count
             .unwrap_or_else(|| amount(&spec.adjustment, spec.event, view.size));
         if wanted <= 0 {
@@ -206,7 +212,7 @@ impl PolicyType for Scaling {
             Event::ClusterScaleOut => view.size.saturating_add(count),
         };
         size::check(Some(desired), None, None, !spec.adjustment.best_effort, bounds).map_err(|e| e.to_string())?;
-        so_far.because.push(if count == wanted {
+        decision.reasons.push(if count == wanted {
             format!("'{}' asks for {count}.", bound.name)
         } else {
             format!(
@@ -214,7 +220,7 @@ impl PolicyType for Scaling {
                 bound.name
             )
         });
-        so_far.count = Some(count);
-        Ok(so_far)
+        decision.count = Some(count);
+        Ok(decision)
     }
 }

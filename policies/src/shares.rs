@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use senlin_core::{action::ActionKind, host::HostState, placement::HostSnapshot, spec::SpecError};
 
 use crate::{
-    engine::{Bound, Decision, Request, View},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, Request},
     victims::Candidate,
 };
 
@@ -84,13 +84,13 @@ impl Steering {
     /// reason goes to the decision.
     pub(crate) fn plan(
         &self,
-        bound: &Bound,
-        view: &View,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
         request: &Request,
-        so_far: &mut Decision,
+        decision: &mut Decision,
         mut places: Vec<Share>,
     ) -> Result<Option<BTreeMap<String, i64>>, String> {
-        if !concerns(request.kind) || !so_far.victims.is_empty() {
+        if !concerns(request.kind) || !decision.victims.is_empty() {
             return Ok(None);
         }
         let answers = |place: &str| {
@@ -103,11 +103,11 @@ impl Steering {
         for name in view.members.iter().filter_map(self.of_member) {
             *now.entry(name.to_owned()).or_insert(0) += 1;
         }
-        let count = i64::from(so_far.count.unwrap_or(1));
+        let count = i64::from(decision.count.unwrap_or(1));
         let plan = divide(&places, &now, count, request.shrinks)
             .ok_or_else(|| format!("there is no feasible plan to place the members in its {}", self.what))?;
         let told: Vec<String> = plan.iter().map(|(name, n)| format!("{name}: {n}")).collect();
-        so_far.because.push(format!(
+        decision.reasons.push(format!(
             "'{}' divides {count} among {}: {}.",
             bound.name,
             self.what,

@@ -14,7 +14,7 @@ use senlin_core::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{Bound, Decision, PolicyType, Request, View, read};
+use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -189,7 +189,7 @@ pub struct Verdict {
     /// The size that the measure asks for, bounds and cooldowns aside.
     pub wanted: Option<i32>,
     /// Why, in words.
-    pub because: String,
+    pub reason: String,
 }
 
 impl TargetTracking {
@@ -252,7 +252,10 @@ impl TargetTracking {
             return stay(Some(wanted), format!("{text}: at max_size ({most})."));
         }
         if let Some(left) = left(facts.grew, self.cooldown_up, facts.now) {
-            return stay(Some(wanted), format!("{text}: the cooldown goes on for {left} s."));
+            return stay(
+                Some(wanted),
+                format!("{text}: the policy is in cooldown for another {left} s."),
+            );
         }
         go(to, wanted, size, text)
     }
@@ -281,7 +284,7 @@ impl TargetTracking {
             return stay(format!("{settled} members were wanted within the last {window} s."));
         }
         if let Some(left) = left(facts.changed, self.cooldown_down, facts.now) {
-            return stay(format!("the cooldown goes on for {left} s."));
+            return stay(format!("the policy is in cooldown for another {left} s."));
         }
         go((size - self.step(size - settled)).max(least), wanted, size, text)
     }
@@ -306,11 +309,11 @@ pub fn is_measure(number: f64) -> bool {
     number.is_finite() && number >= 0.0
 }
 
-fn stay(wanted: Option<i32>, because: String) -> Verdict {
+fn stay(wanted: Option<i32>, reason: String) -> Verdict {
     Verdict {
         size: None,
         wanted,
-        because,
+        reason,
     }
 }
 
@@ -318,7 +321,7 @@ fn go(to: i32, wanted: i32, from: i32, text: &str) -> Verdict {
     Verdict {
         size: Some(to),
         wanted: Some(wanted),
-        because: format!("{text}: {to} members instead of {from}."),
+        reason: format!("{text}: {to} members instead of {from}."),
     }
 }
 
@@ -405,9 +408,15 @@ impl PolicyType for TargetTrackingPolicy {
         Ok(())
     }
 
-    fn before(&self, _: &Bound, _: &View, _: &Request, so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        _: &AttachedPolicy,
+        _: &ClusterSnapshot,
+        _: &Request,
+        decision: Decision,
+    ) -> Result<Decision, String> {
         // It asks for actions; it has no say in those of others.
-        Ok(so_far)
+        Ok(decision)
     }
 
     fn after(&self, kind: ActionKind) -> bool {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{Bound, Decision, PolicyType, Request, View, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
     shares::{Share, Steering, distinct},
 };
 
@@ -52,7 +52,7 @@ impl ZonePlacement {
     }
 }
 
-pub(crate) const LIFE: &[Support] = &[
+pub(crate) const SUPPORT: &[Support] = &[
     Support {
         status: "EXPERIMENTAL",
         since: "2016.04",
@@ -73,7 +73,7 @@ impl PolicyType for ZonePlacement {
     }
 
     fn support(&self) -> &'static [Support] {
-        LIFE
+        SUPPORT
     }
 
     fn schema(&self) -> &SpecSchema {
@@ -93,7 +93,13 @@ impl PolicyType for ZonePlacement {
         distinct("Zone", spec.zones.iter().map(|z| z.name.as_str()))
     }
 
-    fn before(&self, bound: &Bound, view: &View, request: &Request, mut so_far: Decision) -> Result<Decision, String> {
+    fn before(
+        &self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
         let places = spec.zones.into_iter().map(|z| Share {
             name: z.name,
@@ -105,14 +111,14 @@ impl PolicyType for ZonePlacement {
             of_host: HostSnapshot::zone,
             of_member: |m| m.zone.as_deref(),
         };
-        let Some(plan) = steering.plan(bound, view, request, &mut so_far, places.collect())? else {
-            return Ok(so_far);
+        let Some(plan) = steering.plan(bound, view, request, &mut decision, places.collect())? else {
+            return Ok(decision);
         };
         if request.shrinks {
-            so_far.zones = Some(plan);
+            decision.zones = Some(plan);
         } else {
-            so_far.rules.zone_shares = Some(plan);
+            decision.rules.zone_shares = Some(plan);
         }
-        Ok(so_far)
+        Ok(decision)
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     auth::Authenticator,
     error::{ApiError, Result},
     rbac::Rbac,
-    resources::webhooks::Knocks,
+    resources::webhooks::RateLimiter,
     router,
 };
 
@@ -66,7 +66,7 @@ pub struct Api {
     pub(crate) auth: Arc<dyn Authenticator>,
     pub(crate) rbac: Rbac,
     pub(crate) policies: senlin_policies::engine::Registry,
-    pub(crate) knocks: Knocks,
+    pub(crate) rate_limiter: RateLimiter,
     pub(crate) settings: Settings,
     pub(crate) rules: SpecRules,
     pub(crate) metrics: Metrics,
@@ -93,7 +93,7 @@ impl Api {
             auth: parts.auth,
             rbac: parts.rbac,
             policies: senlin_policies::all(),
-            knocks: Knocks::default(),
+            rate_limiter: RateLimiter::default(),
             settings: parts.settings,
             rules: parts.rules,
             metrics,

@@ -29,7 +29,7 @@ pub enum ApiError {
     Version(String),
     #[error(transparent)]
     Auth(#[from] AuthError),
-    #[error("The key is not that of a container that is there.")]
+    #[error("Invalid container key.")]
     Unauthorized,
     #[error("You are not authorized to complete this operation.")]
     Forbidden,
@@ -38,7 +38,7 @@ pub enum ApiError {
     #[error("The policy '{policy}' is not found attached to the specified cluster '{cluster}'.")]
     NotAttached { policy: String, cluster: String },
     #[error(
-        "The {action} action for cluster {cluster} cannot be processed: the cooldown of policy '{policy}' goes on for {left} s."
+        "The {action} action for cluster {cluster} cannot be processed: policy '{policy}' is in cooldown for another {left} s."
     )]
     Cooldown {
         action: &'static str,

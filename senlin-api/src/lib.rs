@@ -15,8 +15,8 @@ pub mod rbac;
 
 pub mod error;
 pub mod fields;
+mod idempotency;
 pub mod lists;
-mod once;
 pub mod request;
 
 pub mod resources;

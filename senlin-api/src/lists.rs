@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a list of one resource understands.
-pub struct Rules {
+pub struct ListSpec {
     /// Filter parameters and the columns they mean.
     pub filters: &'static [(&'static str, &'static str)],
     /// Sort keys and the columns they mean.
@@ -24,7 +24,7 @@ pub struct Rules {
 }
 
 /// What was asked for.
-pub struct Asked {
+pub struct ListQuery {
     /// Whose objects.
     pub scope: Scope,
     /// Conditions.
@@ -41,13 +41,13 @@ fn refuse<T>(text: String) -> Result<T> {
 ///
 /// # Errors
 /// Names the parameter and the rule.
-pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
+pub fn parse_list(call: &Call, spec: &ListSpec) -> Result<ListQuery> {
     let mut filters: Vec<Filter> = Vec::new();
     let mut page = Page::default();
     let mut global = false;
     for (key, value) in &call.query {
-        if let Some((_, column)) = rules.filters.iter().find(|(k, _)| k == key) {
-            if !(rules.allowed)(key, value) {
+        if let Some((_, column)) = spec.filters.iter().find(|(k, _)| k == key) {
+            if !(spec.allowed)(key, value) {
                 return refuse(format!("Field value {value} is invalid"));
             }
             match filters.iter_mut().find(|f| f.column == *column) {
@@ -62,10 +62,10 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
         match key.as_str() {
             "limit" => page.limit = Some(limit(value)?),
             "marker" => page.marker = Some(marker(value)?),
-            "sort" => page.sort = sort(value, rules.sort)?,
+            "sort" => page.sort = sort(value, spec.sort)?,
             "global_project" => global = global_project(call, value)?,
-            own if rules.own.contains(&own) => {}
-            other if rules.quote => return refuse(format!("Invalid parameter '{other}'")),
+            own if spec.own.contains(&own) => {}
+            other if spec.quote => return refuse(format!("Invalid parameter '{other}'")),
             other => return refuse(format!("Invalid parameter {other}")),
         }
     }
@@ -77,7 +77,7 @@ pub fn asked(call: &Call, rules: &Rules) -> Result<Asked> {
     } else {
         call.scope()
     };
-    Ok(Asked { scope, filters, page })
+    Ok(ListQuery { scope, filters, page })
 }
 
 fn limit(value: &str) -> Result<i64> {

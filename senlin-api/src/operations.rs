@@ -178,7 +178,7 @@ operations! {
         [] ["ReceiverAnswer"] [];
     post "/v1/receivers/{id}/notify" "receivers:notify" 0 204 "receivers" "Tell a message receiver that there are messages"
         [] [] [];
-    post "/v1/webhooks/{id}/trigger" "" 0 202 "receivers" "Knock: do what the receiver is for"
+    post "/v1/webhooks/{id}/trigger" "" 0 202 "receivers" "Trigger the webhook"
         ["Anything"] ["Accepted"] ["V" "key"];
     get "/v1/events" "events:index" 0 200 "events" "List events"
         [] ["EventsAnswer"] ["limit" "marker" "sort" "global_project" "oid" "oname" "otype" "action_cluster_id" "event_action" "level" "since"];

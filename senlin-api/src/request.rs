@@ -27,7 +27,7 @@ use serde_json::Value;
 use crate::{
     app::Api,
     error::{ApiError, Result},
-    once::once,
+    idempotency::check_idempotency,
     operations,
 };
 
@@ -36,9 +36,9 @@ use crate::{
 pub struct RequestId(pub String);
 
 /// A call that needs no token: whoever it is has no rights yet.
-pub struct Knock(pub Call);
+pub struct PublicCall(pub Call);
 
-impl FromRequest for Knock {
+impl FromRequest for PublicCall {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -122,9 +122,9 @@ impl Call {
         let query = form(request.query_string());
         let bytes = read(payload, api.settings.max_json_body_size).await?;
         let body = body(request, &bytes)?;
-        storable(request, &query, body.as_ref())?;
+        reject_nul(request, &query, body.as_ref())?;
         let claim = if version >= MAX && request.method() == Method::POST && !operation.rule.is_empty() {
-            once(&api, request, &caller, version, &bytes).await?
+            check_idempotency(&api, request, &caller, version, &bytes).await?
         } else {
             None
         };
@@ -305,7 +305,7 @@ fn version(request: &HttpRequest) -> Result<Microversion> {
 }
 
 /// Refuses the one character that the database cannot hold, wherever it is.
-fn storable(request: &HttpRequest, query: &[(String, String)], body: Option<&Map>) -> Result<()> {
+fn reject_nul(request: &HttpRequest, query: &[(String, String)], body: Option<&Map>) -> Result<()> {
     let refuse = |place: &str| {
         Err(ApiError::BadRequest(format!(
             "The character U+0000 is not allowed; it is in {place}."

@@ -22,7 +22,7 @@ use crate::{
     openapi,
     request::RequestId,
     resources::{
-        actions, alerts, build_info, cluster_policies, clusters, events, nodes, own, policies, policy_types,
+        actions, alerts, build_info, cluster_policies, clusters, events, node_self, nodes, policies, policy_types,
         profile_types, profiles, receivers, services, targets, unaccounted, versions, webhooks,
     },
 };
@@ -41,7 +41,7 @@ pub fn app(
 > {
     App::new()
         .app_data(api)
-        .wrap(from_fn(around))
+        .wrap(from_fn(middleware))
         .configure(routes)
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::UnknownPath) }))
 }
@@ -109,11 +109,11 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/receivers/{id}/deliveries", get().to(alerts::list))
         .route("/v1/clusters/{id}/plan", post().to(clusters::preview))
         .route("/v1/prometheus/targets", get().to(targets::list))
-        .route("/v1/self", get().to(own::show))
-        .route("/v1/self/members", get().to(own::members))
-        .route("/v1/self/events", post().to(own::report))
-        .route("/v1/self/protection", post().to(own::protect))
-        .route("/v1/self/lifecycle", post().to(own::lifecycle))
+        .route("/v1/self", get().to(node_self::show))
+        .route("/v1/self/members", get().to(node_self::members))
+        .route("/v1/self/events", post().to(node_self::report))
+        .route("/v1/self/protection", post().to(node_self::protect))
+        .route("/v1/self/lifecycle", post().to(node_self::lifecycle))
         .route("/v1/events", get().to(events::list))
         .route("/v1/events/{id}", get().to(events::show))
         .route("/v1/unaccounted-containers", get().to(unaccounted::list))
@@ -152,7 +152,7 @@ fn version_of_accept(request: &mut ServiceRequest) {
 }
 
 /// Around every request: its id, its log line, its counters.
-async fn around(
+async fn middleware(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -181,7 +181,7 @@ async fn around(
     }
     let claim = response.request().extensions().get::<Claim>().cloned();
     let mut response = match (claim, api) {
-        (Some(claim), Some(api)) => keep(&api, &claim, response).await?,
+        (Some(claim), Some(api)) => store_response(&api, &claim, response).await?,
         _ => response.map_into_boxed_body(),
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -194,7 +194,7 @@ async fn around(
 
 /// Keeps an answer for whoever sends the same request again; not one that
 /// says that nothing was done. What was recorded with the work itself stays.
-async fn keep(
+async fn store_response(
     api: &Api,
     claim: &Claim,
     response: ServiceResponse<impl MessageBody + 'static>,

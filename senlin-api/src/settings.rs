@@ -24,7 +24,7 @@ pub struct Settings {
     pub max_nodes_per_project: i64,
     /// Objects that one page may have.
     pub max_page_size: i64,
-    /// Knocks a minute that one receiver lets through, at each server.
+    /// Calls a minute that one receiver lets through, at each server.
     pub webhook_rate: u32,
     /// Nodes that one cluster may have.
     pub max_nodes_per_cluster: i32,

@@ -2,9 +2,11 @@
 
 use senlin_core::action::ActionKind;
 
-use crate::context::{Ctx, Failure, Outcome};
+use context::{Ctx, Failure, Outcome};
 
 pub mod cluster;
+pub mod context;
+pub mod faults;
 pub mod node;
 
 /// Runs the action's current phase.

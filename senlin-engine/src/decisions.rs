@@ -10,9 +10,9 @@ use senlin_core::{
     placement::{HostSnapshot, Requirements},
     profile_type::Demand,
 };
-use senlin_db::{Conn, bindings, fence, members, placement, spawn::SizeChange};
+use senlin_db::{Conn, bindings, child_actions::SizeChange, fence, members, placement};
 use senlin_policies::{
-    engine::{Bound, Decision, Request, View, after, decide},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, Request, after, decide},
     size::{self, Adjustment, Bounds},
 };
 use serde::de::DeserializeOwned;
@@ -20,9 +20,13 @@ use serde_json::Value;
 
 use crate::{
     Engine,
-    actions::cluster::candidates,
-    context::{Ctx, Failure},
+    actions::{
+        cluster::candidates,
+        context::{Ctx, Failure},
+    },
 };
+
+pub(crate) mod plan;
 
 /// What an action on a cluster's size will do.
 #[derive(Debug, Clone)]
@@ -38,9 +42,9 @@ pub(crate) struct Intent {
 }
 
 /// Those who have a say, and what they see.
-pub(crate) struct Council {
-    pub(crate) bound: Vec<Bound>,
-    pub(crate) view: View,
+pub(crate) struct PolicyContext {
+    pub(crate) bound: Vec<AttachedPolicy>,
+    pub(crate) view: ClusterSnapshot,
 }
 
 /// The chance of a decision: the same for the same cluster, so that a plan
@@ -60,7 +64,7 @@ pub(crate) async fn policies(
     engine: &Engine,
     conn: &mut Conn,
     cluster: ClusterId,
-) -> Result<Option<(senlin_core::Time, Vec<Bound>)>, Failure> {
+) -> Result<Option<(senlin_core::Time, Vec<AttachedPolicy>)>, Failure> {
     let Some((now, active)) = bindings::active(conn, cluster).await? else {
         return Ok(None);
     };
@@ -77,7 +81,7 @@ pub(crate) async fn policies(
             .schema()
             .check(&one.properties)
             .map_err(|e| Failure::Refused(e.0))?;
-        bound.push(Bound {
+        bound.push(AttachedPolicy {
             name: one.binding.policy_name,
             kind,
             properties,
@@ -90,12 +94,12 @@ pub(crate) async fn policies(
 
 /// The policies and what they see; a cluster without any sees its members only
 /// when some are to go.
-pub(crate) async fn council(
+pub(crate) async fn context(
     engine: &Engine,
     conn: &mut Conn,
     cluster: &Cluster,
     shrinks: bool,
-) -> Result<Council, Failure> {
+) -> Result<PolicyContext, Failure> {
     let (now, bound) = match policies(engine, conn, cluster.id).await? {
         Some((now, bound)) => (now, bound),
         None => (chrono::DateTime::UNIX_EPOCH, Vec::new()),
@@ -110,8 +114,8 @@ pub(crate) async fn council(
     } else {
         Vec::new()
     };
-    Ok(Council {
-        view: View {
+    Ok(PolicyContext {
+        view: ClusterSnapshot {
             size: size_of(cluster),
             bounds: Bounds::of(cluster),
             members: seen,
@@ -124,7 +128,7 @@ pub(crate) async fn council(
 
 /// The hosts that a cluster's members may go to.
 pub(crate) async fn hosts(engine: &Engine, conn: &mut Conn, cluster: &Cluster) -> Result<Vec<HostSnapshot>, Failure> {
-    let loaded = engine.specs.load(conn, cluster.profile_id).await?;
+    let loaded = engine.profile_cache.load(conn, cluster.profile_id).await?;
     match loaded.demand()? {
         Demand::Host(needs) => Ok(placement::look(conn, &needs, Some(cluster.id)).await?),
         Demand::Endpoint(_) => Ok(Vec::new()),
@@ -162,7 +166,7 @@ fn refused(error: size::SizeError) -> Failure {
 }
 
 /// A request that names neither members nor how many.
-pub(crate) fn plain(kind: ActionKind, cluster: &Cluster) -> Request {
+pub(crate) fn unsized_request(kind: ActionKind, cluster: &Cluster) -> Request {
     Request {
         kind,
         shrinks: false,
@@ -177,7 +181,7 @@ pub(crate) fn plain(kind: ActionKind, cluster: &Cluster) -> Request {
 fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request, SizeChange), Failure> {
     let current = size_of(cluster);
     let bounds = Bounds::of(cluster);
-    let mut asked = plain(kind, cluster);
+    let mut asked = unsized_request(kind, cluster);
     let mut change = SizeChange::default();
     match kind {
         ActionKind::ClusterScaleOut => asked.count = count(inputs)?,
@@ -231,23 +235,23 @@ pub(crate) async fn intend(
     inputs: &Map,
 ) -> Result<(Intent, bool), (Failure, bool)> {
     let (asked, change) = request(kind, inputs, cluster).map_err(|f| (f, false))?;
-    let council = council(engine, conn, cluster, asked.shrinks)
+    let context = context(engine, conn, cluster, asked.shrinks)
         .await
         .map_err(|f| (f, false))?;
-    let told = !council.bound.is_empty();
-    let intent = weigh(cluster, &council, &asked, change, inputs).map_err(|f| (f, told))?;
+    let told = !context.bound.is_empty();
+    let intent = apply_sizes(cluster, &context, &asked, change, inputs).map_err(|f| (f, told))?;
     Ok((intent, told))
 }
 
-fn weigh(
+fn apply_sizes(
     cluster: &Cluster,
-    council: &Council,
+    context: &PolicyContext,
     asked: &Request,
     mut change: SizeChange,
     inputs: &Map,
 ) -> Result<Intent, Failure> {
     let mut decision =
-        decide(&council.bound, &council.view, asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
+        decide(&context.bound, &context.view, asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
     let current = size_of(cluster);
     let (mut more, mut fewer) = (0, 0);
     match asked.kind {
@@ -294,12 +298,12 @@ pub(crate) async fn of_action(ctx: &Ctx, cluster: &Cluster) -> Result<Intent, Fa
             let shrinks = intent.fewer > 0 || ctx.action.kind == ActionKind::ClusterScaleIn;
             (told.then(|| intent.decision.to_data(shrinks)), Ok(intent))
         }
-        Err((Failure::Refused(reason), true)) => (Some(no(&reason)), Err(Failure::Refused(reason))),
+        Err((Failure::Refused(reason), true)) => (Some(refusal_data(&reason)), Err(Failure::Refused(reason))),
         Err((failure, _)) => (None, Err(failure)),
     };
     if let Some(data) = data {
         let none = Map::new();
-        let write = fence::remember(&mut conn, ctx.fence, &data, &none);
+        let write = fence::merge_data(&mut conn, ctx.fence, &data, &none);
         ctx.record("record the decision", write).await?;
     }
     if let Ok(intent) = &outcome {
@@ -311,7 +315,7 @@ pub(crate) async fn of_action(ctx: &Ctx, cluster: &Cluster) -> Result<Intent, Fa
     outcome
 }
 
-fn no(reason: &str) -> Map {
+fn refusal_data(reason: &str) -> Map {
     Map::from_iter([
         ("status".to_owned(), "ERROR".into()),
         ("reason".to_owned(), reason.into()),
@@ -321,8 +325,8 @@ fn no(reason: &str) -> Map {
 /// Where the action demands a plan that does not place anybody, it must be as planned.
 fn demand_plan(inputs: &Map, cluster: &Cluster, kind: ActionKind, intent: &Intent) -> Result<(), Failure> {
     match inputs.get("plan_token").and_then(Value::as_str) {
-        Some(token) if intent.more == 0 && token != crate::plan::token(cluster, kind, intent, &[]) => {
-            Err(Failure::Refused(crate::plan::STALE.to_owned()))
+        Some(token) if intent.more == 0 && token != crate::decisions::plan::token(cluster, kind, intent, &[]) => {
+            Err(Failure::Refused(crate::decisions::plan::STALE.to_owned()))
         }
         _ => Ok(()),
     }
@@ -339,21 +343,21 @@ pub(crate) async fn of_node(ctx: &Ctx, cluster: &Cluster, node: NodeId, kind: Ac
         candidates: if shrinks { vec![node] } else { Vec::new() },
         seed: ctx.action.id.0.as_u64_pair().0 ^ u64::try_from(ctx.action.attempt).unwrap_or(0),
     };
-    let mut council = council(&ctx.engine, &mut conn, cluster, false).await?;
-    if council.bound.is_empty() {
+    let mut context = context(&ctx.engine, &mut conn, cluster, false).await?;
+    if context.bound.is_empty() {
         return Ok(Decision::of(&request));
     }
     if !shrinks {
         // It is not there yet, or not any more.
-        council.view.members.retain(|m| m.id != node);
+        context.view.members.retain(|m| m.id != node);
     }
-    let decided = decide(&council.bound, &council.view, &request);
+    let decided = decide(&context.bound, &context.view, &request);
     let data = match &decided {
         Ok(decision) => decision.to_data(shrinks),
-        Err(refusal) => no(&refusal.to_string()),
+        Err(refusal) => refusal_data(&refusal.to_string()),
     };
     let none = Map::new();
-    let write = fence::remember(&mut conn, ctx.fence, &data, &none);
+    let write = fence::merge_data(&mut conn, ctx.fence, &data, &none);
     ctx.record("record the decision", write).await?;
     decided.map_err(|refusal| Failure::Refused(refusal.to_string()))
 }
@@ -365,10 +369,10 @@ pub(crate) async fn of_whole(ctx: &Ctx, cluster: &Cluster) -> Result<Decision, F
 
 /// How `missing` members more (or fewer, when negative) come to be, without
 /// the size that is asked for changing.
-pub(crate) async fn make_up(ctx: &Ctx, cluster: &Cluster, missing: i32) -> Result<Intent, Failure> {
+pub(crate) async fn decide_replacements(ctx: &Ctx, cluster: &Cluster, missing: i32) -> Result<Intent, Failure> {
     let mut conn = ctx.conn();
     let shrinks = missing < 0;
-    let council = council(&ctx.engine, &mut conn, cluster, shrinks).await?;
+    let context = context(&ctx.engine, &mut conn, cluster, shrinks).await?;
     let asked = Request {
         kind: ctx.action.kind,
         shrinks,
@@ -377,7 +381,7 @@ pub(crate) async fn make_up(ctx: &Ctx, cluster: &Cluster, missing: i32) -> Resul
         seed: seed(cluster),
     };
     let decision =
-        decide(&council.bound, &council.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
+        decide(&context.bound, &context.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
     Ok(Intent {
         decision,
         size: SizeChange::default(),
@@ -400,7 +404,7 @@ pub(crate) async fn marked(ctx: &Ctx, conn: &mut Conn) -> Result<Vec<BindingId>,
 }
 
 /// Requirements that let in no host at all: hosts need none.
-pub(crate) fn nowhere(cluster: &Cluster) -> Requirements {
+pub(crate) fn no_host(cluster: &Cluster) -> Requirements {
     Requirements {
         host_node: Some(NodeId(cluster.id.0)),
         ..Requirements::default()

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use senlin_core::ids::NodeId;
 use senlin_db::{DbError, bindings, hooks, loads};
 
-use crate::{Engine, context::Failure, health, hooks as questions, lease, load, tracking};
+use crate::{
+    Engine,
+    actions::context::Failure,
+    queue::lease,
+    tasks::{health, hooks as questions, load, target_tracking},
+};
 
 /// More than any test has.
 const ALL: i64 = 10_000;
@@ -67,9 +72,9 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn track_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let due = bindings::due(&mut self.db.session(), tracking::TYPE, 0.0, ALL).await?;
+        let due = bindings::due(&mut self.db.session(), target_tracking::TYPE, 0.0, ALL).await?;
         for one in due {
-            tracking::look(self.clone(), one).await;
+            target_tracking::look(self.clone(), one).await;
         }
         Ok(())
     }
@@ -79,13 +84,13 @@ impl Engine {
     /// # Errors
     /// When the database does not answer.
     pub async fn hand_back_strays(self: &Arc<Self>) -> Result<(), DbError> {
-        lease::hand_back(self, Duration::ZERO).await
+        lease::release_strays(self, Duration::ZERO).await
     }
 
     /// Claims that are worked on.
     #[must_use]
     pub fn working_on(&self) -> usize {
-        self.held.len()
+        self.running.len()
     }
 
     /// The plan of an action, as the API asks for it.
@@ -93,6 +98,6 @@ impl Engine {
     /// # Errors
     /// When it cannot be made.
     pub async fn plan(self: &Arc<Self>, body: &senlin_core::Map) -> Result<serde_json::Value, Failure> {
-        crate::plan::plan(self, body).await
+        crate::decisions::plan::plan(self, body).await
     }
 }

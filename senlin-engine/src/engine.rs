@@ -12,18 +12,18 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Settings, answer, beat, dispatcher,
-    faults::{Faults, NoFaults},
-    fleet::Fleet,
-    health, hooks,
-    lease::{self, Held},
-    load,
+    Settings,
+    actions::faults::{Faults, NoFaults},
+    hosts::{connections::HostConnections, profile_cache::ProfileCache},
     metrics::{self, Metrics},
-    rebalance, retention,
-    specs::Specs,
-    sweeper, tracking,
-    web::Web,
-    worker,
+    outbound::Outbound,
+    queue::{
+        dispatcher,
+        lease::{self, RunningActions},
+        sweeper, worker,
+    },
+    rpc,
+    tasks::{health, heartbeat, hooks, load, rebalance, retention, target_tracking},
 };
 
 /// How long each part of a shutdown may take.
@@ -56,13 +56,13 @@ pub struct Engine {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) settings: Settings,
     pub(crate) sealer: Sealer,
-    pub(crate) specs: Specs,
+    pub(crate) profile_cache: ProfileCache,
     pub(crate) policies: senlin_policies::engine::Registry,
-    pub(crate) fleet: Fleet,
+    pub(crate) connections: HostConnections,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) installation: String,
     pub(crate) slots: Arc<Semaphore>,
-    pub(crate) held: Held,
+    pub(crate) running: RunningActions,
     pub(crate) tasks: TaskTracker,
     /// Told when something may be claimed.
     pub(crate) work: Notify,
@@ -70,7 +70,7 @@ pub struct Engine {
     pub(crate) parents: mpsc::UnboundedSender<ActionId>,
     pub(crate) parents_in: tokio::sync::Mutex<mpsc::UnboundedReceiver<ActionId>>,
     /// Asks addresses that tenants name.
-    pub(crate) web: Web,
+    pub(crate) web: Outbound,
     /// What the health manager keeps in memory.
     pub(crate) health: health::Memory,
     /// What it counts.
@@ -92,15 +92,15 @@ impl Engine {
     /// As [`Self::new`].
     pub async fn with_faults(parts: Parts, faults: Arc<dyn Faults>) -> Result<Arc<Self>, DbError> {
         let installation = hosts::installation(&mut parts.db.session()).await?.to_string();
-        let web = Web::new(&parts.settings.allow_addresses, &parts.settings.barred)
+        let web = Outbound::new(&parts.settings.allow_addresses, &parts.settings.blocked)
             .map_err(|reason| DbError::Unavailable(format!("the settings cannot be used: {reason}").into()))?;
         let (parents, parents_in) = mpsc::unbounded_channel();
         let leases = parts.db.apart(1)?;
         Ok(Arc::new(Self {
             id: ServiceId::random(),
-            specs: Specs::new(parts.registry, parts.sealer.clone()),
+            profile_cache: ProfileCache::new(parts.registry, parts.sealer.clone()),
             policies: senlin_policies::all(),
-            fleet: Fleet::new(parts.connector, Duration::from_secs(parts.settings.collect)),
+            connections: HostConnections::new(parts.connector, Duration::from_secs(parts.settings.collect)),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             db: parts.db,
             leases,
@@ -109,7 +109,7 @@ impl Engine {
             sealer: parts.sealer,
             faults,
             installation,
-            held: Held::default(),
+            running: RunningActions::default(),
             tasks: TaskTracker::new(),
             work: Notify::new(),
             parents,
@@ -156,7 +156,7 @@ impl Engine {
                 return Ok(());
             };
             let any = dispatcher::claim_some(self, slot).await?;
-            while self.held.len() > 0 || !self.tasks.is_empty() {
+            while self.running.len() > 0 || !self.tasks.is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let mut parents = Vec::new();
@@ -179,7 +179,7 @@ impl Engine {
     pub async fn beat_all(self: &Arc<Self>) -> Result<(), DbError> {
         let due = hosts::due(&mut self.db.session(), 0.0, 10_000).await?;
         for host in due {
-            beat::beat(self.clone(), host, true).await;
+            heartbeat::beat(self.clone(), host, true).await;
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Engine {
         loops.spawn(dispatcher::claim(self.clone(), shutdown.clone()));
         loops.spawn(dispatcher::promote(self.clone(), shutdown.clone()));
         loops.spawn(sweeper::run(self.clone(), shutdown.clone()));
-        loops.spawn(beat::run(self.clone(), shutdown.clone()));
+        loops.spawn(heartbeat::run(self.clone(), shutdown.clone()));
         loops.spawn(load::run(self.clone(), shutdown.clone()));
         loops.spawn(health::sweep::run(self.clone(), shutdown.clone()));
         loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
@@ -204,8 +204,8 @@ impl Engine {
         loops.spawn(metrics::fleet::run(self.clone(), shutdown.clone()));
         loops.spawn(rebalance::run(self.clone(), shutdown.clone()));
         loops.spawn(retention::run(self.clone(), shutdown.clone()));
-        loops.spawn(tracking::run(self.clone(), shutdown.clone()));
-        loops.spawn(answer::serve(self.clone(), shutdown.clone()));
+        loops.spawn(target_tracking::run(self.clone(), shutdown.clone()));
+        loops.spawn(rpc::serve(self.clone(), shutdown.clone()));
         // Leases are kept until the last action is handed back.
         let last = CancellationToken::new();
         let keepers = TaskTracker::new();
@@ -219,9 +219,9 @@ impl Engine {
             tracing::warn!("some tasks did not stop in time");
         }
         if !self.is_idle_within(Duration::from_secs(self.settings.grace)).await {
-            self.held.abandon_all();
+            self.running.abandon_all();
             if !self.is_idle_within(STOP).await {
-                tracing::warn!(actions = self.held.len(), "work on actions did not stop in time");
+                tracing::warn!(actions = self.running.len(), "work on actions did not stop in time");
             }
         }
         last.cancel();
@@ -246,7 +246,7 @@ impl Engine {
     /// Whether every action has ended, been handed back or been let go, within `limit`.
     async fn is_idle_within(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
-        while self.held.len() > 0 {
+        while self.running.len() > 0 {
             if Instant::now() >= end {
                 return false;
             }

@@ -1,40 +1,26 @@
 //! Workers: they claim actions, let the decisions be made, and call drivers.
 //!
 //! Must never: speak HTTP to users (actix-web, wire types), or take a message
-//! for the truth. Start at [`dispatcher`] (what is claimed), then [`worker`]
-//! (how one action runs), then [`actions`] (what each kind does).
+//! for the truth. Start at [`queue::dispatcher`] (what is claimed), then
+//! [`queue::worker`] (how one action runs), then [`actions`] (what each kind
+//! does).
 
 pub mod settings;
 
-pub mod dispatcher;
-pub mod lease;
-pub mod sweeper;
-pub mod worker;
-
-pub mod context;
-pub mod faults;
-pub mod fleet;
-pub mod specs;
-
-mod decisions;
-mod drive;
-mod plan;
-mod targets;
-pub mod web;
+pub mod queue;
 
 pub mod actions;
+mod decisions;
 
-pub mod answer;
-pub mod beat;
-mod collector;
-pub mod health;
-pub mod hooks;
-pub mod load;
+pub mod tasks;
+
+pub mod hosts;
+pub mod outbound;
+
 pub mod metrics;
-pub mod rebalance;
-mod retention;
-pub mod tracking;
+pub mod rpc;
 
+mod drive;
 mod engine;
 
 pub use engine::{Engine, Parts};

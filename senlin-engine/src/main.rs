@@ -8,7 +8,7 @@ use senlin_bus::{AmqpBus, AmqpSettings, Bus as _};
 use senlin_core::profile_type::SpecRules;
 use senlin_db::{Db, Servers, Unusable, usable};
 use senlin_drivers::Connector;
-use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, web};
+use senlin_engine::{Engine, Parts, Settings, metrics::Metrics, outbound};
 use senlin_runtime::{
     log::{self, Log},
     ops,
@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let (database, broker) = (all.database.resolve()?, all.bus.resolve()?);
     let servers = Servers::parse(&database)?;
     let broker = AmqpSettings::new(&broker, &all.bus.prefix, all.bus.quorum)?;
-    all.engine.barred = web::addresses(&[servers.places(), broker.brokers.places()].concat());
+    all.engine.blocked = outbound::addresses(&[servers.places(), broker.brokers.places()].concat());
     let sealer = all.secrets.sealer()?;
     let listener = TcpListener::bind(all.ops.listen)
         .await

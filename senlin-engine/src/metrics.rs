@@ -11,7 +11,7 @@ use senlin_core::action::ActionKind;
 
 pub(crate) mod fleet;
 
-use fleet::Fleet;
+use fleet::FleetMetrics;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
@@ -31,7 +31,7 @@ pub struct Metrics {
     recoveries: Family<Why, Counter>,
     moved: Counter,
     dropped_partitions: Counter,
-    pub(crate) fleet: Fleet,
+    pub(crate) fleet: FleetMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,7 +62,7 @@ impl Default for Metrics {
             recoveries: Family::default(),
             moved: Counter::default(),
             dropped_partitions: Counter::default(),
-            fleet: Fleet::default(),
+            fleet: FleetMetrics::default(),
         }
     }
 }

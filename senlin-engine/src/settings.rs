@@ -38,7 +38,7 @@ pub struct Settings {
     pub allow_addresses: Vec<String>,
     /// Addresses of the control plane's own parts; set from their URLs.
     #[serde(skip)]
-    pub barred: Vec<std::net::IpAddr>,
+    pub blocked: Vec<std::net::IpAddr>,
     /// Seconds that running actions get to end when the engine stops.
     pub grace: u64,
     /// What specs may ask for beyond the defaults; set from the section `rules`.
@@ -63,7 +63,7 @@ impl Default for Settings {
             settle: 60.0,
             retention_days: 30,
             allow_addresses: Vec::new(),
-            barred: Vec::new(),
+            blocked: Vec::new(),
             grace: 10,
             rules: SpecRules::default(),
         }
@@ -99,6 +99,6 @@ impl Settings {
         if i64::from(self.lease) < 3 * i64::try_from(self.renew).unwrap_or(i64::MAX) {
             return Err("engine.lease must be at least three times engine.renew".to_owned());
         }
-        crate::web::Web::new(&self.allow_addresses, &[]).map(|_| ())
+        crate::outbound::Outbound::new(&self.allow_addresses, &[]).map(|_| ())
     }
 }

@@ -19,7 +19,7 @@ use senlin_tests::{
 use serde_json::{Value, json};
 
 /// Seconds that tokens live here: long enough for the story, short enough to see one end.
-const LIFE: u32 = 90;
+const TOKEN_LIFETIME: u32 = 90;
 
 async fn list(plane: &Plane, token: &str) -> (u16, hyper::HeaderMap, Value) {
     let url = format!("{}/v1/clusters", plane.client.base());
@@ -28,7 +28,7 @@ async fn list(plane: &Plane, token: &str) -> (u16, hyper::HeaderMap, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_keystone() {
-    let mut keystone = Keystone::start(LIFE).await.unwrap();
+    let mut keystone = Keystone::start(TOKEN_LIFETIME).await.unwrap();
     let began = std::time::Instant::now();
     let first = keystone.scoped("member", "demo").await.unwrap();
     let api = keystone.settings("cache_seconds = 300\nnegative_seconds = 1");
@@ -144,7 +144,7 @@ async fn tokens_of_keystone() {
     );
 
     // It has ended by itself, whatever was remembered.
-    let left = Duration::from_secs(u64::from(LIFE) + 1).saturating_sub(began.elapsed());
+    let left = Duration::from_secs(u64::from(TOKEN_LIFETIME) + 1).saturating_sub(began.elapsed());
     tokio::time::sleep(left).await;
     assert_eq!(list(&plane, &first).await.0, 401, "expired");
 
@@ -160,7 +160,7 @@ async fn tokens_of_keystone() {
     }
 }
 
-/// A receiver made with a token; its door, knocked at once.
+/// A receiver made with a token; its URL, called at once.
 async fn webhook(keystone: &Keystone, plane: &Plane, token: &str) -> String {
     let member = plane.client.with(token);
     let properties = json!({"endpoints": [{"url": "sim://keystone-a"}, {"url": "sim://keystone-b"}]});

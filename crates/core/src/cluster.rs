@@ -85,7 +85,7 @@ pub struct Cluster {
 
 /// What a cluster's status follows from.
 #[derive(Debug, Clone, Copy)]
-pub struct Census {
+pub struct MemberCounts {
     /// Members that are ACTIVE.
     pub active: i32,
     /// Members of any status.
@@ -101,14 +101,14 @@ pub struct Census {
 /// The status that is true of a cluster now, with its reason (contract/engine,
 /// `eval_status`). `operation` prefixes the reason, such as `CLUSTER_CREATE`.
 #[must_use]
-pub fn evaluate(operation: &str, census: Census) -> (ClusterStatus, String) {
-    let Census {
+pub fn evaluate(operation: &str, member_counts: MemberCounts) -> (ClusterStatus, String) {
+    let MemberCounts {
         active,
         desired,
         min,
         max,
         ..
-    } = census;
+    } = member_counts;
     let (status, reason) = if active < min {
         (
             ClusterStatus::Error,
@@ -148,14 +148,14 @@ mod tests {
             (0, 0, 0, -1, ClusterStatus::Active),
         ];
         for (active, desired, min, max, expected) in table {
-            let census = Census {
+            let member_counts = MemberCounts {
                 active,
                 total: active,
                 desired,
                 min,
                 max,
             };
-            assert_eq!(evaluate("X", census).0, expected, "{census:?}");
+            assert_eq!(evaluate("X", member_counts).0, expected, "{member_counts:?}");
         }
     }
 }

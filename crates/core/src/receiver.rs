@@ -1,4 +1,4 @@
-//! Receivers: doors that metrics systems knock on.
+//! Receivers: webhooks that metrics systems call.
 
 use crate::{Map, Time, ids::*};
 

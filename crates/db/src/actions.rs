@@ -11,14 +11,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, child_actions,
     history::all_actions,
     idempotency::{Keep, Stored},
     object,
     page::{self, Filter, Page},
     queue::{self, end},
     quota::{self, Full, Growth},
-    spawn,
     sql::{Sql, row},
 };
 
@@ -234,7 +233,7 @@ pub async fn accept(
             if matches!(action.kind, ActionKind::ClusterDelete | ActionKind::NodeDelete) {
                 asked = end_others(conn, action.target).await?;
             }
-            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            child_actions::insert_actions(conn, std::slice::from_ref(action), "").await?;
             if let Some((cluster, (size, _))) = grown {
                 quota::promise(conn, cluster, action.id, size).await?;
             }

@@ -47,7 +47,7 @@ pub async fn begin<E: Send>(
     decide: impl FnOnce(Option<HostSnapshot>) -> std::result::Result<(), E> + Send,
 ) -> Result<std::result::Result<Attempt, E>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         let open: Option<AttemptRow> =
             Sql::new("SELECT action_id, generation, profile_id FROM node_attempts WHERE node_id = ? AND action_id = ?")
                 .bind(node)
@@ -193,7 +193,7 @@ pub async fn settle(conn: &mut Conn, node: NodeId, kept: &Kept) -> Result<()> {
 /// [`crate::DbError::LeaseLost`].
 pub async fn conclude(conn: &mut Conn, fence: Fence, node: NodeId, kept: &Kept) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         settle(conn, node, kept).await
     })
     .await

@@ -153,7 +153,7 @@ row! { NameRow { id: Uuid = SqlUuid, name: String = Text } }
 /// [`crate::DbError::LeaseLost`]; a foreign-key violation when the policy has gone.
 pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Attach) -> Result<Attached> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         let others: Vec<NameRow> = Sql::new(
             "SELECT p.id, p.name FROM cluster_policies b JOIN policies p ON p.id = b.policy_id
             WHERE b.cluster_id = ? AND (p.id = ? OR p.type = ANY (?)) ORDER BY p.id = ? DESC",
@@ -198,7 +198,7 @@ pub async fn detach(
     end: &End,
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new("DELETE FROM cluster_policies WHERE cluster_id = ? AND policy_id = ?")
             .bind(cluster)
             .bind(policy)
@@ -224,7 +224,7 @@ pub async fn enable(
     end: &End,
 ) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         let found = Sql::new(
             "UPDATE cluster_policies SET enabled = coalesce(?, enabled) WHERE cluster_id = ? AND policy_id = ?",
         )
@@ -254,7 +254,7 @@ async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub(crate) async fn mark(conn: &mut Conn, bindings: &[BindingId]) -> Result<()> {
+pub(crate) async fn start_cooldown(conn: &mut Conn, bindings: &[BindingId]) -> Result<()> {
     Sql::new("UPDATE cluster_policies SET last_op = now() WHERE id = ANY (?)")
         .bind(bindings)
         .execute(conn)
@@ -291,7 +291,7 @@ pub struct Due {
 }
 
 /// Takes on bindings of a policy type (its name, any version) that are due:
-/// each is taken by one engine. Should that engine not say [`again`] within
+/// each is taken by one engine. Should that engine not say [`reschedule`] within
 /// `hold` seconds, another takes it.
 ///
 /// # Errors
@@ -332,7 +332,7 @@ pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Resu
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn again(conn: &mut Conn, binding: BindingId, since: Time, seconds: f64, state: &Map) -> Result<()> {
+pub async fn reschedule(conn: &mut Conn, binding: BindingId, since: Time, seconds: f64, state: &Map) -> Result<()> {
     Sql::new("UPDATE cluster_policies SET due_at = ?::timestamptz + make_interval(secs => ?), memory = ? WHERE id = ?")
         .bind(since)
         .bind(seconds)
@@ -348,7 +348,7 @@ pub async fn again(conn: &mut Conn, binding: BindingId, since: Time, seconds: f6
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn hold(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Result<()> {
+pub async fn extend(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Result<()> {
     Sql::new("UPDATE cluster_policies SET due_at = now() + make_interval(secs => ?) WHERE id = ANY (?)")
         .bind(seconds)
         .bind(bindings)
@@ -362,7 +362,7 @@ pub async fn hold(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Resu
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn all_again(conn: &mut Conn, bindings: &[(BindingId, Time)]) -> Result<()> {
+pub async fn reschedule_all(conn: &mut Conn, bindings: &[(BindingId, Time)]) -> Result<()> {
     let rows: Vec<Value> = bindings
         .iter()
         .map(|(id, due)| serde_json::json!({"id": id, "due": due}))

@@ -12,12 +12,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, child_actions,
     idempotency::Keep,
     object,
     page::{self, Filter, Page},
     quota::{self, Full, Growth},
-    spawn,
     sql::{Sql, row},
 };
 
@@ -191,7 +190,7 @@ pub async fn insert(conn: &mut Conn, new: &NewCluster) -> Result<()> {
 pub async fn create(conn: &mut Conn, new: &NewCluster, action: &NewAction) -> Result<()> {
     conn.transaction(async |conn| {
         insert(conn, new).await?;
-        spawn::insert_actions(conn, std::slice::from_ref(action), "").await
+        child_actions::insert_actions(conn, std::slice::from_ref(action), "").await
     })
     .await
 }
@@ -256,7 +255,7 @@ pub async fn create_within(
                 return Ok(Err(Refusal::NoRoom(full)));
             }
             insert(conn, new).await?;
-            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            child_actions::insert_actions(conn, std::slice::from_ref(action), "").await?;
             let made = get(conn, new.id).await?.ok_or(diesel::result::Error::NotFound)?;
             keep.settle(conn, &made).await?;
             Ok(Ok(made))

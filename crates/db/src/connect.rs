@@ -33,7 +33,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 pub enum ConnectError {
     /// It may pass.
     #[error("{0}")]
-    Away(String),
+    Unreachable(String),
     /// Every server refuses this user, password or database.
     #[error("{0}")]
     Refused(String),
@@ -57,7 +57,7 @@ pub enum Unusable {
 pub async fn usable(servers: &Servers, db: &Db) -> Result<(), Unusable> {
     match servers.connect().await {
         Ok(connection) => drop(connection),
-        Err(ConnectError::Away(why)) => return Err(Unusable::Passing(why)),
+        Err(ConnectError::Unreachable(why)) => return Err(Unusable::Passing(why)),
         Err(ConnectError::Refused(why)) => return Err(Unusable::Lasting(why)),
     }
     let state = async { schema_state(&mut db.session()).await };
@@ -139,7 +139,7 @@ impl Servers {
         let all = reasons.join("; ");
         Err(match refused == self.each.len() {
             true => ConnectError::Refused(all),
-            false => ConnectError::Away(all),
+            false => ConnectError::Unreachable(all),
         })
     }
 }
@@ -193,11 +193,11 @@ async fn enter(config: &Config) -> Result<AsyncPgConnection, ConnectError> {
         let (client, connection) = config.connect(NoTls).await.map_err(|e| judged(config, &e))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
-            .map_err(|e| ConnectError::Away(told(&e)))
+            .map_err(|e| ConnectError::Unreachable(told(&e)))
     };
     match tokio::time::timeout(patience, connecting).await {
         Ok(done) => done,
-        Err(_) => Err(ConnectError::Away(format!("no answer within {patience:?}"))),
+        Err(_) => Err(ConnectError::Unreachable(format!("no answer within {patience:?}"))),
     }
 }
 
@@ -222,7 +222,7 @@ fn judged(config: &Config, error: &tokio_postgres::Error) -> ConnectError {
         let (user, name) = (config.get_user().unwrap_or("-"), config.get_dbname().unwrap_or("-"));
         ConnectError::Refused(format!("user '{user}', database '{name}': {}", told(error)))
     } else {
-        ConnectError::Away(told(error))
+        ConnectError::Unreachable(told(error))
     }
 }
 

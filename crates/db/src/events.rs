@@ -58,17 +58,14 @@ impl From<EventRow> for Event {
 /// # Errors
 /// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Event>> {
-    let (least, most) = match identity.parse::<Uuid>() {
+    let (min, max) = match identity.parse::<Uuid>() {
         Ok(id) => (id, id),
-        Err(_) => match page::beginning(identity) {
+        Err(_) => match page::id_prefix_range(identity) {
             Some(range) => range,
             None => return Ok(None),
         },
     };
-    let mut sql = Sql::new(SELECT)
-        .push(" WHERE t.id BETWEEN ? AND ?")
-        .bind(least)
-        .bind(most);
+    let mut sql = Sql::new(SELECT).push(" WHERE t.id BETWEEN ? AND ?").bind(min).bind(max);
     if let Scope::Project(project) = scope {
         sql = sql.push(" AND t.project = ?").bind(project.as_str());
     }

@@ -4,7 +4,7 @@ use diesel::sql_types::{Nullable, Uuid as SqlUuid};
 use senlin_core::{
     Map,
     action::{Action, ActionStatus},
-    cluster::{Census, ClusterStatus, evaluate},
+    cluster::{ClusterStatus, MemberCounts, evaluate},
     event::Level,
     ids::*,
     node::NodeStatus,
@@ -144,7 +144,7 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
 }
 
 /// How an action goes back to the queue.
-struct Back<'a> {
+struct Requeue<'a> {
     /// What went wrong is counted.
     counts: bool,
     /// Where it goes on; none: where it was.
@@ -156,7 +156,7 @@ struct Back<'a> {
     told: &'static str,
 }
 
-async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
+async fn requeue(conn: &mut Conn, fence: Fence, back: &Requeue<'_>) -> Result<()> {
     let touched = Sql::new(
         "WITH back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
@@ -192,7 +192,7 @@ async fn back(conn: &mut Conn, fence: Fence, back: &Back<'_>) -> Result<()> {
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> Result<()> {
-    let again = Back {
+    let again = Requeue {
         counts: true,
         phase: None,
         delay,
@@ -200,7 +200,7 @@ pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> R
         level: Level::Warn,
         told: "retry",
     };
-    back(conn, fence, &again).await
+    requeue(conn, fence, &again).await
 }
 
 /// Hands an action back to go on in `phase` after `delay` seconds; it keeps
@@ -209,7 +209,7 @@ pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> R
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, reason: &str) -> Result<()> {
-    let later = Back {
+    let later = Requeue {
         counts: false,
         phase: Some(phase),
         delay,
@@ -217,7 +217,7 @@ pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, re
         level: Level::Info,
         told: "wait",
     };
-    back(conn, fence, &later).await
+    requeue(conn, fence, &later).await
 }
 
 /// Nothing touched: the action is not ours any more.
@@ -266,7 +266,7 @@ pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn hold(conn: &mut Conn, fence: Fence) -> Result<()> {
+pub async fn lock_action(conn: &mut Conn, fence: Fence) -> Result<()> {
     let touched = Sql::new("SELECT a.id FROM actions a WHERE")
         .push(FENCED)
         .push("FOR UPDATE")
@@ -280,7 +280,7 @@ pub async fn hold(conn: &mut Conn, fence: Fence) -> Result<()> {
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn remember(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
+pub async fn merge_data(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
     let touched =
         Sql::new("UPDATE actions a SET data = a.data || ?, outputs = a.outputs || ?, updated_at = now() WHERE")
             .push(FENCED)
@@ -292,7 +292,7 @@ pub async fn remember(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) 
     if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
-row! { CensusRow {
+row! { CountsRow {
     active: i32 = diesel::sql_types::Integer,
     total: i32 = diesel::sql_types::Integer,
     desired: i32 = diesel::sql_types::Integer,
@@ -304,8 +304,8 @@ row! { CensusRow {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn census(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Census>> {
-    let row: Option<CensusRow> = Sql::new(
+pub async fn member_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
+    let row: Option<CountsRow> = Sql::new(
         "SELECT (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id AND n.status = 'ACTIVE') AS active,
             (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id) AS total,
             desired_capacity AS desired, min_size AS min, max_size AS max
@@ -314,7 +314,7 @@ pub async fn census(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Census
     .bind(cluster)
     .first(conn)
     .await?;
-    Ok(row.map(|r| Census {
+    Ok(row.map(|r| MemberCounts {
         active: r.active,
         total: r.total,
         desired: r.desired,
@@ -334,10 +334,10 @@ pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) ->
         .bind(cluster)
         .execute(conn)
         .await?;
-    let Some(census) = census(conn, cluster).await? else {
+    let Some(member_counts) = member_counts(conn, cluster).await? else {
         return Ok(None);
     };
-    let (status, reason) = evaluate(operation, census);
+    let (status, reason) = evaluate(operation, member_counts);
     Sql::new(
         "UPDATE clusters SET status = ?, status_reason = ?,
             created_at = CASE WHEN ? THEN coalesce(created_at, now()) ELSE created_at END,
@@ -368,10 +368,10 @@ pub async fn finish_cluster(
     marked: &[BindingId],
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        hold(conn, fence).await?;
+        lock_action(conn, fence).await?;
         reevaluate(conn, cluster, operation).await?;
         if !marked.is_empty() {
-            bindings::mark(conn, marked).await?;
+            bindings::start_cooldown(conn, marked).await?;
         }
         finish(conn, fence, end, None).await
     })

@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
-    cluster::{Census, evaluate},
+    cluster::{MemberCounts, evaluate},
     ids::*,
     node::NodeStatus,
 };
@@ -173,7 +173,7 @@ pub async fn standings(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<St
     .load(conn)
     .await?;
     let standing = |row: StandingRow| {
-        let census = Census {
+        let member_counts = MemberCounts {
             active: row.active,
             total: row.total,
             desired: row.desired,
@@ -183,7 +183,7 @@ pub async fn standings(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<St
         Standing {
             cluster: row.id.into(),
             desired: row.desired,
-            is_stale: row.free && evaluate("", census).0.as_str() != row.status,
+            is_stale: row.free && evaluate("", member_counts).0.as_str() != row.status,
         }
     };
     Ok(rows.into_iter().map(standing).collect())

@@ -67,7 +67,7 @@ row! { FreeRow { endpoint: Option<String> = Nullable<Text>, more: bool = Bool } 
 /// [`DbError::LeaseLost`].
 pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[String]) -> Result<Option<String>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         let own: Option<EndpointRow> = Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?")
             .bind(node)
             .first(conn)
@@ -109,7 +109,7 @@ pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[
 /// [`DbError::LeaseLost`].
 pub async fn release_endpoint(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new("DELETE FROM hosts WHERE node_id = ?")
             .bind(node)
             .execute(conn)

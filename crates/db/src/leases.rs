@@ -108,7 +108,7 @@ pub async fn hand_back_others(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn hand_back(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &str) -> Result<bool> {
+pub async fn release(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &str) -> Result<bool> {
     let rows: Vec<IdRow> = Sql::new(
         "WITH stray AS (
             SELECT a.id FROM actions a

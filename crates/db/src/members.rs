@@ -97,7 +97,7 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
 /// [`DbError::LeaseLost`].
 pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterId, end: &End) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new(
             "WITH next AS (UPDATE clusters SET next_index = next_index + 1 WHERE id = ?
                 AND EXISTS (SELECT 1 FROM nodes WHERE id = ? AND cluster_id IS DISTINCT FROM ?)
@@ -122,7 +122,7 @@ pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterI
 /// [`DbError::LeaseLost`].
 pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1, updated_at = now() WHERE id = ?")
             .bind(node)
             .execute(conn)
@@ -147,7 +147,7 @@ pub async fn delete(
     end: &End,
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         if leftover {
             placement::note_leftover(conn, node).await?;
         }
@@ -186,7 +186,7 @@ pub async fn delete_cluster(
     end: &End,
 ) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         // Before the locks go, or a claim that holds the cluster would wait for
         // them; and whoever is to refer to it waits until it is gone.
         Sql::new("SELECT id FROM clusters WHERE id = ? FOR UPDATE")
@@ -239,7 +239,7 @@ pub async fn update_node(
     cluster: Option<ClusterId>,
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         if let Some(kept) = kept {
             attempts::settle(conn, node, kept).await?;
         }
@@ -271,7 +271,7 @@ pub async fn update_node(
 /// [`DbError::LeaseLost`].
 pub async fn update_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, change: &Change) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new(
             "UPDATE clusters SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
                 metadata = coalesce(?, metadata), timeout = coalesce(?, timeout), config = coalesce(?, config),
@@ -318,7 +318,7 @@ pub async fn finish_member(
 /// [`DbError::LeaseLost`].
 pub async fn set_desired(conn: &mut Conn, fence: Fence, cluster: ClusterId, desired: i32) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
             .bind(desired)
             .bind(cluster)
@@ -335,7 +335,7 @@ pub async fn set_desired(conn: &mut Conn, fence: Fence, cluster: ClusterId, desi
 /// [`DbError::LeaseLost`].
 pub async fn next_generation(conn: &mut Conn, fence: Fence, node: NodeId, phase: &str) -> Result<()> {
     conn.transaction(async |conn| {
-        crate::spawn::enter(conn, fence, phase).await?;
+        crate::child_actions::enter(conn, fence, phase).await?;
         Sql::new(
             "UPDATE nodes SET generation = greatest(generation, generations) + 1, physical_id = NULL WHERE id = ?",
         )

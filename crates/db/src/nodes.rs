@@ -15,14 +15,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, hosts,
+    Conn, DbError, Result,
+    child_actions::{self, NewNode},
+    hosts,
     idempotency::Keep,
     object,
     page::{self, Filter, Page},
     placement::{self, Place},
     profiles::{self, NewProfile},
     quota::{self, Full, Growth},
-    spawn::{self, NewNode},
     sql::{Bind, Sql, row},
 };
 
@@ -164,10 +165,10 @@ pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i3
 /// When the database does not answer.
 pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> Result<Vec<Option<Node>>> {
     let ids: Vec<Uuid> = identities.iter().filter_map(|i| i.parse().ok()).collect();
-    let (least, most): (Vec<Uuid>, Vec<Uuid>) = identities
+    let (min, max): (Vec<Uuid>, Vec<Uuid>) = identities
         .iter()
         .filter(|i| i.parse::<Uuid>().is_err())
-        .filter_map(|i| page::beginning(i))
+        .filter_map(|i| page::id_prefix_range(i))
         .unzip();
     let project = match scope {
         Scope::Project(project) => Some(project.as_str()),
@@ -191,8 +192,8 @@ pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> 
         .bind(project)
         .bind(Bind::Texts(identities.to_vec()))
         .bind(project)
-        .bind(least)
-        .bind(most)
+        .bind(min)
+        .bind(max)
         .bind(project);
     let rows: Vec<NodeRow> = sql.load(conn).await?;
     let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
@@ -211,11 +212,8 @@ pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> 
             Some(_) => return None,
             None => {}
         }
-        let (least, most) = page::beginning(identity).filter(|_| id.is_none())?;
-        let mut within = nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, n)| (least..=most).contains(&n.id.0));
+        let (min, max) = page::id_prefix_range(identity).filter(|_| id.is_none())?;
+        let mut within = nodes.iter().enumerate().filter(|(_, n)| (min..=max).contains(&n.id.0));
         let (at, _) = within.next()?;
         within.next().is_none().then_some(at)
     };
@@ -258,8 +256,8 @@ row! { NameRow { name: String = Text } }
 /// When the database refuses.
 pub async fn create(conn: &mut Conn, node: &NewNode, action: &NewAction) -> Result<()> {
     conn.transaction(async |conn| {
-        spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
-        spawn::insert_actions(conn, std::slice::from_ref(action), "").await
+        child_actions::insert_nodes(conn, std::slice::from_ref(node)).await?;
+        child_actions::insert_actions(conn, std::slice::from_ref(action), "").await
     })
     .await
 }
@@ -303,8 +301,8 @@ pub async fn create_named(
                 node.index = index;
                 node.name = name(index);
             }
-            spawn::insert_nodes(conn, std::slice::from_ref(&node)).await?;
-            spawn::insert_actions(conn, std::slice::from_ref(action), "").await?;
+            child_actions::insert_nodes(conn, std::slice::from_ref(&node)).await?;
+            child_actions::insert_actions(conn, std::slice::from_ref(action), "").await?;
             let made = get(conn, node.id).await?.ok_or(diesel::result::Error::NotFound)?;
             keep.settle(conn, &made).await?;
             Ok(Ok(made))
@@ -347,7 +345,7 @@ pub async fn adopt(
             return Ok(Err(full));
         }
         profiles::insert(conn, profile).await?;
-        spawn::insert_nodes(conn, std::slice::from_ref(node)).await?;
+        child_actions::insert_nodes(conn, std::slice::from_ref(node)).await?;
         Sql::new(
             "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
                 created_at = now() WHERE id = ?",

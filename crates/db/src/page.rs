@@ -187,12 +187,12 @@ pub(crate) fn by_identity(select: &'static str, identity: &str) -> Sql {
             .bind(id)
             .bind(identity);
     }
-    match beginning(identity) {
-        Some((least, most)) => Sql::new(select)
+    match id_prefix_range(identity) {
+        Some((min, max)) => Sql::new(select)
             .push(" WHERE (t.name = ? OR t.id BETWEEN ? AND ?)")
             .bind(identity)
-            .bind(least)
-            .bind(most),
+            .bind(min)
+            .bind(max),
         None => Sql::new(select).push(" WHERE t.name = ?").bind(identity),
     }
 }
@@ -206,7 +206,7 @@ pub(crate) fn best(sql: Sql, identity: &str) -> Sql {
 }
 
 /// The first and the last id that begin with this text; none when no id does.
-pub(crate) fn beginning(text: &str) -> Option<(Uuid, Uuid)> {
+pub(crate) fn id_prefix_range(text: &str) -> Option<(Uuid, Uuid)> {
     const SHAPE: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     if text.is_empty() || text.len() > SHAPE.len() {
         return None;
@@ -262,11 +262,11 @@ mod tests {
             "1a2b3c4d-",
             "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5",
         ] {
-            let (least, most) = beginning(text).unwrap();
-            assert!(least <= id && id <= most, "{text}");
+            let (min, max) = id_prefix_range(text).unwrap();
+            assert!(min <= id && id <= max, "{text}");
         }
-        let (least, most) = beginning("1a2b3c4e").unwrap();
-        assert!(!(least <= id && id <= most));
+        let (min, max) = id_prefix_range("1a2b3c4e").unwrap();
+        assert!(!(min <= id && id <= max));
         for text in [
             "",
             "web",
@@ -276,7 +276,7 @@ mod tests {
             "1a2b%",
             "网",
         ] {
-            assert_eq!(beginning(text), None, "{text}");
+            assert_eq!(id_prefix_range(text), None, "{text}");
         }
     }
 }

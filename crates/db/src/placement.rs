@@ -271,7 +271,7 @@ pub async fn place<E: Send>(
         let decide = &mut decide;
         let placed: Result<Option<_>> = conn
             .transaction(async |conn| {
-                fence::hold(conn, fence).await?;
+                fence::lock_action(conn, fence).await?;
                 let (hosts, seen) = snapshot(conn, needs, cluster, how).await?;
                 let host = match decide(hosts) {
                     Ok(host) => host,
@@ -309,7 +309,7 @@ pub(crate) fn unsure() -> DbError {
 /// [`crate::DbError::LeaseLost`].
 pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         note_leftover(conn, node).await?;
         Sql::new("DELETE FROM host_ports WHERE node_id = ?")
             .bind(node)
@@ -335,7 +335,7 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
 /// [`crate::DbError::LeaseLost`].
 pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         Sql::new("DELETE FROM host_ports WHERE node_id = ?")
             .bind(node)
             .execute(conn)

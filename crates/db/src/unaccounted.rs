@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    child_actions::{self, NewNode},
     placement::{self, Place},
     profiles::{self, NewProfile},
-    spawn::{self, NewNode},
     sql::{Sql, row},
 };
 
 /// Rows that are kept of one host at most: what a host tells is its own word.
-pub const MOST: i64 = 1000;
+pub const MAX_ROWS_PER_HOST: i64 = 1000;
 
 /// Digits of a container's id as Docker shows it.
 const SHORT: usize = 12;
@@ -121,7 +121,7 @@ pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<V
     .bind(host)
     .bind(host)
     .bind(host)
-    .bind(MOST)
+    .bind(MAX_ROWS_PER_HOST)
     .bind(host)
     .bind(host)
     .load(conn)
@@ -380,7 +380,7 @@ pub async fn restore(
                 None => node.cluster_id = None,
             }
         }
-        spawn::insert_nodes(conn, std::slice::from_ref(&node)).await?;
+        child_actions::insert_nodes(conn, std::slice::from_ref(&node)).await?;
         Sql::new(
             "UPDATE nodes SET status = 'WARNING', status_reason = 'Its container was taken back; check the node.',
                 physical_id = ?, generation = ?, generations = ?, created_at = now() WHERE id = ?",

@@ -6,7 +6,7 @@ use senlin_core::{Map, ids::NodeId, placement::Rules};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Request, View};
+use super::{ClusterSnapshot, Request};
 use crate::victims::{self, Criteria};
 
 /// What will be done. Begins as the request; each policy in turn refines it.
@@ -35,7 +35,7 @@ pub struct Decision {
     /// What the health policy says of recovery.
     pub health: Option<Map>,
     /// Why, in words, policy by policy.
-    pub because: Vec<String>,
+    pub reasons: Vec<String>,
 }
 
 /// An update, batch by batch.
@@ -89,7 +89,7 @@ impl Default for Decision {
             regions: None,
             batches: None,
             health: None,
-            because: Vec::new(),
+            reasons: Vec::new(),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Decision {
 
     /// Chooses who goes: so many of each region, or of each zone, if a policy
     /// said so, in the order of their names.
-    pub(crate) fn choose(&mut self, view: &View, count: i32, criteria: Criteria, seed: u64) {
+    pub(crate) fn choose(&mut self, view: &ClusterSnapshot, count: i32, criteria: Criteria, seed: u64) {
         let number = |n: i64| usize::try_from(n).unwrap_or(0);
         let shares = match (&self.regions, &self.zones) {
             (Some(regions), _) => Some((regions, true)),
@@ -161,10 +161,10 @@ impl Decision {
         }
         data.insert(
             "reason".to_owned(),
-            Value::String(if self.because.is_empty() {
+            Value::String(if self.reasons.is_empty() {
                 "No policy had a say.".to_owned()
             } else {
-                self.because.join(" ")
+                self.reasons.join(" ")
             }),
         );
         data

@@ -9,7 +9,7 @@ fn at(second: u32) -> Time {
         .unwrap()
 }
 
-fn view(size: i32, min: i32, max: i32) -> View {
+fn view(size: i32, min: i32, max: i32) -> ClusterSnapshot {
     let member = |i: i32| Candidate {
         id: NodeId(uuid::Uuid::from_u128(u128::try_from(i).unwrap() + 1)),
         bad: false,
@@ -20,7 +20,7 @@ fn view(size: i32, min: i32, max: i32) -> View {
         zone: None,
         region: None,
     };
-    View {
+    ClusterSnapshot {
         size,
         bounds: Bounds {
             min,
@@ -34,11 +34,11 @@ fn view(size: i32, min: i32, max: i32) -> View {
     }
 }
 
-fn bound(full: &str, properties: Value, last_op: Option<Time>) -> Bound {
+fn bound(full: &str, properties: Value, last_op: Option<Time>) -> AttachedPolicy {
     let kind = crate::all().find(full).unwrap().clone();
     let properties = kind.schema().check(properties.as_object().unwrap()).unwrap();
     kind.validate(&properties).unwrap();
-    Bound {
+    AttachedPolicy {
         name: full.rsplit('.').nth(1).unwrap_or(full).to_owned() + "-policy",
         kind,
         properties,
@@ -47,7 +47,7 @@ fn bound(full: &str, properties: Value, last_op: Option<Time>) -> Bound {
     }
 }
 
-fn scaling(event: &str, adjustment: Value) -> Bound {
+fn scaling(event: &str, adjustment: Value) -> AttachedPolicy {
     bound(
         "senlin.policy.scaling-1.0",
         json!({"event": event, "adjustment": adjustment}),
@@ -125,7 +125,7 @@ fn scaling_by_example() {
         match (expected, got) {
             (Ok(count), Ok(decision)) => {
                 assert_eq!(decision.count, Some(count), "{event} {adjustment}");
-                assert!(!decision.because.is_empty());
+                assert!(!decision.reasons.is_empty());
             }
             (Err(part), Err(refusal)) => {
                 assert!(refusal.to_string().contains(part), "{event} {adjustment}: {refusal}");
@@ -143,7 +143,7 @@ fn scaling_by_example() {
 fn a_policy_of_the_other_event_has_no_say() {
     let policy = scaling("CLUSTER_SCALE_IN", json!({"number": 9}));
     let decision = decide(&[policy], &view(3, 0, -1), &request(ActionKind::ClusterScaleOut, None)).unwrap();
-    assert_eq!((decision.count, decision.because.len()), (None, 0));
+    assert_eq!((decision.count, decision.reasons.len()), (None, 0));
 }
 
 #[test]
@@ -164,7 +164,9 @@ fn a_cooldown_refuses_until_it_has_passed() {
         match left {
             Some(left) => assert_eq!(
                 got.unwrap_err().to_string(),
-                format!("Policy check failure: Failed policy 'scaling-1-policy': the cooldown goes on for {left} s.")
+                format!(
+                    "Policy check failure: Failed policy 'scaling-1-policy': the policy is in cooldown for another {left} s."
+                )
             ),
             None => assert_eq!(got.unwrap().count, Some(1)),
         }
@@ -188,7 +190,7 @@ fn scaling_says_how_many_and_deletion_who() {
         (decision.destroy, decision.grace, decision.reduce),
         (Some(true), 5, true)
     );
-    assert_eq!(decision.because.len(), 3, "{:?}", decision.because);
+    assert_eq!(decision.reasons.len(), 3, "{:?}", decision.reasons);
     let data = decision.to_data(true);
     assert_eq!(data["deletion"]["grace_period"], 5);
     assert!(data["reason"].as_str().unwrap().contains("waits 5 s"));

@@ -60,7 +60,7 @@ fn verdicts_by_example() {
                 ..facts(4, 100.0)
             },
             None,
-            "cooldown goes on for 50 s",
+            "in cooldown for another 50 s",
         ),
         (cpu.clone(), facts(4, 20.0), Some(2), "2 members instead of 4"),
         (
@@ -70,7 +70,7 @@ fn verdicts_by_example() {
                 ..facts(4, 20.0)
             },
             None,
-            "cooldown goes on for 200 s",
+            "in cooldown for another 200 s",
         ),
         (
             cpu.clone(),
@@ -114,8 +114,8 @@ fn verdicts_by_example() {
     ];
     for (properties, facts, size, part) in table {
         let verdict = policy(properties.clone()).unwrap().decide(&facts);
-        assert_eq!(verdict.size, size, "{properties} {facts:?}: {}", verdict.because);
-        assert!(verdict.because.contains(part), "{}", verdict.because);
+        assert_eq!(verdict.size, size, "{properties} {facts:?}: {}", verdict.reason);
+        assert!(verdict.reason.contains(part), "{}", verdict.reason);
     }
 }
 
@@ -276,9 +276,9 @@ fn f3_an_idle_service_is_not_emptied_and_not_shrunk_at_once() {
     ];
     for (properties, facts, size, part) in table {
         let verdict = policy(properties.clone()).unwrap().decide(&facts);
-        assert_eq!(verdict.size, size, "{properties} {facts:?}: {}", verdict.because);
-        assert!(verdict.because.contains(part), "{}", verdict.because);
-        assert!(!verdict.because.contains("near enough"), "{}", verdict.because);
+        assert_eq!(verdict.size, size, "{properties} {facts:?}: {}", verdict.reason);
+        assert!(verdict.reason.contains(part), "{}", verdict.reason);
+        assert!(!verdict.reason.contains("near enough"), "{}", verdict.reason);
     }
 }
 
@@ -288,7 +288,7 @@ fn g18_what_no_measure_can_be_is_unknown() {
         let verdict = policy(json!({"target": 50, "min_size": 0}))
             .unwrap()
             .decide(&facts(2, measure));
-        assert_eq!((verdict.size, verdict.wanted), (None, None), "{}", verdict.because);
-        assert!(verdict.because.contains("cannot be"), "{}", verdict.because);
+        assert_eq!((verdict.size, verdict.wanted), (None, None), "{}", verdict.reason);
+        assert!(verdict.reason.contains("cannot be"), "{}", verdict.reason);
     }
 }

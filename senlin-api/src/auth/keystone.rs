@@ -84,7 +84,7 @@ fn timeout() -> u64 {
 }
 
 /// Tokens that are remembered at most.
-const MOST: u64 = 100_000;
+const MAX_CACHED_TOKENS: u64 = 100_000;
 /// Seconds before its end that the service user's own token is renewed.
 const EARLY: i64 = 60;
 
@@ -132,8 +132,14 @@ impl Keystone {
         Ok(Self {
             http: Http::new(settings.cafile.as_deref(), Duration::from_secs(settings.timeout))?,
             login: login(&settings)?,
-            verdicts: Cache::builder().max_capacity(MOST).expire_after(Lives).build(),
-            roles: Cache::builder().max_capacity(MOST).time_to_live(life).build(),
+            verdicts: Cache::builder()
+                .max_capacity(MAX_CACHED_TOKENS)
+                .expire_after(Lives)
+                .build(),
+            roles: Cache::builder()
+                .max_capacity(MAX_CACHED_TOKENS)
+                .time_to_live(life)
+                .build(),
             own: Mutex::new(None),
             settings,
         })

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::{
     error::{ApiError, Result},
     fields::envelope,
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[
         ("name", "name"),
         ("target", "target"),
@@ -66,9 +66,9 @@ pub(crate) async fn by_cluster(call: &Call, filters: &mut Vec<Filter>) -> Result
 
 /// `GET /v1/actions`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let mut asked = asked(&call, &RULES)?;
-    let found = if by_cluster(&call, &mut asked.filters).await? {
-        db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?
+    let mut query = parse_list(&call, &LIST)?;
+    let found = if by_cluster(&call, &mut query.filters).await? {
+        db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?
     } else {
         Vec::new()
     };

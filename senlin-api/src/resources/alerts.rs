@@ -24,7 +24,7 @@ use options::Fields;
 pub(crate) use options::Options;
 
 /// Alerts of one delivery that are looked at.
-const MOST: usize = 100;
+const MAX_ALERTS: usize = 100;
 
 /// One alert of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +105,7 @@ fn grouped(body: &Value) -> Option<Vec<Alert>> {
             _ => OTHER,
         },
     };
-    Some(list.iter().take(MOST).map(alert).collect())
+    Some(list.iter().take(MAX_ALERTS).map(alert).collect())
 }
 
 fn mapped(fields: Fields, body: &Value) -> Option<Vec<Alert>> {

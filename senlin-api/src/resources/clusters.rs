@@ -17,7 +17,7 @@ use super::{ALONE, BESIDE, Target, action, no_room, profiles, record};
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, change, envelope},
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
@@ -28,7 +28,7 @@ pub(crate) use act::{Planned, as_map, operation, plan, recover};
 pub use act::{act, operate, preview};
 pub use collect::collect;
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[("name", "name"), ("status", "status")],
     sort: &[
         ("name", "name"),
@@ -44,8 +44,8 @@ const RULES: Rules = Rules {
 
 /// `GET /v1/clusters`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
+    let query = parse_list(&call, &LIST)?;
+    let found = db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?;
     let shown: Vec<Value> = found.iter().map(|c| wire::cluster(c, call.version)).collect();
     Ok(call.ok(&json!({"clusters": shown})))
 }

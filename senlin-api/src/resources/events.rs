@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use super::actions::by_cluster;
 use crate::{
     error::{ApiError, Result},
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[
         ("oid", "oid"),
         ("oname", "oname"),
@@ -48,12 +48,12 @@ const RULES: Rules = Rules {
 
 /// `GET /v1/events`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let mut asked = asked(&call, &RULES)?;
-    let after = since(&call, &asked.page)?;
-    let there = by_cluster(&call, &mut asked.filters).await?;
+    let mut query = parse_list(&call, &LIST)?;
+    let after = since(&call, &query.page)?;
+    let there = by_cluster(&call, &mut query.filters).await?;
     let Some(after) = after else {
         let found = if there {
-            db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?
+            db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?
         } else {
             Vec::new()
         };
@@ -62,8 +62,8 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     if !there {
         return Ok(call.ok(&json!({"events": [], "next": after.to_string()})));
     }
-    let limit = asked.page.limit.unwrap_or(0);
-    let read = db::since(&mut call.conn(), &asked.scope, &asked.filters, after, limit)
+    let limit = query.page.limit.unwrap_or(0);
+    let read = db::since(&mut call.conn(), &query.scope, &query.filters, after, limit)
         .await?
         .ok_or_else(unknown)?;
     Ok(call.ok(&json!({"events": shown(&read.events), "next": read.next.to_string()})))

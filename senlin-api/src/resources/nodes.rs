@@ -9,10 +9,10 @@ use senlin_core::{
     node::{Node, NodeStatus},
 };
 use senlin_db::{
+    child_actions::NewNode,
     clusters as db_clusters,
     nodes::{self as db},
     page::Filter,
-    spawn::NewNode,
 };
 use senlin_openapi as wire;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, envelope},
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
@@ -33,7 +33,7 @@ pub(crate) mod adopt;
 
 pub use adopt::{adopt, adopt_preview};
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[("name", "name"), ("status", "status")],
     sort: &[
         ("index", "index"),
@@ -50,18 +50,18 @@ const RULES: Rules = Rules {
 
 /// `GET /v1/nodes`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let mut asked = asked(&call, &RULES)?;
+    let mut query = parse_list(&call, &LIST)?;
     let mut conn = call.conn();
     if let Some((_, identity)) = call.query.iter().find(|(k, _)| k == "cluster_id") {
         let cluster = db_clusters::find(&mut conn, &call.scope(), identity)
             .await?
             .ok_or_else(|| ApiError::BadRequest(format!("Cannot find the given cluster: {identity}.")))?;
-        asked.filters.push(Filter {
+        query.filters.push(Filter {
             column: "cluster_id",
             values: vec![cluster.id.to_string()],
         });
     }
-    let found = db::list(&mut conn, &asked.scope, &asked.filters, &asked.page).await?;
+    let found = db::list(&mut conn, &query.scope, &query.filters, &query.page).await?;
     let shown: Vec<Value> = found.iter().map(|n| wire::node(n, call.version)).collect();
     Ok(call.ok(&json!({"nodes": shown})))
 }

@@ -10,11 +10,11 @@ use super::specs;
 use crate::{
     error::{ApiError, Result},
     fields::{change, envelope},
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[("name", "name"), ("type", "type")],
     sort: &[
         ("type", "type"),
@@ -29,8 +29,8 @@ const RULES: Rules = Rules {
 
 /// `GET /v1/policies`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
+    let query = parse_list(&call, &LIST)?;
+    let found = db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?;
     let shown: Vec<Value> = found.iter().map(wire::policy).collect();
     Ok(call.ok(&json!({"policies": shown})))
 }

@@ -1,4 +1,4 @@
-//! Receivers: doors that metrics systems knock on.
+//! Receivers: webhooks that metrics systems call.
 
 use actix_web::HttpResponse;
 use senlin_core::{Map, Time, action::ActionKind, ids::*, receiver::Receiver, secret::Secret};
@@ -10,11 +10,11 @@ use super::{alerts::Options, clusters};
 use crate::{
     error::{ApiError, Result},
     fields::{Fields, envelope},
-    lists::{Rules, asked},
+    lists::{ListSpec, parse_list},
     request::Call,
 };
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[
         ("name", "name"),
         ("type", "type"),
@@ -103,8 +103,8 @@ fn shown_with(call: &Call, receiver: &Receiver, key: &Secret) -> Value {
 
 /// `GET /v1/receivers`
 pub async fn list(call: Call) -> Result<HttpResponse> {
-    let asked = asked(&call, &RULES)?;
-    let found = db::list(&mut call.conn(), &asked.scope, &asked.filters, &asked.page).await?;
+    let query = parse_list(&call, &LIST)?;
+    let found = db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?;
     let all: Vec<Value> = found.iter().map(|r| shown(&call, r)).collect::<Result<_>>()?;
     Ok(call.ok(&json!({"receivers": all})))
 }

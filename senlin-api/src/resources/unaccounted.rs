@@ -4,9 +4,9 @@
 use actix_web::HttpResponse;
 use senlin_core::{Map, ids::*, profile::Profile};
 use senlin_db::{
+    child_actions::NewNode,
     clusters, nodes, profiles,
     profiles::NewProfile,
-    spawn::NewNode,
     unaccounted::{self as db, Refusal, Unaccounted},
 };
 use senlin_openapi as wire;
@@ -16,11 +16,11 @@ use super::{Words, nodes::adopt::place, only_key};
 use crate::{
     error::{ApiError, Result},
     fields::Fields,
-    lists::{self, Rules},
+    lists::{self, ListSpec},
     request::Call,
 };
 
-const RULES: Rules = Rules {
+const LIST: ListSpec = ListSpec {
     filters: &[],
     sort: &[],
     own: &[],
@@ -70,7 +70,7 @@ fn admin(call: &Call) -> Result<()> {
 /// `GET /v1/unaccounted-containers`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     admin(&call)?;
-    let page = lists::asked(&call, &RULES)?.page;
+    let page = lists::parse_list(&call, &LIST)?.page;
     let limit = page.limit.unwrap_or(call.api.settings.max_page_size);
     let found = db::list(&mut call.conn(), limit, page.marker).await?;
     let all: Vec<Value> = found.iter().map(shown).collect();
@@ -107,8 +107,8 @@ async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpR
     }
     let mut conn = call.conn();
     db::ask_removal(&mut conn, one.id).await?;
-    let asked = db::get(&mut conn, &one.id.to_string()).await?;
-    Ok(call.ok(&json!({"unaccounted_container": shown(asked.as_ref().unwrap_or(one))})))
+    let current = db::get(&mut conn, &one.id.to_string()).await?;
+    Ok(call.ok(&json!({"unaccounted_container": shown(current.as_ref().unwrap_or(one))})))
 }
 
 /// Its node has it again; a node that is not recorded is made.
@@ -241,9 +241,9 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
 /// A profile as an adoption makes it of what runs.
 async fn adopted(call: &Call, one: &Unaccounted, project: &str) -> Result<NewProfile> {
     let overrides = json!({"host_node": one.host});
-    let asked = json!({"type": TYPE, "identity": one.container, "host_node": one.host, "node": one.node,
+    let request = json!({"type": TYPE, "identity": one.container, "host_node": one.host, "node": one.node,
         "overrides": overrides});
-    let body = asked.as_object().cloned().unwrap_or_default();
+    let body = request.as_object().cloned().unwrap_or_default();
     let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
     let (kind, version) = TYPE.rsplit_once('-').unwrap_or((TYPE, ""));
     Ok(NewProfile {

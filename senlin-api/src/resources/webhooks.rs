@@ -1,4 +1,4 @@
-//! `POST /v1/webhooks/{id}/trigger`: somebody knocks, without a token.
+//! `POST /v1/webhooks/{id}/trigger`: a call without a token.
 
 use std::{
     collections::HashMap,
@@ -17,15 +17,19 @@ use uuid::Uuid;
 use super::{clusters, receivers::VERBS, record};
 use crate::{
     error::{ApiError, Result},
-    request::{Call, Knock},
+    request::{Call, PublicCall},
 };
 
 /// Does what the receiver is for, as who it acts for, with their rights of now.
-pub async fn trigger(Knock(mut call): Knock) -> Result<HttpResponse> {
+pub async fn trigger(PublicCall(mut call): PublicCall) -> Result<HttpResponse> {
     let query = |call: &Call, name: &str| call.query.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
     let version = query(&call, "V").ok_or_else(|| ApiError::BadRequest("V query parameter is required.".to_owned()))?;
     let receiver = open(&call, &query(&call, "key").unwrap_or_default()).await?;
-    if !call.api.knocks.allow(receiver.id.0, call.api.settings.webhook_rate) {
+    if !call
+        .api
+        .rate_limiter
+        .allow(receiver.id.0, call.api.settings.webhook_rate)
+    {
         return Err(ApiError::TooMany);
     }
     call.caller = actor(&call, &receiver).await?;
@@ -127,21 +131,21 @@ fn inputs(call: &Call, receiver: &Receiver, version: &str) -> Result<Map> {
     Ok(inputs)
 }
 
-/// How often each receiver was knocked at, or node has reported, at this server.
+/// How often each receiver was called, or node has reported, at this server.
 #[derive(Default)]
-pub(crate) struct Knocks(Mutex<HashMap<Uuid, (f64, Instant)>>);
+pub(crate) struct RateLimiter(Mutex<HashMap<Uuid, (f64, Instant)>>);
 
 /// Receivers that are kept count of at most.
-const MOST: usize = 10_000;
+const MAX_COUNTED_RECEIVERS: usize = 10_000;
 
-impl Knocks {
-    /// Whether one knock more is within `per_minute`, which may come all at once.
+impl RateLimiter {
+    /// Whether one call more is within `per_minute`, which may come all at once.
     pub(crate) fn allow(&self, receiver: Uuid, per_minute: u32) -> bool {
         let most = f64::from(per_minute);
         let now = Instant::now();
         let left = |(left, at): (f64, Instant)| (left + now.duration_since(at).as_secs_f64() * most / 60.0).min(most);
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if map.len() >= MOST {
+        if map.len() >= MAX_COUNTED_RECEIVERS {
             // One that would be full again needs no entry.
             map.retain(|_, entry| left(*entry) < most);
         }
@@ -158,10 +162,10 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_and_then_no_more() {
-        let knocks = Knocks::default();
+        let rate_limiter = RateLimiter::default();
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let through = (0..10).filter(|_| knocks.allow(one, 5)).count();
+        let through = (0..10).filter(|_| rate_limiter.allow(one, 5)).count();
         assert_eq!(through, 5);
-        assert!(knocks.allow(other, 5), "each has its own");
+        assert!(rate_limiter.allow(other, 5), "each has its own");
     }
 }

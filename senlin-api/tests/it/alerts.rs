@@ -134,7 +134,7 @@ async fn a_cooldown_says_so_and_other_states_do_nothing() {
     assert!(
         refused
             .text("/alerts/0/reason")
-            .contains("the cooldown of policy 'p' goes on")
+            .contains("policy 'p' is in cooldown for another")
     );
     for state in ["ok", "insufficient data"] {
         let ignored = post(&server, &door, &aodh(state)).await;

@@ -4,10 +4,10 @@ use futures_util::future::join_all;
 use senlin_api::Settings;
 use senlin_core::ids::*;
 use senlin_db::{
+    child_actions::NewNode,
     idempotency::{Keep, Stored},
     nodes::{self, Adoption},
     profiles::NewProfile,
-    spawn::NewNode,
 };
 use serde_json::json;
 

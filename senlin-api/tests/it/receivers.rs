@@ -19,7 +19,7 @@ fn door(answer: &Answer) -> String {
     url.split_once("/v1/").map(|(_, rest)| format!("/v1/{rest}")).unwrap()
 }
 
-async fn knock(server: &Server, path: &str, version: &str, body: Option<Value>) -> Answer {
+async fn trigger(server: &Server, path: &str, version: &str, body: Option<Value>) -> Answer {
     server.call("", version, "POST", path, body).await
 }
 
@@ -35,7 +35,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
     let path = door(&made);
     assert!(path.contains("/trigger?V=2&count=2&key="), "{path}");
 
-    let done = knock(&server, &path, "", None).await;
+    let done = trigger(&server, &path, "", None).await;
     assert_eq!(done.status, 202, "{}", done.body);
     let action = done.text("/action");
     assert!(
@@ -52,7 +52,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
     assert!(shown.text("/action/name").starts_with("webhook_"));
 
     // A second one meets the first, as any request would.
-    assert_eq!(knock(&server, &path, "", None).await.status, 409);
+    assert_eq!(trigger(&server, &path, "", None).await.status, 409);
     let bare = path.split_once('?').unwrap().0.to_owned();
     let id = made.text("/receiver/id");
     for (path, status) in [
@@ -62,7 +62,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
         (path.replace(&id, "00000000-0000-0000-0000-000000000000"), 404),
         (path.replace(&id, "nonsense"), 404),
     ] {
-        assert_eq!(knock(&server, &path, "", None).await.status, status, "{path}");
+        assert_eq!(trigger(&server, &path, "", None).await.status, status, "{path}");
     }
 
     // How the body is read, by version and V; then checked as the action's own parameters.
@@ -87,7 +87,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
         (&path, "", json!({"count": "many"}), Err("must be an integer")),
     ] {
         server.db.execute(quiet).await.unwrap();
-        let got = knock(&server, path, version, Some(body.clone())).await;
+        let got = trigger(&server, path, version, Some(body.clone())).await;
         match expected {
             Ok(inputs) => {
                 assert_eq!(got.status, 202, "{body}: {}", got.body);
@@ -108,7 +108,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
         .call("member", "1.15", "POST", "/v1/receivers/r/rotate", None)
         .await;
     assert_eq!(rotated.status, 200);
-    assert_eq!(knock(&server, &path, "", None).await.status, 403);
+    assert_eq!(trigger(&server, &path, "", None).await.status, 403);
     let params = json!({"receiver": {"params": {"count": 7}}});
     let changed = server.member("PATCH", "/v1/receivers/r", Some(params.clone())).await;
     assert!(door(&changed).contains("count=7"), "{}", changed.body);
@@ -133,7 +133,7 @@ async fn a_webhook_does_what_it_is_for_and_nothing_else() {
         .call("member", "1.15", "PATCH", "/v1/receivers/r", Some(past))
         .await;
     assert_eq!(changed.text("/receiver/expires_at"), "2020-01-01T00:00:00Z");
-    let late = knock(&server, &door(&changed), "", None).await;
+    let late = trigger(&server, &door(&changed), "", None).await;
     assert_eq!((late.status, late.message()), (403, "The receiver has expired."));
     server.close().await;
 }
@@ -187,11 +187,11 @@ async fn bad_receivers_are_named() {
             "{method} {path}"
         );
     }
-    // More knocks than a minute lets through.
+    // More calls than a minute lets through.
     let path = door(&made);
     let mut refused = 0;
     for _ in 0..70 {
-        let got = knock(&server, &path, "", None).await;
+        let got = trigger(&server, &path, "", None).await;
         if got.status == 429 {
             assert_eq!(got.headers["retry-after"], "5");
             refused += 1;

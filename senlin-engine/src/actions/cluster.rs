@@ -12,20 +12,20 @@ use senlin_core::{
     profile_type::Demand,
 };
 use senlin_db::{
+    child_actions::{self, NewMember, NewNode, SizeChange},
     children::{self as ends, ChildEnd},
     clusters,
     fence::{self, End},
     members::Member,
     placement::Place,
-    spawn::{self, Birth, NewNode, SizeChange},
 };
 use senlin_policies::{engine::Decision, placement::Planner, victims::Candidate};
 use serde_json::json;
 
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions::{self, Intent},
-    specs::Loaded,
+    hosts::profile_cache::LoadedProfile,
 };
 
 pub mod add_nodes;
@@ -59,7 +59,7 @@ pub(crate) async fn load(ctx: &Ctx) -> Result<Cluster, Failure> {
 }
 
 /// Puts the cluster into a transitional status.
-pub(crate) async fn mark(ctx: &Ctx, status: ClusterStatus, reason: &str) -> Result<(), Failure> {
+pub(crate) async fn set_status(ctx: &Ctx, status: ClusterStatus, reason: &str) -> Result<(), Failure> {
     let mut conn = ctx.conn();
     ctx.record(
         "mark the cluster",
@@ -106,7 +106,7 @@ pub(crate) async fn launch(
     children: &[NewAction],
 ) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn();
-    let write = spawn::launch(&mut conn, ctx.fence, ctx.cluster_id()?, size, phase, children);
+    let write = child_actions::launch(&mut conn, ctx.fence, ctx.cluster_id()?, size, phase, children);
     ctx.record("launch the children", write).await?;
     if children.is_empty() {
         Ok(Outcome::Next(phase.to_owned()))
@@ -125,14 +125,14 @@ pub(crate) async fn carry_out(ctx: &Ctx, cluster: &Cluster, intent: Intent) -> R
 }
 
 /// The rules that new members are placed by: the policies', or the profile's own strategy.
-pub(crate) fn rules(decision: &Decision, loaded: &Loaded) -> Rules {
+pub(crate) fn rules(decision: &Decision, loaded: &LoadedProfile) -> Rules {
     let mut rules = decision.rules.clone();
     rules.strategy = rules.strategy.or(Some(loaded.strategy()));
     rules
 }
 
 /// Placements that an action tells of.
-const TOLD: usize = 100;
+const MAX_REPORTED_PLACEMENTS: usize = 100;
 
 /// Makes more members and waits for them in `phase`.
 pub(crate) async fn grow(
@@ -143,12 +143,12 @@ pub(crate) async fn grow(
 ) -> Result<Outcome, Failure> {
     let count = intent.more;
     let mut conn = ctx.conn();
-    let loaded = ctx.engine.specs.load(&mut conn, cluster.profile_id).await?;
+    let loaded = ctx.engine.profile_cache.load(&mut conn, cluster.profile_id).await?;
     let needs = match loaded.demand()? {
         Demand::Host(needs) => Some(needs),
         Demand::Endpoint(_) => None,
     };
-    let whence = needs.clone().unwrap_or_else(|| decisions::nowhere(cluster));
+    let requirements = needs.clone().unwrap_or_else(|| decisions::no_host(cluster));
     let rules = rules(&intent.decision, &loaded);
     let format = cluster
         .config
@@ -159,39 +159,39 @@ pub(crate) async fn grow(
     let wanted = ctx.input::<String>("plan_token")?;
     let plan = |hosts, first: i32| {
         let mut planner = Planner::new(hosts, rules.clone(), decisions::seed(cluster));
-        let (mut births, mut told) = (Vec::new(), Vec::new());
+        let (mut new_members, mut told) = (Vec::new(), Vec::new());
         for index in first..first.saturating_add(count) {
             let node = new_node(ctx, cluster, &format, index);
             let place = needs.as_ref().and_then(|needs| {
                 // One that fits nowhere says why when its own turn comes.
                 planner.place(needs).ok().map(|host| Place::on(host, needs))
             });
-            if let Some(place) = place.as_ref().filter(|_| told.len() < TOLD) {
-                told.push(json!({"node": node.id, "name": node.name, "host": crate::plan::on(&planner, place.host)}));
+            if let Some(place) = place.as_ref().filter(|_| told.len() < MAX_REPORTED_PLACEMENTS) {
+                told.push(json!({"node": node.id, "name": node.name, "host": crate::decisions::plan::on(&planner, place.host)}));
             }
-            births.push(Birth {
+            new_members.push(NewMember {
                 action: child(ctx, ActionKind::NodeCreate, node.id, Map::new()),
                 node,
                 place,
             });
         }
-        let hosts: Vec<_> = births.iter().map(|b| b.place.as_ref().map(|p| p.host)).collect();
+        let hosts: Vec<_> = new_members.iter().map(|b| b.place.as_ref().map(|p| p.host)).collect();
         if wanted
             .as_ref()
-            .is_some_and(|t| *t != crate::plan::token(cluster, ctx.action.kind, intent, &hosts))
+            .is_some_and(|t| *t != crate::decisions::plan::token(cluster, ctx.action.kind, intent, &hosts))
         {
-            return Err(Failure::Refused(crate::plan::STALE.to_owned()));
+            return Err(Failure::Refused(crate::decisions::plan::STALE.to_owned()));
         }
         let told = Map::from_iter([("placement".to_owned(), json!({"count": count, "placements": told}))]);
-        Ok((births, told))
+        Ok((new_members, told))
     };
-    let write = spawn::grow(
+    let write = child_actions::grow(
         &mut conn,
         ctx.fence,
         cluster.id,
         intent.size,
         count,
-        &whence,
+        &requirements,
         phase,
         plan,
     );

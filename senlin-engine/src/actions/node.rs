@@ -16,9 +16,9 @@ use senlin_db::{
 };
 
 use crate::{
-    context::{Ctx, Failure, Outcome},
-    health::UNKNOWN,
-    specs::Loaded,
+    actions::context::{Ctx, Failure, Outcome},
+    hosts::profile_cache::LoadedProfile,
+    tasks::health::UNKNOWN,
 };
 
 pub mod check;
@@ -33,17 +33,21 @@ pub mod settling;
 pub mod update;
 
 /// The action's node and its profile.
-pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<Loaded>), Failure> {
+pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<LoadedProfile>), Failure> {
     let mut conn = ctx.conn();
     let node = nodes::get(&mut conn, ctx.action.target.into())
         .await?
         .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
-    let loaded = ctx.engine.specs.load(&mut conn, node.profile_id).await?;
+    let loaded = ctx.engine.profile_cache.load(&mut conn, node.profile_id).await?;
     Ok((node, loaded))
 }
 
 /// The driver of the host that the node is on (a host's node is on itself).
-pub(crate) async fn driver(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Arc<dyn ContainerDriver>, Failure> {
+pub(crate) async fn driver(
+    ctx: &Ctx,
+    node: &Node,
+    loaded: &LoadedProfile,
+) -> Result<Arc<dyn ContainerDriver>, Failure> {
     let host = if loaded.kind.is_host() {
         Some(node.id)
     } else {
@@ -56,7 +60,10 @@ pub(crate) async fn driver(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Ar
         )))
     })?;
     let mut conn = ctx.conn();
-    ctx.engine.fleet.driver(&mut conn, &ctx.engine.specs, host).await
+    ctx.engine
+        .connections
+        .driver(&mut conn, &ctx.engine.profile_cache, host)
+        .await
 }
 
 /// Ends the action well.

@@ -15,7 +15,7 @@ use prometheus_client::{
 use senlin_db::{loads, placement};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, worker};
+use crate::{Engine, queue::worker};
 
 /// Seconds between two reads.
 const EVERY: u64 = 5;
@@ -37,7 +37,7 @@ type Of<L> = Family<L, Gauge<f64, AtomicU64>>;
 
 /// The gauges.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fleet {
+pub(crate) struct FleetMetrics {
     members: Of<OfCluster>,
     active: Of<OfCluster>,
     desired: Of<OfCluster>,
@@ -48,7 +48,7 @@ pub(crate) struct Fleet {
     known: Arc<Mutex<(BTreeSet<OfCluster>, BTreeSet<OfHost>)>>,
 }
 
-impl Fleet {
+impl FleetMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         for (name, help, family) in [
             ("senlin_cluster_members", "Members of the cluster", &self.members),

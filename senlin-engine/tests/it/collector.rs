@@ -8,7 +8,7 @@ use std::sync::{
 use senlin_core::{action::ActionKind, driver::*, ids::*};
 use senlin_db::{placement::Place, unaccounted};
 use senlin_drivers::sim::SimHost;
-use senlin_engine::faults::{Fault, Faults, NoFaults, When};
+use senlin_engine::actions::faults::{Fault, Faults, NoFaults, When};
 use serde_json::json;
 
 use crate::world::{AtStep, World};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use senlin_core::{action::ActionKind, ids::*};
-use senlin_engine::faults::{Fault, NoFaults};
+use senlin_engine::actions::faults::{Fault, NoFaults};
 use serde_json::json;
 
 use crate::world::{Once, World};

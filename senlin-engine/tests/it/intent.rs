@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use senlin_core::{Map, action::ActionKind, driver::*, ids::*, node::Node};
 use senlin_db::{
+    child_actions::NewNode,
     idempotency::{Keep, Stored},
     nodes::{self, Adoption},
     placement::Place,
     profiles::NewProfile,
-    spawn::NewNode,
 };
 use senlin_drivers::sim::SimHost;
-use senlin_engine::faults::{Fault, NoFaults, When};
+use senlin_engine::actions::faults::{Fault, NoFaults, When};
 use serde_json::{Value, json};
 
 use crate::world::{AtStep, Once, World};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use senlin_core::action::ActionKind;
-use senlin_engine::faults::{Fault, NoFaults, When};
+use senlin_engine::actions::faults::{Fault, NoFaults, When};
 use serde_json::json;
 
 use crate::world::{AtStep, World};

@@ -18,7 +18,7 @@ use senlin_db::{
 };
 use senlin_engine::{
     Engine,
-    faults::{Fault, Faults, NoFaults, When},
+    actions::faults::{Fault, Faults, NoFaults, When},
 };
 use senlin_testkit::{proxy::Proxy, until};
 use serde_json::json;

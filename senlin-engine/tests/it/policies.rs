@@ -92,7 +92,7 @@ async fn deletion_says_who_when_and_how() {
         .act(ActionKind::ClusterScaleIn, cluster, json!({"count": 1}))
         .await;
     world
-        .engine(std::sync::Arc::new(senlin_engine::faults::NoFaults))
+        .engine(std::sync::Arc::new(senlin_engine::actions::faults::NoFaults))
         .await
         .drain()
         .await

@@ -8,7 +8,7 @@ use senlin_db::{
     fence::{self, End, Fence},
     queue::{self, Limits},
 };
-use senlin_engine::faults::{Fault, NoFaults};
+use senlin_engine::actions::faults::{Fault, NoFaults};
 use serde_json::json;
 
 use crate::world::{Once, World};
@@ -231,7 +231,7 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
         .unwrap()
         .remove(0);
     actions::force_cancel(&mut conn, action).await.unwrap();
-    let held = fence::hold(&mut conn, Fence::of(&claimed.action).unwrap()).await;
+    let held = fence::lock_action(&mut conn, Fence::of(&claimed.action).unwrap()).await;
     assert!(matches!(held, Err(DbError::LeaseLost)));
     tokio::time::timeout(Duration::from_secs(5), actions::force_cancel(&mut conn, action))
         .await

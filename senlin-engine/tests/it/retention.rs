@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use senlin_core::{action::ActionKind, caller::Scope};
 use senlin_db::actions;
-use senlin_engine::faults::NoFaults;
+use senlin_engine::actions::faults::NoFaults;
 use senlin_testkit::until;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use senlin_core::{action::ActionKind, ids::*};
-use senlin_engine::{Engine, faults::NoFaults};
+use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use senlin_core::action::ActionKind;
-use senlin_engine::faults::{Fault, Faults, When};
+use senlin_engine::actions::faults::{Fault, Faults, When};
 
 /// A fault at one step, once.
 pub(crate) struct Once {

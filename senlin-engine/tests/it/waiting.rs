@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use senlin_core::{action::ActionKind, ids::*};
-use senlin_engine::{Engine, faults::NoFaults};
+use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::json;
 
 use crate::world::World;

@@ -11,16 +11,16 @@ use senlin_core::{
 };
 use senlin_db::{
     Db, actions,
+    child_actions::NewNode,
     clusters::{self, NewCluster},
     nodes,
     policies::{self, NewPolicy},
     profiles::{self, NewProfile},
-    spawn::NewNode,
 };
 use senlin_drivers::{Connector, sim::Sim};
 use senlin_engine::{
     Engine, Parts, Settings,
-    faults::{Faults, NoFaults},
+    actions::faults::{Faults, NoFaults},
     metrics::Metrics,
 };
 use senlin_testkit::TestDb;

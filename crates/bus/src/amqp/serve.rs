@@ -20,7 +20,7 @@ use super::{
 use crate::{Answer, BusError, Fault, Reply, Request};
 
 /// Requests that one engine answers at once.
-const AT_ONCE: u16 = 32;
+const MAX_CONCURRENT_REQUESTS: u16 = 32;
 
 pub(super) async fn run(settings: &AmqpSettings, answer: Arc<dyn Answer>, stop: CancellationToken) {
     let mut tries = 0;
@@ -60,7 +60,11 @@ async fn listen(
             .queue_declare(queue.as_str().into(), options, FieldTable::default()),
     )
     .await?;
-    bounded(line.channel.basic_qos(AT_ONCE, BasicQosOptions::default())).await?;
+    bounded(
+        line.channel
+            .basic_qos(MAX_CONCURRENT_REQUESTS, BasicQosOptions::default()),
+    )
+    .await?;
     let mut consumer = bounded(line.channel.basic_consume(
         queue.into(),
         "".into(),

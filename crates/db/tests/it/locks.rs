@@ -12,10 +12,10 @@ use senlin_core::{
 };
 use senlin_db::{
     DbError, Result, actions,
+    child_actions::{self, SizeChange},
     fence::{self, Fence},
     members,
     queue::{self, Limits},
-    spawn::{self, SizeChange},
 };
 
 use crate::yard::{Herd, LIMITS, Yard, end};
@@ -148,7 +148,7 @@ impl Field {
                         child
                     })
                     .collect();
-                spawn::launch(conn, fence, herd.id, SizeChange::default(), "finish", &children).await?;
+                child_actions::launch(conn, fence, herd.id, SizeChange::default(), "finish", &children).await?;
                 self.recorded.lock().unwrap().extend(children.iter().map(|c| c.id));
                 return Ok(());
             }

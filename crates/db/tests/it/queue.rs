@@ -6,10 +6,9 @@ use senlin_core::{
     ids::*,
 };
 use senlin_db::{
+    child_actions::{self, SizeChange},
     fence::{self, Fence},
-    queue,
-    spawn::{self, SizeChange},
-    wishes,
+    policy_actions, queue,
 };
 
 use crate::yard::{LIMITS, Yard};
@@ -136,7 +135,7 @@ async fn a9_children_that_never_began_end_with_their_parents_wish() {
     }
     let mut conn = yard.db.db.session();
     let fence = Fence::of(&claimed).unwrap();
-    spawn::launch(&mut conn, fence, cluster.id, SizeChange::default(), "finish", &children)
+    child_actions::launch(&mut conn, fence, cluster.id, SizeChange::default(), "finish", &children)
         .await
         .unwrap();
     drop(conn);
@@ -346,7 +345,7 @@ async fn a15_two_engines_record_a_wish_once() {
         let db = yard.db.db.clone();
         wishes.spawn(async move {
             let mut conn = db.session();
-            wishes::cluster(&mut conn, cluster, ActionKind::ClusterResize, &Map::new())
+            policy_actions::cluster(&mut conn, cluster, ActionKind::ClusterResize, &Map::new())
                 .await
                 .unwrap()
         });

@@ -8,11 +8,11 @@ use senlin_core::{
 };
 use senlin_db::{
     Result, actions,
+    child_actions::{self, NewNode},
     clusters::{self, NewCluster},
     fence::{self, End, Fence},
     profiles::{self, NewProfile},
     queue::{self, Limits},
-    spawn::{self, NewNode},
 };
 use senlin_testkit::TestDb;
 use uuid::Uuid;
@@ -112,7 +112,9 @@ impl Yard {
             role: None,
             metadata: Map::new(),
         };
-        spawn::insert_nodes(&mut self.db.db.session(), &[new]).await.unwrap();
+        child_actions::insert_nodes(&mut self.db.db.session(), &[new])
+            .await
+            .unwrap();
         self.db
             .execute(&format!(
                 "UPDATE nodes SET status = 'ACTIVE', physical_id = '{id}' WHERE id = '{id}'"

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Members in zones and regions: `a` for the first `n`, then `b`.
-fn in_zones(mut view: View, n: usize) -> View {
+fn in_zones(mut view: ClusterSnapshot, n: usize) -> ClusterSnapshot {
     for (at, member) in view.members.iter_mut().enumerate() {
         let place = if at < n { "a" } else { "b" };
         member.zone = Some(place.to_owned());
@@ -22,7 +22,14 @@ fn every_type_by_example() {
     let health = json!({"detection": {"detection_modes": [{"type": "LIFECYCLE_EVENTS"}]},
         "recovery": {"actions": [{"name": "REBOOT"}, {"name": "RECREATE"}]}});
     let hooks = json!({"hooks": {"timeout": 30, "params": {"queue": "drains"}}});
-    let table: Vec<(&str, Value, ActionKind, View, Result<(&str, Value), ()>, &str)> = vec![
+    let table: Vec<(
+        &str,
+        Value,
+        ActionKind,
+        ClusterSnapshot,
+        Result<(&str, Value), ()>,
+        &str,
+    )> = vec![
         (
             "zone_placement-1.0",
             zones.clone(),

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::auth::AuthError;
 
 /// Bytes of an answer at most.
-const MOST: usize = 1 << 20;
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 pub(super) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -97,7 +97,7 @@ impl Http {
             let status = response.status().as_u16();
             let subject = response.headers().get("x-subject-token");
             let subject = subject.and_then(|s| s.to_str().ok()).map(Secret::new);
-            let bytes = Limited::new(response.into_body(), MOST)
+            let bytes = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
                 .collect()
                 .await
                 .map_err(|e| e.to_string())?

@@ -9,12 +9,12 @@ use senlin_core::{
     profile_type::{Demand, ProfileType},
 };
 use senlin_db::{
+    child_actions::NewNode,
     idempotency::Stored,
     nodes::{self, Adoption},
     placement::Place,
     profiles::NewProfile,
     quota::{self, Growth},
-    spawn::NewNode,
 };
 use senlin_openapi as wire;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! CLUSTER_ADD_NODES: orphans become members.
 
 use senlin_core::{Map, action::ActionKind, ids::NodeId};
-use senlin_db::spawn::SizeChange;
+use senlin_db::child_actions::SizeChange;
 use senlin_policies::size::{self, Bounds};
 
 use super::{child, conclude, launch, load, phase::Once};
-use crate::context::{Ctx, Failure, Outcome};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     match Once::of(ctx)? {

@@ -1,10 +1,10 @@
 //! CLUSTER_CHECK: looks at every member.
 
 use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus};
-use senlin_db::spawn::SizeChange;
+use senlin_db::child_actions::SizeChange;
 
-use super::{child, conclude, launch, load, mark, phase::Once};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{child, conclude, launch, load, phase::Once, set_status};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     match Once::of(ctx)? {
@@ -15,7 +15,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
-    mark(ctx, ClusterStatus::Checking, "Check in progress").await?;
+    set_status(ctx, ClusterStatus::Checking, "Check in progress").await?;
     let checks: Vec<_> = cluster
         .nodes
         .iter()

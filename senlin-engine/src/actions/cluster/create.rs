@@ -1,12 +1,12 @@
 //! CLUSTER_CREATE: every member at once.
 
 use senlin_core::cluster::ClusterStatus;
-use senlin_db::spawn::SizeChange;
+use senlin_db::child_actions::SizeChange;
 use senlin_policies::engine::Decision;
 
-use super::{carry_out, conclude, load, mark, phase::Once};
+use super::{carry_out, conclude, load, phase::Once, set_status};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions::Intent,
 };
 
@@ -19,7 +19,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
-    mark(ctx, ClusterStatus::Creating, "Creation in progress").await?;
+    set_status(ctx, ClusterStatus::Creating, "Creation in progress").await?;
     // No policy can be attached to what is not there yet.
     let intent = Intent {
         decision: Decision::default(),

@@ -2,7 +2,7 @@
 
 use super::{carry_out, conclude, load, phase::Sizing, remove::after_grace};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions,
 };
 

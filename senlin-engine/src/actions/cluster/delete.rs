@@ -1,15 +1,15 @@
 //! CLUSTER_DELETE: every member, then the cluster.
 
 use senlin_core::{Map, action::ActionStatus, cluster::ClusterStatus};
-use senlin_db::{fence::End, members, spawn::SizeChange};
+use senlin_db::{child_actions::SizeChange, fence::End, members};
 
-use super::{children, conclude_with, launch, load, mark, phase::Once, remove::removals};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{children, conclude_with, launch, load, phase::Once, remove::removals, set_status};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if Once::of(ctx)? == Once::Begin {
         let cluster = load(ctx).await?;
-        mark(ctx, ClusterStatus::Deleting, "Deletion in progress").await?;
+        set_status(ctx, ClusterStatus::Deleting, "Deletion in progress").await?;
         return launch(
             ctx,
             SizeChange::default(),

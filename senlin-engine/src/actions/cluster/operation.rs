@@ -1,11 +1,11 @@
 //! CLUSTER_OPERATION: one of the profile's own verbs on the members it names.
 
 use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, ids::NodeId};
-use senlin_db::spawn::SizeChange;
+use senlin_db::child_actions::SizeChange;
 use serde_json::Value;
 
-use super::{child, conclude, launch, load, mark, phase::Once};
-use crate::context::{Ctx, Failure, Outcome};
+use super::{child, conclude, launch, load, phase::Once, set_status};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     match Once::of(ctx)? {
@@ -24,7 +24,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         Some(nodes) => nodes,
         None => cluster.nodes.clone(),
     };
-    mark(
+    set_status(
         ctx,
         ClusterStatus::Operating,
         &format!("Operation '{operation}' in progress"),

@@ -13,10 +13,10 @@ use senlin_core::{
 };
 use senlin_db::{
     bindings,
+    child_actions::{self, SizeChange},
     children::{self as ends, ChildEnd},
     fence::{self, End},
     loads, members, placement,
-    spawn::{self, SizeChange},
 };
 use senlin_policies::{
     host_placement::{self, Rebalance},
@@ -25,14 +25,16 @@ use senlin_policies::{
 use serde_json::{Value, json};
 
 use super::{
-    FINISH, child, children, conclude_with, explain, grow, launch, load, mark,
+    FINISH, child, children, conclude_with, explain, grow, launch, load,
     phase::{self, phases},
     remove::removals,
+    set_status,
 };
 use crate::{
     Engine,
-    context::{Ctx, Failure, Outcome},
-    decisions, worker,
+    actions::context::{Ctx, Failure, Outcome},
+    decisions,
+    queue::worker,
 };
 
 phases! {
@@ -55,7 +57,7 @@ phases! {
 /// The word of the phase in which what is too many goes again.
 const UNDONE: &str = "ending:undone";
 /// Members that move at most when nobody says how many.
-const MOST: i64 = 10;
+const MAX_MOVES: i64 = 10;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     // Its children were told to end, and have ended.
@@ -169,11 +171,11 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     let none = Map::new();
     ctx.end(
         "record why it stops",
-        fence::remember(&mut conn, ctx.fence, &data, &none),
+        fence::merge_data(&mut conn, ctx.fence, &data, &none),
     )
     .await?;
     let removals = removals(ctx, &going, true);
-    let write = spawn::launch(
+    let write = child_actions::launch(
         &mut conn,
         ctx.fence,
         ctx.cluster_id()?,
@@ -225,7 +227,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let mut intent = decisions::of_action(ctx, &cluster).await?;
     let most: Option<i64> = ctx.input("max_moves")?;
     let found = wanted(&ctx.engine, &cluster, &intent.decision.rules, most).await?;
-    let reasons: Vec<&str> = found.iter().map(|m| m.because.as_str()).collect();
+    let reasons: Vec<&str> = found.iter().map(|m| m.reason.as_str()).collect();
     let reason = if reasons.is_empty() {
         "No host is so much hotter than the others that moving members would help.".to_owned()
     } else {
@@ -235,8 +237,11 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let data = Map::from_iter([("moving".to_owned(), json!(ids)), ("reason".to_owned(), reason.into())]);
     let mut conn = ctx.conn();
     let none = Map::new();
-    ctx.record("record who moves", fence::remember(&mut conn, ctx.fence, &data, &none))
-        .await?;
+    ctx.record(
+        "record who moves",
+        fence::merge_data(&mut conn, ctx.fence, &data, &none),
+    )
+    .await?;
     drop(conn);
     if found.is_empty() {
         if room(&cluster) == 0 {
@@ -247,7 +252,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         }
         return conclude_with(ctx, "No member needs to move.", &[]).await;
     }
-    mark(ctx, ClusterStatus::Resizing, "Rebalance in progress").await?;
+    set_status(ctx, ClusterStatus::Resizing, "Rebalance in progress").await?;
     intent.decision.rules.avoid = found.iter().map(|m| m.from).collect();
     intent.more = i32::try_from(found.len()).unwrap_or(i32::MAX);
     grow(ctx, &cluster, &intent, Phase::Placed.word()).await
@@ -266,14 +271,14 @@ pub(crate) async fn wanted(
     most: Option<i64>,
 ) -> Result<Vec<Move>, Failure> {
     let mut conn = engine.db.session();
-    let loaded = engine.specs.load(&mut conn, cluster.profile_id).await?;
+    let loaded = engine.profile_cache.load(&mut conn, cluster.profile_id).await?;
     let Demand::Host(needs) = loaded.demand()? else {
         return Err(Failure::Refused("Hosts cannot be moved.".to_owned()));
     };
     let policy = match bindings::of_type(&mut conn, cluster.id, "senlin.policy.host_placement").await? {
         Some(active) => host_placement::rebalance(&active.properties).map_err(|e| Failure::Refused(e.0))?,
         None => Rebalance {
-            max_moves: MOST,
+            max_moves: MAX_MOVES,
             ..Rebalance::default()
         },
     };

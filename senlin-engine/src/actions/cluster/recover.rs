@@ -7,12 +7,12 @@ use senlin_core::{
     cluster::{Cluster, ClusterStatus},
     node::NodeStatus,
 };
-use senlin_db::{fence, members, spawn::SizeChange};
+use senlin_db::{child_actions::SizeChange, fence, members};
 use serde_json::{Value, json};
 
-use super::{FINISH, carry_out, child, children, conclude_with, launch, load, mark, phase::phases};
+use super::{FINISH, carry_out, child, children, conclude_with, launch, load, phase::phases, set_status};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions,
 };
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Phase::Begin => {
             let cluster = load(ctx).await?;
             by_policy(ctx, &cluster).await?;
-            mark(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
+            set_status(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
             let nodes = if ctx.input::<bool>("check")?.unwrap_or(false) {
                 cluster.nodes
             } else {
@@ -72,7 +72,12 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             if !ctx.input::<bool>("check_capacity")?.unwrap_or(false) || missing <= 0 {
                 return launch(ctx, SizeChange::default(), FINISH, &[]).await;
             }
-            carry_out(ctx, &cluster, decisions::make_up(ctx, &cluster, missing).await?).await
+            carry_out(
+                ctx,
+                &cluster,
+                decisions::decide_replacements(ctx, &cluster, missing).await?,
+            )
+            .await
         }
         // What a check found is no failure of the recovery that mended it.
         Phase::Finish => {
@@ -99,6 +104,6 @@ async fn by_policy(ctx: &Ctx, cluster: &Cluster) -> Result<(), Failure> {
     let data = Map::from_iter([("recover_by".to_owned(), json!(names))]);
     let mut conn = ctx.conn();
     let none = Map::new();
-    let write = fence::remember(&mut conn, ctx.fence, &data, &none);
+    let write = fence::merge_data(&mut conn, ctx.fence, &data, &none);
     ctx.record("record how to recover", write).await
 }

@@ -8,13 +8,13 @@ use senlin_core::{
     ids::NodeId,
     node::NodeStatus,
 };
-use senlin_db::{fence, members, spawn::SizeChange};
+use senlin_db::{child_actions::SizeChange, fence, members};
 use senlin_policies::engine::{Decision, Hook};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{FINISH, child, launch, phase::Sizing};
-use crate::context::{Ctx, Failure, Outcome};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 /// Who goes and how, kept while the grace passes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(super) async fn remove(ctx: &Ctx, size: SizeChange, decision: Decision) -> R
     let mut conn = ctx.conn();
     ctx.record(
         "record who goes",
-        fence::remember(&mut conn, ctx.fence, &data, &Map::new()),
+        fence::merge_data(&mut conn, ctx.fence, &data, &Map::new()),
     )
     .await?;
     let reason = format!("{} members go in {} seconds.", going.victims.len(), decision.grace);

@@ -8,10 +8,10 @@ use senlin_core::{
     action::{ActionKind, ActionStatus},
     ids::NodeId,
 };
-use senlin_db::spawn::SizeChange;
+use senlin_db::child_actions::SizeChange;
 
 use super::{FINISH, child, children, conclude_with, launch, phase::phases, remove::removals};
-use crate::context::{Ctx, Failure, Outcome};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 phases! {
     /// Where the replacement is.

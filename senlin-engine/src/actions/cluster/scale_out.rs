@@ -2,9 +2,9 @@
 
 use senlin_core::cluster::ClusterStatus;
 
-use super::{carry_out, conclude, load, mark, phase::Once};
+use super::{carry_out, conclude, load, phase::Once, set_status};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions,
 };
 
@@ -18,6 +18,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let intent = decisions::of_action(ctx, &cluster).await?;
-    mark(ctx, ClusterStatus::Resizing, "Cluster scale out in progress").await?;
+    set_status(ctx, ClusterStatus::Resizing, "Cluster scale out in progress").await?;
     carry_out(ctx, &cluster, intent).await
 }

@@ -8,20 +8,21 @@ use senlin_core::{
     ids::{NodeId, ProfileId},
 };
 use senlin_db::{
+    child_actions::SizeChange,
     fence,
     members::{self, Change},
-    spawn::SizeChange,
 };
 use senlin_policies::{batch::careful, engine::Batches};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    FINISH, child, children, conclude_with, launch, load, mark,
+    FINISH, child, children, conclude_with, launch, load,
     phase::{unknown, word},
+    set_status,
 };
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions,
 };
 
@@ -151,7 +152,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         }
         _ => None,
     };
-    mark(ctx, ClusterStatus::Updating, "Update in progress").await?;
+    set_status(ctx, ClusterStatus::Updating, "Update in progress").await?;
     let change = Change {
         name: ctx.input("name")?,
         metadata: ctx.input("metadata")?,
@@ -183,7 +184,7 @@ async fn first_batch(ctx: &Ctx, rolling: &Rolling, new: ProfileId) -> Result<Out
     let none = Map::new();
     ctx.record(
         "record the batches",
-        fence::remember(&mut conn, ctx.fence, &data, &none),
+        fence::merge_data(&mut conn, ctx.fence, &data, &none),
     )
     .await?;
     drop(conn);
@@ -294,7 +295,7 @@ async fn stop(ctx: &Ctx, rolling: &Rolling, number: usize, why: &str) -> Result<
     let none = Map::new();
     ctx.record(
         "record why it stops",
-        fence::remember(&mut conn, ctx.fence, &data, &none),
+        fence::merge_data(&mut conn, ctx.fence, &data, &none),
     )
     .await?;
     if !rolling.batches.rollback {

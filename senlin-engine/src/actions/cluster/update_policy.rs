@@ -3,7 +3,7 @@
 use senlin_db::bindings;
 
 use super::attach_policy::{policy, success};
-use crate::context::{Ctx, Failure, Outcome};
+use crate::actions::context::{Ctx, Failure, Outcome};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let id = policy(ctx)?;

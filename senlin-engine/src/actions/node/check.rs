@@ -8,9 +8,9 @@ use senlin_core::{
 
 use super::{change_of, driver, ended, load, settle::settled};
 use crate::{
-    context::{Ctx, Failure, Outcome},
-    specs::Loaded,
-    worker,
+    actions::context::{Ctx, Failure, Outcome},
+    hosts::profile_cache::LoadedProfile,
+    queue::worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -35,7 +35,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 }
 
 /// What is true of the node. A host that does not answer makes it unknown.
-pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Seen, Failure> {
+pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Seen, Failure> {
     if node.host_id.is_none() && !loaded.kind.is_host() {
         return Ok(Health::Gone("It has no container.".to_owned()).into());
     }

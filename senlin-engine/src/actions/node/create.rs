@@ -22,10 +22,10 @@ use super::{
     settling::{self, Settled},
 };
 use crate::{
-    context::{CleanUp, Ctx, Failure, Outcome},
+    actions::context::{CleanUp, Ctx, Failure, Outcome},
     decisions,
-    specs::Loaded,
-    worker,
+    hosts::profile_cache::LoadedProfile,
+    queue::worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -56,14 +56,14 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     }
 }
 
-async fn start(ctx: &Ctx, node: Node, loaded: &Loaded) -> Result<Settled, Failure> {
+async fn start(ctx: &Ctx, node: Node, loaded: &LoadedProfile) -> Result<Settled, Failure> {
     let node = elsewhere(ctx, node, loaded).await?;
     let (physical_id, reason) = make(ctx, node, loaded).await?;
     settling::begin(ctx, loaded, physical_id, &reason).await
 }
 
 /// A node whose host has gone silent since it was chosen goes elsewhere, if it may.
-async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<Node, Failure> {
+async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &LoadedProfile) -> Result<Node, Failure> {
     let Some(host) = node
         .host_id
         .filter(|_| ctx.action.retries > 0 && loaded.host_node.is_none())
@@ -113,7 +113,7 @@ async fn admit(ctx: &Ctx, conn: &mut senlin_db::Conn, node: &Node) -> Result<(),
 }
 
 /// Finds a place and fills it. Also how a recovery makes the node anew.
-pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(String, String), Failure> {
+pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &LoadedProfile) -> Result<(String, String), Failure> {
     match loaded.demand()? {
         Demand::Host(needs) => {
             if node.host_id.is_none() {
@@ -136,7 +136,7 @@ pub(crate) async fn make(ctx: &Ctx, mut node: Node, loaded: &Loaded) -> Result<(
 }
 
 /// What the cluster's policies and the profile say of where it may go.
-async fn rules(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Rules, Failure> {
+async fn rules(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Rules, Failure> {
     let Some(id) = node.cluster_id else {
         return Ok(Rules::of(loaded.strategy()));
     };
@@ -152,7 +152,7 @@ async fn rules(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Rules, Failure
 async fn find_place(
     ctx: &Ctx,
     node: &Node,
-    loaded: &Loaded,
+    loaded: &LoadedProfile,
     needs: &Requirements,
 ) -> Result<senlin_core::ids::NodeId, Failure> {
     let rules = rules(ctx, node, loaded).await?;
@@ -190,19 +190,19 @@ async fn take_endpoint(
                 urls.len()
             ))
         })?;
-    ctx.engine.fleet.forget(node.id);
+    ctx.engine.connections.forget(node.id);
     let endpoint = pool.into_iter().find(|e| e.url == taken).ok_or_else(|| {
         Failure::from(ProfileError::from(DriverError::Endpoint {
             endpoint: taken,
             reason: "its profile does not list it".to_owned(),
         }))
     })?;
-    ctx.engine.fleet.connect(&endpoint).await
+    ctx.engine.connections.connect(&endpoint).await
 }
 
 /// A failed creation leaves nothing behind: what was made goes, the place is
 /// free again. A silent host's share is noted, for when it answers.
-async fn undo(ctx: &Ctx, loaded: &Loaded, failure: &Failure) -> Result<(), Failure> {
+async fn undo(ctx: &Ctx, loaded: &LoadedProfile, failure: &Failure) -> Result<(), Failure> {
     if failure.is_lease_lost() {
         return Ok(());
     }

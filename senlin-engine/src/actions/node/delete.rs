@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::{driver, id, load};
 use crate::{
-    context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Failure, Outcome},
     decisions,
-    specs::Loaded,
-    worker,
+    hosts::profile_cache::LoadedProfile,
+    queue::worker,
 };
 
 /// The phase in which the grace has passed.
@@ -87,7 +87,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         }
         other => other?,
     };
-    ctx.engine.fleet.forget(id(ctx));
+    ctx.engine.connections.forget(id(ctx));
     Ok(Outcome::ended(parents))
 }
 
@@ -139,7 +139,7 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: &Cluster, reduce: bool) -> 
     Ok(())
 }
 
-async fn try_remove(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<(), Failure> {
+async fn try_remove(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<(), Failure> {
     let mut conn = ctx.conn();
     let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
     ctx.record("mark as deleting", write).await?;
@@ -163,7 +163,7 @@ fn gives_up(ctx: &Ctx, failure: &Failure) -> bool {
     silent || (over && (cut_off || failure.is_transient()))
 }
 
-async fn remove(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<(), Failure> {
+async fn remove(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<(), Failure> {
     if loaded.kind.is_host() {
         // Nothing of ours is on it, and nothing else on it is ours to touch.
         return Ok(());

@@ -19,9 +19,9 @@ use super::{
     settling::{self, Settled},
 };
 use crate::{
-    context::{Ctx, Failure, Outcome},
-    specs::Loaded,
-    worker,
+    actions::context::{Ctx, Failure, Outcome},
+    hosts::profile_cache::LoadedProfile,
+    queue::worker,
 };
 
 /// What is left of the old container is gone; only making the new one remains.
@@ -146,7 +146,7 @@ fn wishes(ctx: &Ctx) -> Result<Vec<Wish>, Failure> {
         .collect()
 }
 
-async fn restart(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failure> {
+async fn restart(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Outcome, Failure> {
     let driver = driver(ctx, node, loaded).await?;
     let seen = loaded
         .kind
@@ -189,7 +189,7 @@ async fn conclude(ctx: &Ctx, settled: Settled) -> Result<Outcome, Failure> {
 
 /// Clears what is left of the old container. A host that does not answer is
 /// given up: its container goes when it returns, and the new one elsewhere.
-async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failure> {
+async fn clear(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Outcome, Failure> {
     let removed = match node.host_id {
         None => Ok(()),
         Some(_) => match driver(ctx, node, loaded).await {
@@ -218,7 +218,7 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &Loaded) -> Result<Outcome, Failu
     Ok(Outcome::Next(CLEARED.to_owned()))
 }
 
-async fn anew(ctx: &Ctx, node: Node, loaded: &Loaded) -> Result<Outcome, Failure> {
+async fn anew(ctx: &Ctx, node: Node, loaded: &LoadedProfile) -> Result<Outcome, Failure> {
     let (physical_id, _) = make(ctx, node, loaded).await?;
     conclude(ctx, settling::begin(ctx, loaded, physical_id, RECREATED).await?).await
 }

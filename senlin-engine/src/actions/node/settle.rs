@@ -15,13 +15,17 @@ use senlin_db::{
 
 use super::{driver, load};
 use crate::{
-    context::{Ctx, Failure},
-    specs::Loaded,
+    actions::context::{Ctx, Failure},
+    hosts::profile_cache::LoadedProfile,
 };
 
 /// The node and its profile, once what an earlier action attempted on it and
 /// did not get to record is settled.
-pub(crate) async fn settled(ctx: &Ctx, node: Node, loaded: Arc<Loaded>) -> Result<(Node, Arc<Loaded>), Failure> {
+pub(crate) async fn settled(
+    ctx: &Ctx,
+    node: Node,
+    loaded: Arc<LoadedProfile>,
+) -> Result<(Node, Arc<LoadedProfile>), Failure> {
     let Some(attempt) = node.attempt.filter(|a| a.action != ctx.action.id) else {
         return Ok((node, loaded));
     };
@@ -38,12 +42,12 @@ pub(crate) async fn settled(ctx: &Ctx, node: Node, loaded: Arc<Loaded>) -> Resul
 pub(crate) async fn settle(
     ctx: &Ctx,
     node: &Node,
-    loaded: &Loaded,
+    loaded: &LoadedProfile,
     attempt: Attempt,
     steps: &dyn Steps,
 ) -> Result<(Settled, Kept), Failure> {
     let mut conn = ctx.conn();
-    let new = ctx.engine.specs.load(&mut conn, attempt.profile_id).await?;
+    let new = ctx.engine.profile_cache.load(&mut conn, attempt.profile_id).await?;
     drop(conn);
     let driver = driver(ctx, node, loaded).await?;
     let settled = loaded
@@ -57,7 +61,7 @@ pub(crate) async fn settle(
 }
 
 /// What is kept of the node's host for this profile.
-pub(crate) fn kept(node: &Node, loaded: &Loaded) -> Result<Kept, Failure> {
+pub(crate) fn kept(node: &Node, loaded: &LoadedProfile) -> Result<Kept, Failure> {
     match (loaded.demand()?, node.host_id) {
         (Demand::Host(needs), Some(host)) => Ok(Kept {
             profile: loaded.id,

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::driver;
 use crate::{
-    context::{Ctx, Failure, Outcome},
-    specs::Loaded,
+    actions::context::{Ctx, Failure, Outcome},
+    hosts::profile_cache::LoadedProfile,
 };
 
 /// What is given its time to run.
@@ -43,7 +43,12 @@ pub(crate) fn under_way(ctx: &Ctx) -> Result<Option<Settling>, Failure> {
 }
 
 /// It has just been started.
-pub(crate) async fn begin(ctx: &Ctx, loaded: &Loaded, physical_id: String, reason: &str) -> Result<Settled, Failure> {
+pub(crate) async fn begin(
+    ctx: &Ctx,
+    loaded: &LoadedProfile,
+    physical_id: String,
+    reason: &str,
+) -> Result<Settled, Failure> {
     let settling = Settling {
         physical_id,
         reason: reason.to_owned(),
@@ -61,7 +66,12 @@ pub(crate) async fn begin(ctx: &Ctx, loaded: &Loaded, physical_id: String, reaso
 }
 
 /// It has had some time: whether it counts by now.
-pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &Loaded, settling: Settling) -> Result<Settled, Failure> {
+pub(crate) async fn look(
+    ctx: &Ctx,
+    node: &Node,
+    loaded: &LoadedProfile,
+    settling: Settling,
+) -> Result<Settled, Failure> {
     let driver = driver(ctx, node, loaded).await?;
     let job = ctx.job(node, loaded, driver, ctx);
     // What was waited for has passed, however the clocks round it.

@@ -25,10 +25,10 @@ use super::{
     settle::{kept, settle, settled},
 };
 use crate::{
-    context::{CleanUp, Ctx, Failure, Outcome},
-    health::UNKNOWN,
-    specs::Loaded,
-    worker,
+    actions::context::{CleanUp, Ctx, Failure, Outcome},
+    hosts::profile_cache::LoadedProfile,
+    queue::worker,
+    tasks::health::UNKNOWN,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -53,9 +53,9 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 async fn attempt(
     ctx: &Ctx,
     node: Node,
-    loaded: Arc<Loaded>,
+    loaded: Arc<LoadedProfile>,
     profile: Option<ProfileId>,
-) -> Result<(Node, Arc<Loaded>, Made), Failure> {
+) -> Result<(Node, Arc<LoadedProfile>, Made), Failure> {
     let mut conn = ctx.conn();
     ctx.record(
         "mark as updating",
@@ -67,7 +67,7 @@ async fn attempt(
     let mut conn = ctx.conn();
     let new = ctx
         .engine
-        .specs
+        .profile_cache
         .load(&mut conn, profile.unwrap_or(node.profile_id))
         .await?;
     drop(conn);
@@ -113,7 +113,7 @@ async fn end(
     Ok(Outcome::ended(ctx.end("record the end", write).await?))
 }
 
-async fn succeed(ctx: &Ctx, node: &Node, new: &Loaded, made: Made) -> Result<Outcome, Failure> {
+async fn succeed(ctx: &Ctx, node: &Node, new: &LoadedProfile, made: Made) -> Result<Outcome, Failure> {
     // The same container may be stopped, as it was before.
     let seen = if !new.kind.is_host() && node.physical_id.as_ref() == Some(&made.physical_id) {
         let seen = as_it_is(ctx, node, new, &CleanUp::new(ctx, 30)).await;
@@ -140,7 +140,12 @@ async fn succeed(ctx: &Ctx, node: &Node, new: &Loaded, made: Made) -> Result<Out
 }
 
 /// The intent, then the effect.
-async fn change_profile(ctx: &Ctx, node: &Node, old: &Arc<Loaded>, new: &Loaded) -> Result<Made, Failure> {
+async fn change_profile(
+    ctx: &Ctx,
+    node: &Node,
+    old: &Arc<LoadedProfile>,
+    new: &LoadedProfile,
+) -> Result<Made, Failure> {
     if node.physical_id.is_none() {
         return Err(Failure::Refused(format!(
             "Node '{}' has no container to update.",
@@ -258,7 +263,7 @@ async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
 }
 
 /// The node after a failure before anything was attempted.
-async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &Loaded, steps: &CleanUp<'_>) -> NodeChange {
+async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &LoadedProfile, steps: &CleanUp<'_>) -> NodeChange {
     let seen = async {
         if node.host_id.is_none() && !loaded.kind.is_host() {
             return Ok(Health::Gone("It has no container.".to_owned()).into());

@@ -10,7 +10,7 @@ use bollard::{
 };
 use senlin_core::{action::ActionKind, ids::*};
 use senlin_policies::{
-    engine::{Bound, Request, View, decide},
+    engine::{AttachedPolicy, ClusterSnapshot, Request, decide},
     size::Bounds,
     victims::Candidate,
 };
@@ -27,10 +27,10 @@ use crate::Table;
 const EVALUATIONS: u32 = 10_000;
 const TRIES: usize = 10;
 
-fn bound(full: &str, properties: &Value) -> anyhow::Result<Bound> {
+fn bound(full: &str, properties: &Value) -> anyhow::Result<AttachedPolicy> {
     let kind = senlin_policies::all().find(full).context("a type")?.clone();
     let properties = kind.schema().check(properties.as_object().context("a map")?)?;
-    Ok(Bound {
+    Ok(AttachedPolicy {
         name: full.to_owned(),
         kind,
         properties,
@@ -64,7 +64,7 @@ pub(crate) fn evaluations(table: &mut Table) -> anyhow::Result<()> {
         zone: Some(if n.is_multiple_of(3) { "b" } else { "a" }.to_owned()),
         region: None,
     };
-    let view = View {
+    let view = ClusterSnapshot {
         size: 1000,
         bounds: Bounds {
             min: 0,
@@ -131,7 +131,7 @@ async fn alone(docker: &Docker, n: usize) -> anyhow::Result<f64> {
     Ok(took)
 }
 
-/// Real containers: from a knock to one that runs, and from a kill to ACTIVE.
+/// Real containers: from a call to one that runs, and from a kill to ACTIVE.
 pub(crate) async fn real(table: &mut Table) -> anyhow::Result<()> {
     let hosts = Hosts::start(1, 48)?;
     let host = hosts.all.first().context("a host")?;
@@ -154,12 +154,12 @@ pub(crate) async fn real(table: &mut Table) -> anyhow::Result<()> {
         30,
         bollard::API_DEFAULT_VERSION,
     )?;
-    let (mut knocks, mut own) = (Vec::new(), Vec::new());
+    let (mut calls, mut own) = (Vec::new(), Vec::new());
     for n in 0..TRIES {
         own.push(alone(&docker, n).await?);
         let begun = Instant::now();
         let (status, _, body) = raw(hyper::Method::POST, &door, &[], None).await?;
-        ensure!(status == 202, "the knock: {status} {body}");
+        ensure!(status == 202, "the call: {status} {body}");
         let running = n + 2;
         loop {
             let label = format!("senlin.cluster={cluster}");
@@ -173,15 +173,15 @@ pub(crate) async fn real(table: &mut Table) -> anyhow::Result<()> {
             ensure!(begun.elapsed() < Duration::from_secs(30), "no container came");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        knocks.push(begun.elapsed().as_secs_f64());
+        calls.push(begun.elapsed().as_secs_f64());
         client.active(&cluster, running, Duration::from_secs(30)).await?;
     }
-    let (knock, docker_alone) = (median(knocks), median(own));
+    let (call, docker_alone) = (median(calls), median(own));
     table.add(
         "webhook to a new container that runs, on a warm host (median of 10)",
-        format!("{knock:.2} s, Docker alone {docker_alone:.2} s"),
+        format!("{call:.2} s, Docker alone {docker_alone:.2} s"),
         "under 1 s more than Docker alone",
-        knock - docker_alone < 1.0,
+        call - docker_alone < 1.0,
     );
     mended(table, &plane, host, &cluster).await
 }

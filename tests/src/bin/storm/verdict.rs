@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use futures_util::future::join_all;
-use senlin_core::cluster::{Census, evaluate};
+use senlin_core::cluster::{MemberCounts, evaluate};
 use senlin_testkit::TestDb;
 use senlin_tests::programs::tenant_token;
 use serde_json::json;
@@ -247,19 +247,19 @@ async fn clusters(db: &TestDb, report: &mut Report) -> anyhow::Result<()> {
     let (mut untrue, mut large) = (0, 0);
     for row in &list {
         let number = |column: usize| at(row, column).parse::<i32>().unwrap_or(-1);
-        let census = Census {
+        let member_counts = MemberCounts {
             active: number(6),
             total: number(5),
             desired: number(2),
             min: number(3),
             max: number(4),
         };
-        let (status, _) = evaluate("", census);
+        let (status, _) = evaluate("", member_counts);
         if status.as_str() != at(row, 1) {
             untrue += 1;
-            report.note(&format!("untrue: cluster {} {census:?}", row.join(" | ")));
+            report.note(&format!("untrue: cluster {} {member_counts:?}", row.join(" | ")));
         }
-        if at(row, 1) == "ACTIVE" && census.total > census.desired && at(row, 7) != "true" {
+        if at(row, 1) == "ACTIVE" && member_counts.total > member_counts.desired && at(row, 7) != "true" {
             large += 1;
             report.note(&format!("too large: cluster {}", row.join(" | ")));
         }

@@ -12,13 +12,13 @@ use crate::{
     resources::{clusters::find, policies},
 };
 
-struct Asked {
+struct Target {
     cluster: Cluster,
     policy: Policy,
     enabled: Option<bool>,
 }
 
-async fn asked(call: &Call, params: Map, allowed: &[&str]) -> Result<Asked> {
+async fn target(call: &Call, params: Map, allowed: &[&str]) -> Result<Target> {
     let fields = Fields::new(params, allowed)?;
     fields.required("policy_id")?;
     let Some(identity) = fields.text("policy_id")? else {
@@ -32,7 +32,7 @@ async fn asked(call: &Call, params: Map, allowed: &[&str]) -> Result<Asked> {
         }
         other => other,
     })?;
-    Ok(Asked {
+    Ok(Target {
         cluster,
         policy,
         enabled,
@@ -40,34 +40,34 @@ async fn asked(call: &Call, params: Map, allowed: &[&str]) -> Result<Asked> {
 }
 
 /// Refuses a policy that is not attached.
-async fn attached(call: &Call, asked: &Asked) -> Result<()> {
-    let all = bindings::list(&mut call.conn(), asked.cluster.id, &Wanted::default()).await?;
-    if all.iter().any(|b| b.policy_id == asked.policy.id) {
+async fn attached(call: &Call, target: &Target) -> Result<()> {
+    let all = bindings::list(&mut call.conn(), target.cluster.id, &Wanted::default()).await?;
+    if all.iter().any(|b| b.policy_id == target.policy.id) {
         Ok(())
     } else {
         refuse(format!(
             "The policy '{}' is not attached to the specified cluster '{}'.",
-            asked.policy.id, asked.cluster.id
+            target.policy.id, target.cluster.id
         ))
     }
 }
 
-fn planned(asked: &Asked, kind: ActionKind, verb: &str, enabled: Option<bool>) -> Planned {
-    let mut inputs = Map::from_iter([("policy_id".to_owned(), json!(asked.policy.id))]);
+fn planned(target: &Target, kind: ActionKind, verb: &str, enabled: Option<bool>) -> Planned {
+    let mut inputs = Map::from_iter([("policy_id".to_owned(), json!(target.policy.id))]);
     if let Some(enabled) = enabled {
         inputs.insert("enabled".to_owned(), enabled.into());
     }
     Planned {
-        name: Some(format!("{verb}_policy_{}", asked.cluster.id.short())),
-        ..Planned::new(&asked.cluster, kind, inputs)
+        name: Some(format!("{verb}_policy_{}", target.cluster.id.short())),
+        ..Planned::new(&target.cluster, kind, inputs)
     }
 }
 
 pub(super) async fn attach(call: &Call, params: Map) -> Result<Planned> {
-    let asked = asked(call, params, &["policy_id", "enabled"]).await?;
-    let enabled = asked.enabled.unwrap_or(true);
+    let target = target(call, params, &["policy_id", "enabled"]).await?;
+    let enabled = target.enabled.unwrap_or(true);
     Ok(planned(
-        &asked,
+        &target,
         ActionKind::ClusterAttachPolicy,
         "attach",
         Some(enabled),
@@ -75,18 +75,18 @@ pub(super) async fn attach(call: &Call, params: Map) -> Result<Planned> {
 }
 
 pub(super) async fn detach(call: &Call, params: Map) -> Result<Planned> {
-    let asked = asked(call, params, &["policy_id"]).await?;
-    attached(call, &asked).await?;
-    Ok(planned(&asked, ActionKind::ClusterDetachPolicy, "detach", None))
+    let target = target(call, params, &["policy_id"]).await?;
+    attached(call, &target).await?;
+    Ok(planned(&target, ActionKind::ClusterDetachPolicy, "detach", None))
 }
 
 pub(super) async fn update(call: &Call, params: Map) -> Result<Planned> {
-    let asked = asked(call, params, &["policy_id", "enabled"]).await?;
-    attached(call, &asked).await?;
+    let target = target(call, params, &["policy_id", "enabled"]).await?;
+    attached(call, &target).await?;
     Ok(planned(
-        &asked,
+        &target,
         ActionKind::ClusterUpdatePolicy,
         "update",
-        asked.enabled,
+        target.enabled,
     ))
 }

@@ -3,7 +3,7 @@
 use senlin_core::{Map, action::ActionKind, cluster::Cluster};
 use senlin_db::bindings;
 use senlin_policies::{
-    engine::Bound,
+    engine::AttachedPolicy,
     size::{self, Adjustment},
 };
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
         size::check(Some(desired), None, None, false, bounds(call, cluster))?;
         inputs.insert("count".to_owned(), count.into());
     }
-    cool(call, cluster, kind).await?;
+    check_cooldowns(call, cluster, kind).await?;
     let grown = (kind == ActionKind::ClusterScaleOut).then(|| size_of(cluster).saturating_add(count.unwrap_or(1)));
     Ok(Planned {
         size: grown,
@@ -42,7 +42,7 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
 }
 
 /// Refuses at once what a policy's cooldown would refuse later.
-async fn cool(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
+async fn check_cooldowns(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
     let Some((now, active)) = bindings::active(&mut call.conn(), cluster.id).await? else {
         return Ok(());
     };
@@ -50,7 +50,7 @@ async fn cool(call: &Call, cluster: &Cluster, kind: ActionKind) -> Result<()> {
         let Some(policy) = call.api.policies.find(&one.binding.policy_type) else {
             continue;
         };
-        let bound = Bound {
+        let bound = AttachedPolicy {
             name: one.binding.policy_name,
             kind: policy.clone(),
             properties: one.properties,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use senlin_db::{queue, services};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, worker};
+use crate::{Engine, queue::worker};
 
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(Duration::from_secs(engine.settings.sweep));

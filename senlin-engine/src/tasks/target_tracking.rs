@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use senlin_core::{Map, Time, action::ActionKind, cluster::Cluster};
 use senlin_db::{
     bindings::{self, Due},
-    clusters, loads, placement, wishes,
+    clusters, loads, placement, policy_actions,
 };
 use senlin_policies::{
     size::Bounds,
@@ -17,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine,
-    context::Failure,
-    web::{Ask, WebError},
-    worker,
+    actions::context::Failure,
+    outbound::{Ask, OutboundError},
+    queue::worker,
 };
 
 pub(crate) const TYPE: &str = "senlin.policy.target_tracking";
 /// Seconds after which another engine takes on a look that was begun.
 const HOLD: f64 = 20.0;
 /// Clusters that one engine looks at at once.
-const AT_ONCE: i64 = 32;
+const MAX_CONCURRENT_LOOKS: i64 = 32;
 
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(Duration::from_secs(1));
@@ -36,7 +36,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, AT_ONCE).await };
+        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, MAX_CONCURRENT_LOOKS).await };
         match due.await {
             Ok(due) => {
                 for one in due {
@@ -85,7 +85,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
             let inputs = verdict
                 .size
                 .map(|size| json!({"adjustment_type": "EXACT_CAPACITY", "number": size, "strict": false}));
-            (verdict.because, inputs)
+            (verdict.reason, inputs)
         }
     };
     state.insert("decision".to_owned(), reason.clone().into());
@@ -94,7 +94,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     if let Some(inputs) = inputs {
         let mut inputs = inputs.as_object().cloned().unwrap_or_default();
         inputs.insert("because".to_owned(), format!("'{}': {reason}", due.policy_name).into());
-        match wishes::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
+        match policy_actions::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
             Some(action) => {
                 tracing::info!(cluster = %due.cluster_id, %action, reason, "a target asks for another size");
                 engine.metrics.decided(ActionKind::ClusterResize, "asked");
@@ -110,7 +110,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     }
     #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
     let interval = policy.interval as f64;
-    bindings::again(&mut conn, due.id, due.now, interval, &state).await?;
+    bindings::reschedule(&mut conn, due.id, due.now, interval, &state).await?;
     Ok(())
 }
 
@@ -123,7 +123,7 @@ async fn unmeasured(engine: &Engine, due: &Due, policy: &TargetTracking, why: &s
     #[expect(clippy::cast_precision_loss, reason = "seconds of an interval fit a double")]
     let interval = policy.interval as f64;
     let mut conn = engine.db.session();
-    Ok(bindings::again(&mut conn, due.id, due.now, interval, &state).await?)
+    Ok(bindings::reschedule(&mut conn, due.id, due.now, interval, &state).await?)
 }
 
 /// Bounds that a schedule asks for and the cluster does not have yet.
@@ -234,7 +234,7 @@ async fn query(engine: &Engine, question: &Prometheus, cluster: &Cluster) -> Res
     let refused = |why: &str| Failure::Refused(format!("Prometheus '{}' cannot be asked: {why}", question.url));
     let answer = match engine.web.ask(&ask).await {
         Ok(answer) => answer,
-        Err(WebError::Barred(why) | WebError::Away(why)) => return Err(refused(&why)),
+        Err(OutboundError::Blocked(why) | OutboundError::Unreachable(why)) => return Err(refused(&why)),
     };
     number(&answer.body).ok_or_else(|| {
         refused(&format!(

@@ -10,10 +10,10 @@ use senlin_core::{ids::NodeId, profile_type::ProfileError};
 use senlin_db::{health, hosts, settling};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, collector, context::Failure, worker};
+use crate::{Engine, actions::context::Failure, queue::worker, tasks::collector};
 
 /// Hosts asked at once by one engine.
-const AT_ONCE: i64 = 64;
+const MAX_CONCURRENT_HEARTBEATS: i64 = 64;
 
 /// How often what departed long ago is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
@@ -27,7 +27,14 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let due = async { hosts::due(&mut engine.db.session(), engine.settings.heartbeat, AT_ONCE).await };
+        let due = async {
+            hosts::due(
+                &mut engine.db.session(),
+                engine.settings.heartbeat,
+                MAX_CONCURRENT_HEARTBEATS,
+            )
+            .await
+        };
         match due.await {
             Ok(due) => {
                 if forgotten.elapsed() >= FORGET && !due.is_empty() {
@@ -45,7 +52,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 
 /// One host: asks, records, tidies up. `collect`: although it is not its turn.
 pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
-    let Some(_beating) = engine.fleet.begin_beat(host) else {
+    let Some(_beating) = engine.connections.begin_beat(host) else {
         return;
     };
     let Err(failure) = try_beat(&engine, host, collect).await else {
@@ -57,7 +64,7 @@ pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
         return;
     }
     engine.metrics.beat_missed();
-    engine.fleet.forget(host);
+    engine.connections.forget(host);
     let reason = failure.to_string();
     tracing::debug!(%host, reason, "a host did not answer");
     let recorded = async {
@@ -74,7 +81,10 @@ pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
 
 async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     drop(conn);
     let info = driver.info().await.map_err(ProfileError::from)?;
     let mut conn = engine.db.session();
@@ -89,7 +99,7 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
     if answered.has_leftovers {
         collector::leftovers(engine, driver.as_ref(), host).await?;
     }
-    if answered.is_back || collect || engine.fleet.is_collect_due(host) {
+    if answered.is_back || collect || engine.connections.is_collect_due(host) {
         collector::collect(engine, driver.as_ref(), host).await?;
     }
     Ok(())

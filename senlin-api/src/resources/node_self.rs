@@ -3,13 +3,13 @@
 
 use actix_web::HttpResponse;
 use senlin_core::{interface, node::Node};
-use senlin_db::{hooks, nodes, own as db};
+use senlin_db::{hooks, node_self as db, nodes};
 use serde_json::{Value, json};
 
 use crate::{
     error::{ApiError, Result},
     fields::Fields,
-    request::{Call, Knock},
+    request::{Call, PublicCall},
 };
 
 /// Longest that a member may protect itself: two days.
@@ -34,7 +34,7 @@ fn brief(node: &Node) -> Value {
 }
 
 /// `GET /v1/self`
-pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
+pub async fn show(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let mut conn = call.conn();
     let protected = db::protected_until(&mut conn, node.id).await?;
@@ -54,7 +54,7 @@ pub async fn show(Knock(call): Knock) -> Result<HttpResponse> {
 }
 
 /// `GET /v1/self/members`: the node's cluster, itself included.
-pub async fn members(Knock(call): Knock) -> Result<HttpResponse> {
+pub async fn members(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let members = match node.cluster_id {
         Some(cluster) => nodes::members(&mut call.conn(), cluster).await?,
@@ -65,7 +65,7 @@ pub async fn members(Knock(call): Knock) -> Result<HttpResponse> {
 }
 
 /// `POST /v1/self/events`
-pub async fn report(Knock(call): Knock) -> Result<HttpResponse> {
+pub async fn report(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let fields = Fields::new(call.body.clone().unwrap_or_default(), &["level", "message"])?;
     fields.required("message")?;
@@ -84,7 +84,7 @@ pub async fn report(Knock(call): Knock) -> Result<HttpResponse> {
             "The 'level' must be DEBUG, INFO, WARN or ERROR, not '{level}'."
         )));
     }
-    if !call.api.knocks.allow(node.id.0, call.api.settings.webhook_rate) {
+    if !call.api.rate_limiter.allow(node.id.0, call.api.settings.webhook_rate) {
         return Err(ApiError::TooMany);
     }
     db::report(&mut call.conn(), node.id, &level, &message).await?;
@@ -93,7 +93,7 @@ pub async fn report(Knock(call): Knock) -> Result<HttpResponse> {
 
 /// `POST /v1/self/protection`: not to go when the cluster scales in, for so
 /// many seconds; 0 ends it.
-pub async fn protect(Knock(call): Knock) -> Result<HttpResponse> {
+pub async fn protect(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let fields = Fields::new(call.body.clone().unwrap_or_default(), &["seconds"])?;
     fields.required("seconds")?;
@@ -103,7 +103,7 @@ pub async fn protect(Knock(call): Knock) -> Result<HttpResponse> {
 }
 
 /// `POST /v1/self/lifecycle`: the answer to the question whether it may go.
-pub async fn lifecycle(Knock(call): Knock) -> Result<HttpResponse> {
+pub async fn lifecycle(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
     let fields = Fields::new(call.body.clone().unwrap_or_default(), &["result"])?;
     fields.required("result")?;

@@ -16,14 +16,14 @@ use senlin_db::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, engine::hostname, worker};
+use crate::{Engine, engine::hostname, queue::worker};
 
 /// How often cancels are looked for, and how often deadlines.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How a running action is told to stop.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reins {
+pub(crate) struct StopSignals {
     /// A user asked for its end.
     pub(crate) cancel: CancellationToken,
     /// It is not ours any more, or the engine stops: touch nothing more.
@@ -32,7 +32,7 @@ pub(crate) struct Reins {
 
 #[derive(Debug)]
 struct Entry {
-    reins: Reins,
+    signals: StopSignals,
     /// Before the statement that claimed or renewed it was sent: the lease
     /// runs from then on at the earliest.
     since: Instant,
@@ -41,22 +41,22 @@ struct Entry {
 /// The claims this engine works on. The same action may be in it twice for a
 /// moment: claimed again while the work of an attempt that was lost ends.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<HashMap<Claim, Entry>>);
+pub(crate) struct RunningActions(Mutex<HashMap<Claim, Entry>>);
 
-impl Held {
+impl RunningActions {
     fn map(&self) -> MutexGuard<'_, HashMap<Claim, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `since`: an instant before the claim was asked for.
-    pub(crate) fn insert(&self, claim: Claim, since: Instant) -> Reins {
-        let reins = Reins::default();
+    pub(crate) fn insert(&self, claim: Claim, since: Instant) -> StopSignals {
+        let signals = StopSignals::default();
         let entry = Entry {
-            reins: reins.clone(),
+            signals: signals.clone(),
             since,
         };
         self.map().insert(claim, entry);
-        reins
+        signals
     }
 
     pub(crate) fn remove(&self, claim: Claim) {
@@ -74,7 +74,7 @@ impl Held {
 
     fn cancel(&self, claim: Claim) {
         if let Some(entry) = self.map().get(&claim) {
-            entry.reins.cancel.cancel();
+            entry.signals.cancel.cancel();
         }
     }
 
@@ -86,13 +86,13 @@ impl Held {
 
     fn abandon(&self, claim: Claim) {
         if let Some(entry) = self.map().get(&claim) {
-            entry.reins.abandon.cancel();
+            entry.signals.abandon.cancel();
         }
     }
 
     pub(crate) fn abandon_all(&self) {
         for entry in self.map().values() {
-            entry.reins.abandon.cancel();
+            entry.signals.abandon.cancel();
         }
     }
 
@@ -102,8 +102,8 @@ impl Held {
         let map = self.map();
         let expired = map
             .values()
-            .filter(|e| e.since.elapsed() > limit && !e.reins.abandon.is_cancelled());
-        expired.map(|e| e.reins.abandon.cancel()).count()
+            .filter(|e| e.since.elapsed() > limit && !e.signals.abandon.is_cancelled());
+        expired.map(|e| e.signals.abandon.cancel()).count()
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn guard(engine: Arc<Engine>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let expired = engine.held.abandon_expired(limit);
+        let expired = engine.running.abandon_expired(limit);
         if expired > 0 {
             tracing::error!(expired, "leases are about to expire: work on them stops");
         }
@@ -165,31 +165,31 @@ fn lease(engine: &Engine) -> Duration {
 /// Says that the engine is there; renews what is held; hands back what is owned and not held.
 pub(crate) async fn renew(engine: &Engine, asked: Instant) -> Result<(), DbError> {
     // What was told to stop is not kept: its lease runs out if it does not.
-    let before = engine.held.claims(|e| !e.reins.abandon.is_cancelled());
+    let before = engine.running.claims(|e| !e.signals.abandon.is_cancelled());
     let mut conn = engine.leases.session();
     services::register(&mut conn, engine.id, &hostname(), "senlin-engine", "senlin-engine").await?;
     let ours = leases::renew(&mut conn, engine.id, &before, engine.settings.lease).await?;
     for held in &ours {
         if held.renewed {
-            engine.held.renewed(held.claim, asked);
+            engine.running.renewed(held.claim, asked);
         }
         if held.cancel {
-            engine.held.cancel(held.claim);
+            engine.running.cancel(held.claim);
         }
     }
     // What we thought ours and is not: ended by force, or taken back.
     for claim in before {
         if !ours.iter().any(|held| held.claim == claim) {
-            engine.held.abandon(claim);
+            engine.running.abandon(claim);
         }
     }
-    hand_back(engine, LONGEST_CLAIM).await
+    release_strays(engine, LONGEST_CLAIM).await
 }
 
 /// Hands back what is owned and not held, if it was claimed `grace` ago: the
 /// answer to a younger claim may still be on its way.
-pub(crate) async fn hand_back(engine: &Engine, grace: Duration) -> Result<(), DbError> {
-    let held = engine.held.claims(|_| true);
+pub(crate) async fn release_strays(engine: &Engine, grace: Duration) -> Result<(), DbError> {
+    let held = engine.running.claims(|_| true);
     let mut conn = engine.leases.session();
     let lost =
         leases::hand_back_others(&mut conn, engine.id, &held, engine.settings.lease, grace.as_secs_f64()).await?;
@@ -203,12 +203,12 @@ pub(crate) async fn hand_back(engine: &Engine, grace: Duration) -> Result<(), Db
 }
 
 async fn cancels(engine: &Engine) -> Result<(), DbError> {
-    let held = engine.held.claims(|_| true);
+    let held = engine.running.claims(|_| true);
     if held.is_empty() {
         return Ok(());
     }
     for claim in leases::cancelled(&mut engine.leases.session(), engine.id, &held).await? {
-        engine.held.cancel(claim);
+        engine.running.cancel(claim);
     }
     Ok(())
 }

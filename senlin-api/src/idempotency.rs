@@ -14,7 +14,7 @@ use crate::{
 /// With an `Idempotency-Key` a request is carried out once: the same one of the
 /// same caller again gets the first answer, another one is refused. The
 /// operation's rule was asked before, each time.
-pub(crate) async fn once(
+pub(crate) async fn check_idempotency(
     api: &Api,
     request: &HttpRequest,
     caller: &Caller,

@@ -25,17 +25,17 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// Bytes of an answer at most.
-const MOST: usize = 512 << 10;
+const MAX_ANSWER_BYTES: usize = 512 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WebError {
+pub(crate) enum OutboundError {
     /// The URL or its address is not to be used; it never will be.
     #[error("{0}")]
-    Barred(String),
+    Blocked(String),
     /// It could not be reached, or did not answer in time.
     #[error("{0}")]
-    Away(String),
+    Unreachable(String),
 }
 
 /// An answer.
@@ -59,20 +59,20 @@ pub(crate) struct Ask<'a> {
 }
 
 /// Who asks.
-pub(crate) struct Web {
+pub(crate) struct Outbound {
     allowed: Vec<(IpAddr, u8)>,
-    barred: Vec<IpAddr>,
+    blocked: Vec<IpAddr>,
     checked: Arc<ClientConfig>,
     unchecked: Arc<ClientConfig>,
 }
 
-impl Web {
+impl Outbound {
     /// `allowed`: addresses or `address/bits` that may be asked although they
-    /// would be barred; `barred`: the control plane's own.
+    /// would be blocked; `blocked`: the control plane's own.
     ///
     /// # Errors
     /// Names what is no address.
-    pub(crate) fn new(allowed: &[String], barred: &[IpAddr]) -> Result<Self, String> {
+    pub(crate) fn new(allowed: &[String], blocked: &[IpAddr]) -> Result<Self, String> {
         let allowed = allowed.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -89,29 +89,34 @@ impl Web {
             .with_no_client_auth();
         Ok(Self {
             allowed,
-            barred: barred.to_vec(),
+            blocked: blocked.to_vec(),
             checked: Arc::new(checked),
             unchecked: Arc::new(unchecked),
         })
     }
 
     /// Connects, and no more: `tcp://host:port`.
-    pub(crate) async fn reach(&self, ask: &Ask<'_>) -> Result<(), WebError> {
+    pub(crate) async fn reach(&self, ask: &Ask<'_>) -> Result<(), OutboundError> {
         let uri = parse(ask.url)?;
         let port = uri
             .port_u16()
-            .ok_or_else(|| WebError::Barred(format!("'{}' names no port", ask.url)))?;
+            .ok_or_else(|| OutboundError::Blocked(format!("'{}' names no port", ask.url)))?;
         within(ask.timeout, self.connect(&uri, port, ask.ours)).await?;
         Ok(())
     }
 
     /// Asks and reads the answer.
-    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, WebError> {
+    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, OutboundError> {
         let uri = parse(ask.url)?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(WebError::Barred(format!("'{}' is not http:// or https://", ask.url))),
+            _ => {
+                return Err(OutboundError::Blocked(format!(
+                    "'{}' is not http:// or https://",
+                    ask.url
+                )));
+            }
         };
         within(ask.timeout, async {
             let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -121,29 +126,29 @@ impl Web {
             }
             let config = if ask.verify { &self.checked } else { &self.unchecked };
             let name = ServerName::try_from(host(&uri).to_owned())
-                .map_err(|e| WebError::Barred(format!("'{}' names no server: {e}", ask.url)))?;
+                .map_err(|e| OutboundError::Blocked(format!("'{}' names no server: {e}", ask.url)))?;
             let stream = TlsConnector::from(config.clone())
                 .connect(name, stream)
                 .await
-                .map_err(|e| WebError::Away(format!("TLS failed: {e}")))?;
+                .map_err(|e| OutboundError::Unreachable(format!("TLS failed: {e}")))?;
             exchange(stream, &uri, ask.post.clone()).await
         })
         .await
     }
 
-    async fn connect(&self, uri: &Uri, port: u16, ours: bool) -> Result<TcpStream, WebError> {
+    async fn connect(&self, uri: &Uri, port: u16, ours: bool) -> Result<TcpStream, OutboundError> {
         let host = host(uri);
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
             .await
-            .map_err(|e| WebError::Away(format!("'{host}' cannot be resolved: {e}")))?
+            .map_err(|e| OutboundError::Unreachable(format!("'{host}' cannot be resolved: {e}")))?
             .collect();
         // All of them: else the next look at the name could answer another.
         if let Some(why) = found.iter().filter(|_| !ours).find_map(|a| self.why_barred(a.ip())) {
-            return Err(WebError::Barred(format!("'{host}' is {why}")));
+            return Err(OutboundError::Blocked(format!("'{host}' is {why}")));
         }
         TcpStream::connect(found.as_slice())
             .await
-            .map_err(|e| WebError::Away(format!("no connection to {host}:{port}: {e}")))
+            .map_err(|e| OutboundError::Unreachable(format!("no connection to {host}:{port}: {e}")))
     }
 
     fn why_barred(&self, ip: IpAddr) -> Option<&'static str> {
@@ -159,7 +164,7 @@ impl Web {
             Some("a loopback address")
         } else if link_local || ip.is_multicast() {
             Some("a link-local or multicast address")
-        } else if self.barred.contains(&ip) || UdpSocket::bind((ip, 0)).is_ok() {
+        } else if self.blocked.contains(&ip) || UdpSocket::bind((ip, 0)).is_ok() {
             // Only an address of this machine can be bound.
             Some("an address of the control plane")
         } else {
@@ -177,11 +182,11 @@ pub fn addresses(places: &[String]) -> Vec<IpAddr> {
     found.map(|address| address.ip().to_canonical()).collect()
 }
 
-fn parse(url: &str) -> Result<Uri, WebError> {
+fn parse(url: &str) -> Result<Uri, OutboundError> {
     url.parse()
         .ok()
         .filter(|u: &Uri| u.host().is_some())
-        .ok_or_else(|| WebError::Barred(format!("'{url}' is no URL")))
+        .ok_or_else(|| OutboundError::Blocked(format!("'{url}' is no URL")))
 }
 
 fn host(uri: &Uri) -> &str {
@@ -215,18 +220,21 @@ fn contains((net, bits): (IpAddr, u8), ip: IpAddr) -> bool {
     of_a == of_b && (bits == 0 || (a ^ b) >> (128 - u32::from(bits)) == 0)
 }
 
-async fn within<T>(time: Duration, work: impl Future<Output = Result<T, WebError>>) -> Result<T, WebError> {
-    tokio::time::timeout(time, work)
-        .await
-        .unwrap_or_else(|_| Err(WebError::Away(format!("no answer within {:.1} s", time.as_secs_f64()))))
+async fn within<T>(time: Duration, work: impl Future<Output = Result<T, OutboundError>>) -> Result<T, OutboundError> {
+    tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
+        Err(OutboundError::Unreachable(format!(
+            "no answer within {:.1} s",
+            time.as_secs_f64()
+        )))
+    })
 }
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     uri: &Uri,
     post: Option<String>,
-) -> Result<Answer, WebError> {
-    let away = |e: &dyn std::fmt::Display| WebError::Away(format!("the answer failed: {e}"));
+) -> Result<Answer, OutboundError> {
+    let away = |e: &dyn std::fmt::Display| OutboundError::Unreachable(format!("the answer failed: {e}"));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| away(&e))?;
     // Ends with the sender.
     tokio::spawn(connection);
@@ -239,10 +247,10 @@ async fn exchange(
         .header("User-Agent", "senlin")
         .header("Content-Type", "application/json")
         .body(Full::new(Bytes::from(post.unwrap_or_default())))
-        .map_err(|e| WebError::Barred(e.to_string()))?;
+        .map_err(|e| OutboundError::Blocked(e.to_string()))?;
     let answer = sender.send_request(request).await.map_err(|e| away(&e))?;
     let status = answer.status().as_u16();
-    let body = Limited::new(answer.into_body(), MOST)
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
         .collect()
         .await
         .map_err(|e| away(&e))?
@@ -308,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_ours_cannot_be_reached() {
-        let web = Web::new(&[], &["203.0.113.9".parse().unwrap()]).unwrap();
+        let web = Outbound::new(&[], &["203.0.113.9".parse().unwrap()]).unwrap();
         for (url, word) in [
             ("http://127.0.0.1/", "loopback"),
             ("http://localhost:8778/metrics", "loopback"),
@@ -323,15 +331,15 @@ mod tests {
             ("gopher://example/", "not http://"),
         ] {
             match web.ask(&ask(url)).await.unwrap_err() {
-                WebError::Barred(why) => assert!(why.contains(word), "{url}: {why}"),
+                OutboundError::Blocked(why) => assert!(why.contains(word), "{url}: {why}"),
                 // Some resolvers do not read a bare number as an address at all.
-                WebError::Away(_) if url.contains("2130706433") => {}
-                other @ WebError::Away(_) => panic!("{url}: {other}"),
+                OutboundError::Unreachable(_) if url.contains("2130706433") => {}
+                other @ OutboundError::Unreachable(_) => panic!("{url}: {other}"),
             }
         }
         assert!(matches!(
             web.reach(&ask("tcp://127.0.0.1:22")).await,
-            Err(WebError::Barred(_))
+            Err(OutboundError::Blocked(_))
         ));
     }
 
@@ -350,10 +358,10 @@ mod tests {
 
     #[test]
     fn the_operator_may_allow() {
-        let web = Web::new(&["127.0.0.0/8".to_owned(), "10.1.2.3".to_owned()], &[]).unwrap();
+        let web = Outbound::new(&["127.0.0.0/8".to_owned(), "10.1.2.3".to_owned()], &[]).unwrap();
         assert_eq!(web.why_barred("127.0.0.1".parse().unwrap()), None);
         assert!(web.why_barred("::1".parse().unwrap()).is_some());
-        assert!(Web::new(&["10.0.0.0/33".to_owned()], &[]).is_err());
-        assert!(Web::new(&["somewhere".to_owned()], &[]).is_err());
+        assert!(Outbound::new(&["10.0.0.0/33".to_owned()], &[]).is_err());
+        assert!(Outbound::new(&["somewhere".to_owned()], &[]).is_err());
     }
 }

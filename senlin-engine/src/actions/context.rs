@@ -17,9 +17,9 @@ use tokio::time::Instant;
 
 use crate::{
     Engine,
-    faults::{Fault, When},
-    lease::Reins,
-    specs::Loaded,
+    actions::faults::{Fault, When},
+    hosts::profile_cache::LoadedProfile,
+    queue::lease::StopSignals,
 };
 
 /// Why a handler did not get to its end.
@@ -111,7 +111,7 @@ pub struct Ctx {
     pub action: Action,
     /// Proof of the claim.
     pub fence: Fence,
-    pub(crate) reins: Reins,
+    pub(crate) signals: StopSignals,
     pub(crate) deadline: Instant,
 }
 
@@ -181,7 +181,7 @@ impl Ctx {
         name: &'static str,
         write: impl Future<Output = Result<T, DbError>> + Send,
     ) -> Result<T, Failure> {
-        if self.reins.abandon.is_cancelled() {
+        if self.signals.abandon.is_cancelled() {
             return Err(Interrupt::LeaseLost.into());
         }
         self.fault(name, When::Before)?;
@@ -207,7 +207,7 @@ impl Ctx {
     pub fn job<'a>(
         &'a self,
         node: &'a Node,
-        loaded: &'a Loaded,
+        loaded: &'a LoadedProfile,
         driver: Arc<dyn ContainerDriver>,
         steps: &'a dyn Steps,
     ) -> Job<'a> {
@@ -234,9 +234,9 @@ impl Ctx {
 
     /// Why the work is to stop, if it is.
     pub(crate) fn interrupted(&self) -> Result<(), Interrupt> {
-        if self.reins.abandon.is_cancelled() {
+        if self.signals.abandon.is_cancelled() {
             Err(Interrupt::LeaseLost)
-        } else if self.reins.cancel.is_cancelled() {
+        } else if self.signals.cancel.is_cancelled() {
             Err(Interrupt::Cancelled)
         } else if Instant::now() >= self.deadline {
             Err(Interrupt::TimedOut)
@@ -262,7 +262,7 @@ impl Ctx {
     /// with the status and reason it then gets.
     #[must_use]
     pub fn ending(&self) -> Option<(ActionStatus, String)> {
-        if self.reins.cancel.is_cancelled() {
+        if self.signals.cancel.is_cancelled() {
             Some((ActionStatus::Cancelled, "The action was cancelled.".to_owned()))
         } else if Instant::now() >= self.deadline {
             Some((
@@ -288,8 +288,8 @@ impl Steps for Ctx {
 
     async fn stopped(&self) -> Interrupt {
         tokio::select! {
-            () = self.reins.abandon.cancelled() => Interrupt::LeaseLost,
-            () = self.reins.cancel.cancelled() => Interrupt::Cancelled,
+            () = self.signals.abandon.cancelled() => Interrupt::LeaseLost,
+            () = self.signals.cancel.cancelled() => Interrupt::Cancelled,
             () = tokio::time::sleep_until(self.deadline) => Interrupt::TimedOut,
         }
     }
@@ -316,7 +316,7 @@ impl<'a> CleanUp<'a> {
 #[async_trait::async_trait]
 impl Steps for CleanUp<'_> {
     async fn before(&self, name: &'static str) -> Result<(), Interrupt> {
-        if self.ctx.reins.abandon.is_cancelled() {
+        if self.ctx.signals.abandon.is_cancelled() {
             return Err(Interrupt::LeaseLost);
         }
         self.ctx.fault(name, When::Before)
@@ -328,7 +328,7 @@ impl Steps for CleanUp<'_> {
 
     async fn stopped(&self) -> Interrupt {
         tokio::select! {
-            () = self.ctx.reins.abandon.cancelled() => Interrupt::LeaseLost,
+            () = self.ctx.signals.abandon.cancelled() => Interrupt::LeaseLost,
             () = tokio::time::sleep_until(self.until) => Interrupt::TimedOut,
         }
     }

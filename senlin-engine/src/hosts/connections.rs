@@ -15,15 +15,15 @@ use senlin_core::{
 };
 use senlin_db::{Conn, hosts};
 
-use crate::{context::Failure, specs::Specs};
+use crate::{actions::context::Failure, hosts::profile_cache::ProfileCache};
 
 /// How long an endpoint is taken to be the same.
 const FRESH: Duration = Duration::from_secs(30);
 /// Hosts whose endpoints are remembered at most.
-const MOST: u64 = 10_000;
+const MAX_CACHED_ENDPOINTS: u64 = 10_000;
 
 /// Endpoints by host, and what connects to them.
-pub(crate) struct Fleet {
+pub(crate) struct HostConnections {
     connector: Arc<dyn HostConnector>,
     endpoints: Cache<NodeId, Endpoint>,
     /// Hosts that were tidied up lately.
@@ -47,13 +47,19 @@ impl Drop for Beating {
     }
 }
 
-impl Fleet {
+impl HostConnections {
     /// `collect`: how often each host is tidied up.
     pub(crate) fn new(connector: Arc<dyn HostConnector>, collect: Duration) -> Self {
         Self {
             connector,
-            endpoints: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
-            collected: Cache::builder().max_capacity(MOST).time_to_live(collect).build(),
+            endpoints: Cache::builder()
+                .max_capacity(MAX_CACHED_ENDPOINTS)
+                .time_to_live(FRESH)
+                .build(),
+            collected: Cache::builder()
+                .max_capacity(MAX_CACHED_ENDPOINTS)
+                .time_to_live(collect)
+                .build(),
             beating: Arc::default(),
         }
     }
@@ -81,13 +87,13 @@ impl Fleet {
     pub(crate) async fn driver(
         &self,
         conn: &mut Conn,
-        specs: &Specs,
+        profiles: &ProfileCache,
         node: NodeId,
     ) -> Result<Arc<dyn ContainerDriver>, Failure> {
         let endpoint = match self.endpoints.get(&node) {
             Some(endpoint) => endpoint,
             None => {
-                let endpoint = self.endpoint(conn, specs, node).await?;
+                let endpoint = self.endpoint(conn, profiles, node).await?;
                 self.endpoints.insert(node, endpoint.clone());
                 endpoint
             }
@@ -105,10 +111,10 @@ impl Fleet {
         self.endpoints.invalidate(&node);
     }
 
-    async fn endpoint(&self, conn: &mut Conn, specs: &Specs, node: NodeId) -> Result<Endpoint, Failure> {
+    async fn endpoint(&self, conn: &mut Conn, profiles: &ProfileCache, node: NodeId) -> Result<Endpoint, Failure> {
         let gone = || Failure::Refused(format!("The host '{node}' could not be found."));
         let host = hosts::get(conn, node).await?.ok_or_else(gone)?;
-        let loaded = specs.load(conn, host.profile_id).await?;
+        let loaded = profiles.load(conn, host.profile_id).await?;
         let Demand::Endpoint(pool) = loaded.demand()? else {
             return Err(gone());
         };

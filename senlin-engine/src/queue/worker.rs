@@ -11,22 +11,24 @@ use senlin_core::{
     profile_type::ProfileError,
 };
 use senlin_db::{
-    children,
+    child_actions, children,
     fence::{self, End, Fence, NodeChange},
     leases, members, nodes,
     queue::Claimed,
     settling::{self, Wait},
-    spawn,
 };
 use tokio::{sync::OwnedSemaphorePermit, task::JoinError, time::Instant};
 use tracing::Instrument;
 
 use crate::{
     Engine,
-    actions::{self, cluster::phase::ENDING},
-    context::{Ctx, Failure, Outcome},
-    health::UNKNOWN,
-    lease::Reins,
+    actions::{
+        self,
+        cluster::phase::ENDING,
+        context::{Ctx, Failure, Outcome},
+    },
+    queue::lease::StopSignals,
+    tasks::health::UNKNOWN,
 };
 
 /// An error with its sources, as one line.
@@ -43,16 +45,16 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 /// Runs a claimed action to its end, its wait, or its retry. Everything that
 /// it wrote is fenced; a panic in a handler counts as a failure of the engine.
 ///
-/// `reins`: what [`crate::lease::Held::insert`] returned for the claim.
-pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, reins: Reins, permit: OwnedSemaphorePermit) {
+/// `signals`: what [`crate::queue::lease::RunningActions::insert`] returned for the claim.
+pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, signals: StopSignals, permit: OwnedSemaphorePermit) {
     let action = claimed.action.clone();
     let claim = (action.id, action.attempt);
     let span = tracing::info_span!("action", id = %action.id, kind = action.kind.as_str(),
         attempt = action.attempt, request_id = %action.request_id);
     let begun = Instant::now();
-    let work = tokio::spawn(run_inner(engine.clone(), claimed, reins).instrument(span.clone()));
+    let work = tokio::spawn(run_inner(engine.clone(), claimed, signals).instrument(span.clone()));
     let outcome = work.await;
-    engine.held.remove(claim);
+    engine.running.remove(claim);
     drop(permit);
     engine.metrics.ran(action.kind, begun.elapsed());
     conclude(&engine, &action, outcome).instrument(span).await;
@@ -74,18 +76,18 @@ async fn conclude(engine: &Engine, action: &Action, outcome: Result<Result<Outco
         }
         Ok(Ok(Outcome::Next(phase))) => {
             tracing::error!(phase, "a handler ended between phases");
-            hand_back(engine, action, "Its handler ended between phases.").await;
+            release(engine, action, "Its handler ended between phases.").await;
         }
         Ok(Err(failure)) if failure.is_lease_lost() => {
             tracing::warn!("the action is not ours any more; nothing more is written");
         }
         Ok(Err(failure)) => {
             tracing::warn!(error = %chain(&failure), "the outcome could not be recorded");
-            hand_back(engine, action, "Its outcome could not be recorded.").await;
+            release(engine, action, "Its outcome could not be recorded.").await;
         }
         Err(panic) => {
             tracing::error!(error = %panic, "a handler panicked");
-            hand_back(
+            release(
                 engine,
                 action,
                 "Its handler failed unexpectedly; the engine's log has the details.",
@@ -97,27 +99,27 @@ async fn conclude(engine: &Engine, action: &Action, outcome: Result<Result<Outco
 
 /// Hands a claim back that nobody works on any more. If that fails too, the
 /// keeper of leases does it.
-async fn hand_back(engine: &Engine, action: &Action, reason: &str) {
+async fn release(engine: &Engine, action: &Action, reason: &str) {
     let claim = (action.id, action.attempt);
-    let handed = leases::hand_back(&mut engine.db.session(), engine.id, claim, reason).await;
+    let handed = leases::release(&mut engine.db.session(), engine.id, claim, reason).await;
     match handed {
         Ok(_) => engine.work.notify_one(),
         Err(error) => tracing::warn!(error = %chain(&error), "the claim could not be handed back; trying again"),
     }
 }
 
-async fn run_inner(engine: Arc<Engine>, claimed: Claimed, reins: Reins) -> Result<Outcome, Failure> {
+async fn run_inner(engine: Arc<Engine>, claimed: Claimed, signals: StopSignals) -> Result<Outcome, Failure> {
     let Claimed { action, remaining } = claimed;
     let fence = Fence::of(&action)?;
     if action.cancel {
-        reins.cancel.cancel();
+        signals.cancel.cancel();
     }
     let deadline = Instant::now() + Duration::from_secs_f64(remaining.clamp(0.0, 1e9));
     let mut ctx = Ctx {
         engine,
         action,
         fence,
-        reins,
+        signals,
         deadline,
     };
     // As many tries that were counted, and as many engines lost on top of them.
@@ -185,9 +187,9 @@ pub(crate) async fn end_children(ctx: &Ctx, failure: &Failure) -> Result<Outcome
     let phase = phase.strip_prefix(ENDING).unwrap_or(phase);
     let mut conn = ctx.conn();
     let why = Map::from_iter([("last_failure".to_owned(), words(failure).into())]);
-    fence::remember(&mut conn, ctx.fence, &why, &Map::new()).await?;
+    fence::merge_data(&mut conn, ctx.fence, &why, &Map::new()).await?;
     children::cancel(&mut conn, ctx.action.id).await?;
-    spawn::park(
+    child_actions::park(
         &mut conn,
         ctx.fence,
         &format!("{ENDING}{phase}"),
@@ -257,7 +259,7 @@ async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, F
     match *again {
         Again::Counted(delay) => {
             tracing::info!(delay, reason, "trying again later");
-            fence::remember(&mut conn, ctx.fence, &data, &Map::new()).await?;
+            fence::merge_data(&mut conn, ctx.fence, &data, &Map::new()).await?;
             let told = format!("Trying again: {reason}");
             ctx.end("hand back", fence::retry(&mut conn, ctx.fence, delay, &told))
                 .await?;

@@ -8,8 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Engine,
-    actions::cluster::{rebalance, rules},
-    context::Failure,
+    actions::{
+        cluster::{rebalance, rules},
+        context::Failure,
+    },
     decisions::{self, Intent, hosts, size_of},
 };
 
@@ -68,7 +70,7 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
     };
     set(&mut plan, "possible", true.into());
     set(&mut plan, "desired_capacity", intent.size.desired.into());
-    set(&mut plan, "reasons", json!(intent.decision.because));
+    set(&mut plan, "reasons", json!(intent.decision.reasons));
     let mut chosen = Vec::new();
     if intent.more > 0 {
         let (placements, hosts) = place(engine, &mut conn, &cluster, &intent).await?;
@@ -104,7 +106,7 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
         drop(conn);
         let most = inputs.get("max_moves").and_then(Value::as_i64);
         let moves = rebalance::wanted(engine, &cluster, &intent.decision.rules, most).await?;
-        let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.because});
+        let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.reason});
         set(&mut plan, "moves", moves.iter().map(told).collect());
     }
     let token = token(&cluster, kind, &intent, &chosen);
@@ -125,7 +127,7 @@ async fn place(
     cluster: &Cluster,
     intent: &Intent,
 ) -> Result<(Vec<Value>, Vec<Option<NodeId>>), Failure> {
-    let loaded = engine.specs.load(conn, cluster.profile_id).await?;
+    let loaded = engine.profile_cache.load(conn, cluster.profile_id).await?;
     let Demand::Host(needs) = loaded.demand()? else {
         return Ok((Vec::new(), Vec::new()));
     };

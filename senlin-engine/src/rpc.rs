@@ -16,7 +16,9 @@ use senlin_db::{hosts, nodes};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, context::Failure, worker};
+use crate::{Engine, actions::context::Failure, queue::worker};
+
+mod targets;
 
 /// Answers until the engine stops.
 pub(crate) async fn serve(engine: Arc<Engine>, shutdown: CancellationToken) {
@@ -33,8 +35,8 @@ impl Answer for Look {
     async fn answer(&self, request: Request) -> Reply {
         let outcome = match request.verb.as_str() {
             "nodes.details" => details(&self.0, &request.body).await,
-            "clusters.plan" => crate::plan::plan(&self.0, &request.body).await,
-            "targets" => crate::targets::list(&self.0, &request.body).await,
+            "clusters.plan" => crate::decisions::plan::plan(&self.0, &request.body).await,
+            "targets" => targets::list(&self.0, &request.body).await,
             "adopt.look" => adopt(&self.0, &request.body).await,
             other => Err(Failure::Refused(format!(
                 "This engine does not know the request '{other}'."
@@ -88,11 +90,14 @@ async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
     let node: Node = nodes::get(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
-    let loaded = engine.specs.load(&mut conn, node.profile_id).await?;
+    let loaded = engine.profile_cache.load(&mut conn, node.profile_id).await?;
     let host = if loaded.kind.is_host() { Some(id) } else { node.host_id };
     let Some(host) = host else { return Ok(json!({})) };
     let known = hosts::get(&mut conn, host).await?;
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     drop(conn);
     let job = Job {
         node: &node,
@@ -134,14 +139,14 @@ async fn adopt(engine: &Engine, body: &Map) -> Result<Value, Failure> {
             .map(str::to_owned)
             .ok_or_else(|| Failure::Refused(format!("'{key}' is missing.")))
     };
-    let kind = engine.specs.find(&text("type")?)?;
+    let kind = engine.profile_cache.find(&text("type")?)?;
     let identity = text("identity")?;
     let overrides = body
         .get("overrides")
         .and_then(Value::as_object)
         .cloned()
         .unwrap_or_default();
-    let overrides = engine.specs.open(&overrides)?;
+    let overrides = engine.profile_cache.open(&overrides)?;
     if kind.is_host() {
         adopt_host(engine, kind.as_ref(), &identity, &overrides).await
     } else {
@@ -164,7 +169,7 @@ async fn adopt_host(
     let endpoint = pool
         .first()
         .ok_or_else(|| Failure::Refused("There is no endpoint.".to_owned()))?;
-    let driver = engine.fleet.connect(endpoint).await?;
+    let driver = engine.connections.connect(endpoint).await?;
     let info = driver.info().await.map_err(ProfileError::from)?;
     let sealed = kind
         .schema()
@@ -190,7 +195,10 @@ async fn adopt_container(
     // A container that is taken back carries its node's label.
     let of = body.get("node").cloned().and_then(|id| serde_json::from_value(id).ok());
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     drop(conn);
     let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides, of).await?;
     let sealed = kind

@@ -1,4 +1,4 @@
-//! Profiles as the engine needs them: type found, secrets opened. Specs never
+//! Profiles as the engine needs them: type found, secrets opened. Profiles never
 //! change, so what was loaded once stays good.
 
 use std::{
@@ -17,13 +17,13 @@ use senlin_core::{
 use senlin_db::{Conn, profiles};
 use serde_json::Value;
 
-use crate::context::Failure;
+use crate::actions::context::Failure;
 
 /// Most profiles kept.
-const MOST: usize = 1024;
+const MAX_CACHED_PROFILES: usize = 1024;
 
 /// A profile ready for use.
-pub struct Loaded {
+pub struct LoadedProfile {
     /// Which.
     pub id: ProfileId,
     /// `type-version`.
@@ -38,7 +38,7 @@ pub struct Loaded {
     pub host_cluster: Option<ClusterId>,
 }
 
-impl Loaded {
+impl LoadedProfile {
     /// What a node of it needs.
     ///
     /// # Errors
@@ -66,13 +66,13 @@ impl Loaded {
 }
 
 /// The cache.
-pub(crate) struct Specs {
+pub(crate) struct ProfileCache {
     registry: Registry,
     sealer: Sealer,
-    loaded: Mutex<HashMap<ProfileId, Arc<Loaded>>>,
+    loaded: Mutex<HashMap<ProfileId, Arc<LoadedProfile>>>,
 }
 
-impl Specs {
+impl ProfileCache {
     pub(crate) fn new(registry: Registry, sealer: Sealer) -> Self {
         Self {
             registry,
@@ -81,7 +81,7 @@ impl Specs {
         }
     }
 
-    pub(crate) async fn load(&self, conn: &mut Conn, id: ProfileId) -> Result<Arc<Loaded>, Failure> {
+    pub(crate) async fn load(&self, conn: &mut Conn, id: ProfileId) -> Result<Arc<LoadedProfile>, Failure> {
         if let Some(found) = self.map().get(&id) {
             return Ok(found.clone());
         }
@@ -91,7 +91,7 @@ impl Specs {
         let (host_node, host_cluster) = profiles::hosts(conn, id).await?;
         let kind = self.find(&profile.type_name)?;
         let opened = self.open(&profile.spec.properties)?;
-        let loaded = Arc::new(Loaded {
+        let loaded = Arc::new(LoadedProfile {
             id,
             properties: kind.schema().check(&opened).map_err(ProfileError::from)?,
             kind,
@@ -100,7 +100,7 @@ impl Specs {
             host_cluster,
         });
         let mut map = self.map();
-        if map.len() >= MOST {
+        if map.len() >= MAX_CACHED_PROFILES {
             map.clear();
         }
         map.insert(id, loaded.clone());
@@ -125,7 +125,7 @@ impl Specs {
         }
     }
 
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ProfileId, Arc<Loaded>>> {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ProfileId, Arc<LoadedProfile>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine,
-    web::{Ask, WebError},
-    worker,
+    outbound::{Ask, OutboundError},
+    queue::worker,
 };
 
 /// Questions sent at once by one engine.
-const AT_ONCE: i64 = 64;
+const MAX_CONCURRENT_QUESTIONS: i64 = 64;
 /// Seconds until a question that could not be sent is sent again.
 const AGAIN: f64 = 5.0;
 /// Seconds that a webhook may take to answer.
 const PATIENCE: u64 = 5;
 /// Seconds that a message in a queue lives (contract/policies, "Hooks").
-const LIFE: u32 = 300;
+const MESSAGE_TTL: u32 = 300;
 
 pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut timer = tokio::time::interval(Duration::from_secs_f64(engine.settings.watch));
@@ -31,7 +31,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let found = async { hooks::unsent(&mut engine.db.session(), AT_ONCE, AGAIN).await };
+        let found = async { hooks::unsent(&mut engine.db.session(), MAX_CONCURRENT_QUESTIONS, AGAIN).await };
         match found.await {
             Ok(questions) => {
                 for question in questions {
@@ -58,7 +58,7 @@ pub(crate) async fn send(engine: Arc<Engine>, question: Question) {
         None => Err("the hook cannot be read".to_owned()),
         Some(Sink::Zaqar { queue }) => engine
             .bus
-            .put(&queue_name(&question.project, &queue), text, LIFE)
+            .put(&queue_name(&question.project, &queue), text, MESSAGE_TTL)
             .await
             .map_err(|e| worker::chain(&e)),
         Some(Sink::Webhook { url }) => post(&engine, &url, text).await,
@@ -91,6 +91,6 @@ async fn post(engine: &Engine, url: &str, body: String) -> Result<(), String> {
     match engine.web.ask(&ask).await {
         Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
         Ok(answer) => Err(format!("it was answered with {}", answer.status)),
-        Err(WebError::Barred(why) | WebError::Away(why)) => Err(why),
+        Err(OutboundError::Blocked(why) | OutboundError::Unreachable(why)) => Err(why),
     }
 }

@@ -8,12 +8,12 @@ use senlin_db::{health::Member, hosts};
 use senlin_policies::health::{Health as Policy, ModeKind, Options};
 use serde_json::Value;
 
-use super::weigh;
+use super::combine_checks;
 use crate::{
     Engine,
-    context::Failure,
-    load::address,
-    web::{Ask, WebError},
+    actions::context::Failure,
+    outbound::{Ask, OutboundError},
+    tasks::load::address,
 };
 
 /// How the reason of a check that failed begins.
@@ -37,14 +37,14 @@ pub(super) async fn all(engine: &Engine, policy: &Policy, member: &Member) -> He
     for mode in urls {
         verdicts.push(poll(engine, &mode.options, member).await);
     }
-    weigh(policy.detection.recovery_conditional, &verdicts)
+    combine_checks(policy.detection.recovery_conditional, &verdicts)
 }
 
 async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(), String> {
     let (url, ours) = match expand(engine, &options.poll_url, member).await {
         Ok(expanded) => expanded,
         // Where it is cannot be told: that is not its fault.
-        Err(failure) if crate::worker::host_unknown(&failure) => return Ok(()),
+        Err(failure) if crate::queue::worker::host_unknown(&failure) => return Ok(()),
         Err(failure) => return Err(format!("{CHECK}cannot be made: {failure}.")),
     };
     let wanted = Regex::new(&options.poll_url_healthy_response).ok();
@@ -84,12 +84,12 @@ async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(),
                     format!("{CHECK}of {url} was not answered as it should.")
                 };
             }
-            Err(WebError::Barred(why)) => {
+            Err(OutboundError::Blocked(why)) => {
                 tracing::info!(node = %member.id, why, "a health check's URL is not to be used");
                 return Ok(());
             }
-            Err(WebError::Away(_)) if !options.poll_url_conn_error_as_unhealthy => return Ok(()),
-            Err(WebError::Away(why)) => last = format!("{CHECK}of {url} failed: {why}."),
+            Err(OutboundError::Unreachable(_)) if !options.poll_url_conn_error_as_unhealthy => return Ok(()),
+            Err(OutboundError::Unreachable(why)) => last = format!("{CHECK}of {url} failed: {why}."),
         }
     }
     Err(last)
@@ -106,7 +106,10 @@ async fn expand(engine: &Engine, template: &str, member: &Member) -> Result<(Str
         return Err(Failure::Refused("it has no container".to_owned()));
     };
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     let known = hosts::get(&mut conn, host).await?;
     drop(conn);
     let shown = driver.inspect(id).await.map_err(ProfileError::from)?.document;

@@ -26,7 +26,10 @@ use senlin_db::{
 use senlin_policies::health::{Conditional, Health as Policy, ModeKind};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{Engine, actions::node::status_of, context::Failure};
+use crate::{
+    Engine,
+    actions::{context::Failure, node::status_of},
+};
 
 pub mod sweep;
 pub mod watch;
@@ -148,7 +151,10 @@ async fn list(engine: &Arc<Engine>, host: NodeId, read: Instant) -> Option<Conta
 
 async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerSummary>, Failure> {
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     drop(conn);
     let list = driver
         .find(&[(LABEL_OWNER, engine.installation.as_str())])
@@ -203,7 +209,10 @@ async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
     };
     let asked = async {
         let mut conn = engine.db.session();
-        let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+        let driver = engine
+            .connections
+            .driver(&mut conn, &engine.profile_cache, host)
+            .await?;
         drop(conn);
         Ok::<_, Failure>(driver.inspect(id).await.map_err(ProfileError::from)?)
     };
@@ -389,7 +398,7 @@ pub(crate) async fn hurry(engine: &Engine, node: NodeId) -> Result<(), Failure> 
 }
 
 /// Whether a member that several checks looked at is lost.
-fn weigh(conditional: Conditional, verdicts: &[Result<(), String>]) -> Health {
+fn combine_checks(conditional: Conditional, verdicts: &[Result<(), String>]) -> Health {
     let failed: Vec<&str> = verdicts
         .iter()
         .filter_map(|v| v.as_ref().err().map(String::as_str))

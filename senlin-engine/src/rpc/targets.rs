@@ -11,7 +11,7 @@ use senlin_core::{
 use senlin_db::{hosts, targets};
 use serde_json::{Value, json};
 
-use crate::{Engine, context::Failure, load::address};
+use crate::{Engine, actions::context::Failure, tasks::load::address};
 
 /// A label of the container that names the one port to ask; without it every
 /// published port is a target.
@@ -49,7 +49,10 @@ pub(crate) async fn list(engine: &Engine, body: &Map) -> Result<Value, Failure> 
 
 async fn listed(engine: &Engine, host: NodeId, project: &str) -> Result<(String, Vec<ContainerSummary>), Failure> {
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     let machine = hosts::get(&mut conn, host)
         .await?
         .map(|h| address(&h.endpoint))

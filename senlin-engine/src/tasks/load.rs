@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine,
-    context::Failure,
-    web::{Ask, WebError},
-    worker,
+    actions::context::Failure,
+    outbound::{Ask, OutboundError},
+    queue::worker,
 };
 
 /// Hosts measured at once by one engine.
-const AT_ONCE: i64 = 32;
+const MAX_CONCURRENT_MEASURES: i64 = 32;
 /// A measure counts for e^-1 after so many seconds.
 const MEMORY: f64 = 15.0;
 /// Counters older than so many seconds are not compared with.
@@ -56,7 +56,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
 async fn due(engine: &Engine) -> Result<Vec<NodeId>, senlin_db::DbError> {
     #[expect(clippy::cast_precision_loss, reason = "seconds between measures fit a double")]
     let every = engine.settings.measure as f64;
-    loads::due(&mut engine.db.session(), every, AT_ONCE).await
+    loads::due(&mut engine.db.session(), every, MAX_CONCURRENT_MEASURES).await
 }
 
 /// One host. A host that does not answer is simply not measured: what is known
@@ -71,8 +71,8 @@ async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let mut conn = engine.db.session();
     let gone = || Failure::Refused(format!("The host '{id}' could not be found."));
     let host = hosts::get(&mut conn, id).await?.ok_or_else(gone)?;
-    let loaded = engine.specs.load(&mut conn, host.profile_id).await?;
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, id).await?;
+    let loaded = engine.profile_cache.load(&mut conn, host.profile_id).await?;
+    let driver = engine.connections.driver(&mut conn, &engine.profile_cache, id).await?;
     // Read right before the counters: two such times are as far apart as they are.
     let (now, last) = loads::last(&mut conn, id).await?;
     drop(conn);
@@ -199,7 +199,7 @@ async fn scrape(engine: &Engine, url: &str) -> Result<Read, Failure> {
         ours: false,
     };
     let answer = engine.web.ask(&ask).await;
-    let told = |e: &WebError| Failure::Refused(format!("The node exporter '{url}' cannot be read: {e}"));
+    let told = |e: &OutboundError| Failure::Refused(format!("The node exporter '{url}' cannot be read: {e}"));
     let answer = answer.map_err(|e| told(&e))?;
     read(&answer.body).ok_or_else(|| Failure::Refused(format!("'{url}' does not answer as a node exporter does.")))
 }

@@ -228,7 +228,7 @@ pub async fn launch(
     children: &[NewAction],
 ) -> Result<()> {
     conn.transaction(async |conn| {
-        fence::hold(conn, fence).await?;
+        fence::lock_action(conn, fence).await?;
         set_sizes(conn, cluster, size).await?;
         if children.is_empty() {
             enter(conn, fence, phase).await
@@ -241,7 +241,7 @@ pub async fn launch(
 
 /// A member to be made: its row, its action, and its place if one was found.
 #[derive(Debug, Clone)]
-pub struct Birth {
+pub struct NewMember {
     /// The row.
     pub node: NewNode,
     /// Its NODE_CREATE.
@@ -266,16 +266,16 @@ pub async fn grow<E: Send>(
     cluster: ClusterId,
     size: SizeChange,
     count: i32,
-    whence: &Requirements,
+    requirements: &Requirements,
     phase: &str,
-    mut plan: impl FnMut(Vec<HostSnapshot>, i32) -> std::result::Result<(Vec<Birth>, Map), E> + Send,
+    mut plan: impl FnMut(Vec<HostSnapshot>, i32) -> std::result::Result<(Vec<NewMember>, Map), E> + Send,
 ) -> Result<std::result::Result<(), E>> {
     for how in placement::TRIES {
         let plan = &mut plan;
         let mut kept = None;
         let done = conn
             .transaction(async |conn| {
-                fence::hold(conn, fence).await?;
+                fence::lock_action(conn, fence).await?;
                 set_sizes(conn, cluster, size).await?;
                 let first: Option<IndexRow> = Sql::new(
                     "UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first",
@@ -286,18 +286,18 @@ pub async fn grow<E: Send>(
                 .first(conn)
                 .await?;
                 let first = first.ok_or(DbError::LeaseLost)?.first;
-                let (hosts, seen) = placement::snapshot(conn, whence, Some(cluster), how).await?;
-                let (births, told) = match plan(hosts, first) {
-                    Ok(births) => births,
+                let (hosts, seen) = placement::snapshot(conn, requirements, Some(cluster), how).await?;
+                let (new_members, told) = match plan(hosts, first) {
+                    Ok(new_members) => new_members,
                     Err(why) => return Err(roll_back(&mut kept, Kept::Refused(why))),
                 };
-                let places: Vec<_> = births
+                let places: Vec<_> = new_members
                     .iter()
                     .filter_map(|b| b.place.clone().map(|place| (b.node.id, place)))
                     .collect();
-                let names: Vec<_> = births.iter().map(|b| b.node.name.clone()).collect();
-                fence::remember(conn, fence, &told, &Map::new()).await?;
-                let actions: Vec<_> = births
+                let names: Vec<_> = new_members.iter().map(|b| b.node.name.clone()).collect();
+                fence::merge_data(conn, fence, &told, &Map::new()).await?;
+                let actions: Vec<_> = new_members
                     .iter()
                     .map(|b| NewAction {
                         host_id: b.place.as_ref().map(|p| p.host),
@@ -305,7 +305,7 @@ pub async fn grow<E: Send>(
                     })
                     .collect();
                 wait_for_named(conn, fence, phase, &actions, &names).await?;
-                let rows = births.iter().map(|b| row_of(&b.node, b.place.as_ref())).collect();
+                let rows = new_members.iter().map(|b| row_of(&b.node, b.place.as_ref())).collect();
                 // Last, so that others wait for these hosts as briefly as can be.
                 if !seen.holds(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));

@@ -18,7 +18,7 @@ use senlin_db::{
     unaccounted::{self, Labelled},
 };
 
-use crate::{Engine, context::Failure, worker};
+use crate::{Engine, actions::context::Failure, queue::worker};
 
 /// Letters kept of a name or project that a host tells.
 const LETTERS: usize = 255;
@@ -158,9 +158,9 @@ async fn remove(
     driver: &dyn ContainerDriver,
     host: NodeId,
     container: &str,
-    because: &str,
+    reason: &str,
 ) -> Result<(), Failure> {
-    tracing::warn!(%host, container, because, "removing a container");
+    tracing::warn!(%host, container, reason, "removing a container");
     engine.metrics.collected();
     match driver.remove(container).await {
         Ok(()) | Err(DriverError::NotFound(_)) => Ok(()),

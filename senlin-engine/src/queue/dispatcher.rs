@@ -12,7 +12,7 @@ use senlin_db::queue::{self, Claimed, Limits};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, worker};
+use crate::{Engine, queue::worker};
 
 /// Most actions claimed by one statement.
 const BATCH: usize = 64;
@@ -110,8 +110,8 @@ fn start(
     for one in claimed {
         let Some(permit) = permits.pop() else { break };
         count += 1;
-        let reins = engine.held.insert((one.action.id, one.action.attempt), asked);
-        engine.tasks.spawn(worker::run(engine.clone(), one, reins, permit));
+        let signals = engine.running.insert((one.action.id, one.action.attempt), asked);
+        engine.tasks.spawn(worker::run(engine.clone(), one, signals, permit));
     }
     engine.metrics.claimed(count);
     count > 0

@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Containers, TYPE, begin, glance, judge, lists, look, looks, read, record};
-use crate::{Engine, context::Failure, worker};
+use crate::{Engine, actions::context::Failure, queue::worker};
 
 /// Seconds after which another engine takes on a sweep that was begun, unless
 /// this one says that it goes on.
 const HOLD: f64 = 25.0;
 /// Clusters swept together.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_CLUSTERS: usize = 64;
 /// Clusters that one engine sweeps at the same time.
 const IN_FLIGHT: usize = 512;
 /// What ends within this time of another is recorded with it.
@@ -39,7 +39,7 @@ pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
             _ = timer.tick() => {}
         }
         while !shutdown.is_cancelled() {
-            match take(&engine, AT_ONCE).await {
+            match take(&engine, MAX_CONCURRENT_CLUSTERS).await {
                 Ok(due) if due.is_empty() => break,
                 Ok(due) => {
                     engine.tasks.spawn(sweep(engine.clone(), due));
@@ -121,7 +121,7 @@ async fn keep(engine: &Engine, due: &[Due]) {
     let ids: Vec<BindingId> = due.iter().map(|d| d.id).collect();
     loop {
         tokio::time::sleep(Duration::from_secs_f64(HOLD / 3.0)).await;
-        let held = async { bindings::hold(&mut engine.db.session(), &ids, HOLD).await };
+        let held = async { bindings::extend(&mut engine.db.session(), &ids, HOLD).await };
         if let Err(error) = held.await {
             tracing::debug!(error = %worker::chain(&error), "a health sweep could not be held");
         }
@@ -161,7 +161,7 @@ async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
             db::settle(&mut conn, stale).await?;
         }
         let again: Vec<_> = done.iter().map(|d| (d.binding, d.due)).collect();
-        bindings::all_again(&mut conn, &again).await?;
+        bindings::reschedule_all(&mut conn, &again).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{
 use senlin_db::{DbError, events, history};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, worker};
+use crate::{Engine, queue::worker};
 
 /// Seconds between two looks for actions that have ended.
 const EVERY: Duration = Duration::from_secs(10);

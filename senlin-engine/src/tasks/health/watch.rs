@@ -19,7 +19,7 @@ use senlin_db::health as db;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, context::Failure, worker};
+use crate::{Engine, actions::context::Failure, queue::worker};
 
 /// Seconds that a host's watch is held without being renewed.
 const LEASE: f64 = 15.0;
@@ -107,7 +107,10 @@ async fn listen(engine: Arc<Engine>, host: NodeId, stop: CancellationToken) {
 /// that what the list shows may be acted on.
 async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), Failure> {
     let mut conn = engine.db.session();
-    let driver = engine.fleet.driver(&mut conn, &engine.specs, host).await?;
+    let driver = engine
+        .connections
+        .driver(&mut conn, &engine.profile_cache, host)
+        .await?;
     drop(conn);
     let label = (LABEL_OWNER, engine.installation.as_str());
     let since = now() - OVERLAP;

@@ -1,0 +1,7 @@
+//! The queue: what is claimed, how long it is held, how it runs, and what
+//! happens to what nobody holds any more.
+
+pub mod dispatcher;
+pub mod lease;
+pub mod sweeper;
+pub mod worker;
