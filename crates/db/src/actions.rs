@@ -273,7 +273,7 @@ pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Resul
         .push(condition)
         .push(end::DESCENDANTS)
         .push(end::ASKED)
-        .push(end::RELEASED)
+        .push(&end::released())
         .push(end::UNMADE);
     ids.iter().fold(sql, |sql, id| sql.bind(*id)).load(conn).await
 }
@@ -323,7 +323,7 @@ pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>
                 WHERE a.id IN (SELECT id FROM tree) AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
                 RETURNING a.*)",
             )
-            .push(end::RELEASED)
+            .push(&end::released())
             .push(
                 ",
             broken_nodes AS (

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Conn, DbError, Result,
+    events::Record,
     fence::{self, Fence},
     placement::{self, Place},
     sql::{Sql, row},
@@ -157,10 +158,15 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
             UPDATE actions a SET status = 'WAITING', phase = ?, owner = NULL, lease_expires_at = NULL,
                 status_reason = ?, updated_at = now(), retries = 0,
                 data = a.data - '{failing_since,waits_for}'::text[]
-            WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' RETURNING a.*)
-        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
-            'wait', status_reason FROM parked",
+            WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' RETURNING a.*)",
+    )
+    .push(
+        &Record {
+            from: "parked",
+            status: "'wait'",
+            ..Record::ACTION
+        }
+        .of_actions(),
     )
     .bind(phase)
     .bind(reason)

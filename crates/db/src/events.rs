@@ -33,6 +33,53 @@ const SELECT: &str = "SELECT t.id, t.timestamp, t.oid, t.oname, t.otype, t.clust
                       t.project, t.action, t.status, t.status_reason, t.meta_data, t.xid::text::bigint AS xid, t.seq \
                       FROM events t";
 
+/// What a statement records of each row of one of its lists. Each field is an
+/// expression over that list's columns.
+pub(crate) struct Record<'a> {
+    /// The list, with its conditions. It has the columns of actions, or of nodes.
+    pub(crate) from: &'a str,
+    pub(crate) level: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) reason: &'a str,
+}
+
+impl Record<'_> {
+    /// An event of what an action is doing, by its own name and reason.
+    pub(crate) const ACTION: Record<'static> = Record {
+        from: "",
+        level: "'INFO'",
+        action: "action",
+        status: "",
+        reason: "status_reason",
+    };
+
+    /// The statement, or the step of one, that records events of actions.
+    pub(crate) fn of_actions(&self) -> String {
+        self.about("target, target_name, split_part(action, '_', 1)")
+    }
+
+    /// The same of nodes.
+    pub(crate) fn of_nodes(&self) -> String {
+        self.about("id, name, 'NODE'")
+    }
+
+    /// No other text inserts into `events`.
+    fn about(&self, object: &str) -> String {
+        let Record {
+            from,
+            level,
+            action,
+            status,
+            reason,
+        } = self;
+        format!(
+            " INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
+            SELECT {object}, cluster_id, {level}, user_id, project, {action}, {status}, {reason} FROM {from}"
+        )
+    }
+}
+
 impl From<EventRow> for Event {
     fn from(row: EventRow) -> Self {
         Self {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, bindings,
+    events::Record,
     queue::end,
     sql::{Sql, row},
 };
@@ -118,7 +119,7 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
             FROM ended e WHERE n.id = e.target AND ?),
         ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND ?)",
     )
-    .push(end::RELEASED)
+    .push(&end::released())
     .push(" SELECT e.dependent FROM ended LEFT JOIN edges e ON true")
     .bind(end.status.as_str())
     .bind(end.reason.as_str())
@@ -168,11 +169,15 @@ async fn requeue(conn: &mut Conn, fence: Fence, back: &Requeue<'_>) -> Result<()
     .push(&end::due("?"))
     .push(" WHERE")
     .push(FENCED)
+    .push("RETURNING a.*)")
     .push(
-        "RETURNING a.*)
-        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT target, target_name, split_part(action, '_', 1), cluster_id, ?, user_id, project, action, ?,
-            status_reason FROM back",
+        &Record {
+            from: "back",
+            level: "?",
+            status: "?",
+            ..Record::ACTION
+        }
+        .of_actions(),
     )
     .bind(back.counts)
     .bind(back.phase)

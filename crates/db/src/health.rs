@@ -10,7 +10,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, fence,
+    Conn, DbError, Result,
+    events::Record,
+    fence,
     sql::{Sql, row},
 };
 
@@ -212,10 +214,17 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
                     AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
                     AND n.physical_id IS NOT DISTINCT FROM ? AND n.status = ? AND n.status_reason = ?
                     AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
-                RETURNING n.*)
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT id, name, 'NODE', cluster_id, CASE status WHEN 'ACTIVE' THEN 'INFO' ELSE 'WARN' END, user_id,
-                project, 'NODE_HEALTH', CASE status WHEN 'ACTIVE' THEN 'end' ELSE 'error' END, status_reason FROM seen",
+                RETURNING n.*)",
+        )
+        .push(
+            &Record {
+                from: "seen",
+                level: "CASE status WHEN 'ACTIVE' THEN 'INFO' ELSE 'WARN' END",
+                action: "'NODE_HEALTH'",
+                status: "CASE status WHEN 'ACTIVE' THEN 'end' ELSE 'error' END",
+                reason: "status_reason",
+            }
+            .of_nodes(),
         )
         .bind(status.as_str())
         .bind(reason)
@@ -391,10 +400,17 @@ pub fn inputs(operations: &[&str], reason: &str, check: bool, host_lost: bool) -
 pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()> {
     Sql::new(
         "WITH told AS (
-            UPDATE nodes SET status_reason = ? WHERE id = ? AND status_reason IS DISTINCT FROM ? RETURNING *)
-        INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT id, name, 'NODE', cluster_id, 'WARN', user_id, project, 'NODE_RECOVER', 'held back', status_reason
-        FROM told",
+            UPDATE nodes SET status_reason = ? WHERE id = ? AND status_reason IS DISTINCT FROM ? RETURNING *)",
+    )
+    .push(
+        &Record {
+            from: "told",
+            level: "'WARN'",
+            action: "'NODE_RECOVER'",
+            status: "'held back'",
+            reason: "status_reason",
+        }
+        .of_nodes(),
     )
     .bind(reason)
     .bind(node)

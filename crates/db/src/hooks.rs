@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
+    events::Record,
     fence::Fence,
     object,
     sql::{Sql, row},
@@ -93,11 +94,15 @@ pub async fn sent(conn: &mut Conn, action: ActionId) -> Result<()> {
     Ok(())
 }
 
-const GO_ON: &str = ", told AS (
-    INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-    SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
-        'lifecycle', status_reason FROM answered)
-SELECT id FROM answered";
+/// Follows a list of actions `answered`.
+fn go_on() -> String {
+    let told = Record {
+        from: "answered",
+        status: "'lifecycle'",
+        ..Record::ACTION
+    };
+    format!(", told AS ({}) SELECT id FROM answered", told.of_actions())
+}
 
 row! { IdRow { id: Uuid = SqlUuid } }
 
@@ -111,7 +116,7 @@ pub async fn answered(conn: &mut Conn, action: ActionId, reason: &str) -> Result
             UPDATE actions SET status = 'READY', run_after = now(), updated_at = now(), status_reason = ?
             WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION' RETURNING *)",
     )
-    .push(GO_ON)
+    .push(&go_on())
     .bind(reason)
     .bind(action)
     .load(conn)
@@ -152,7 +157,7 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
                     ELSE 'Its end was asked for while the lifecycle hook was open.' END
             FROM due WHERE a.id = due.id RETURNING a.*)",
     )
-    .push(GO_ON)
+    .push(&go_on())
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    events::Record,
     queue::end,
     sql::{Sql, row},
 };
@@ -126,6 +127,12 @@ pub async fn release(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &s
 
 /// What `stray` names is READY again, later each time, and its locks stay.
 pub(crate) fn back() -> String {
+    let told = Record {
+        from: "back",
+        level: "'WARN'",
+        status: "'retry'",
+        ..Record::ACTION
+    };
     format!(
         "
 back AS (
@@ -133,12 +140,10 @@ back AS (
         status_reason = ?, updated_at = now(),
         run_after = {}
     FROM stray WHERE a.id = stray.id RETURNING a.*),
-told AS (
-    INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-    SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'WARN', user_id, project, action, 'retry',
-        status_reason FROM back)
+told AS ({})
 SELECT id FROM back",
-        end::due("least(60, power(2, least(retries, 6)) - 1)")
+        end::due("least(60, power(2, least(retries, 6)) - 1)"),
+        told.of_actions()
     )
 }
 

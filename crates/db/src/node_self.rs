@@ -5,6 +5,7 @@ use senlin_core::{Time, ids::NodeId};
 
 use crate::{
     Conn, Result,
+    events::Record,
     sql::{Sql, row},
 };
 
@@ -45,14 +46,18 @@ pub async fn protect(conn: &mut Conn, node: NodeId, seconds: f64) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn report(conn: &mut Conn, node: NodeId, level: &str, message: &str) -> Result<()> {
-    Sql::new(
-        "INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-        SELECT id, name, 'NODE', cluster_id, ?, user_id, project, 'NODE_REPORT', 'reported', ? FROM nodes WHERE id = ?",
-    )
-    .bind(level)
-    .bind(message)
-    .bind(node)
-    .execute(conn)
-    .await?;
+    let reported = Record {
+        from: "nodes WHERE id = ?",
+        level: "?",
+        action: "'NODE_REPORT'",
+        status: "'reported'",
+        reason: "?",
+    };
+    Sql::new(reported.of_nodes())
+        .bind(level)
+        .bind(message)
+        .bind(node)
+        .execute(conn)
+        .await?;
     Ok(())
 }

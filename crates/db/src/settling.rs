@@ -5,6 +5,7 @@ use senlin_core::{Map, ids::NodeId};
 
 use crate::{
     Conn, DbError, Result,
+    events::Record,
     fence::{FENCED, Fence, Fenced},
     queue::end,
     sql::Sql,
@@ -52,12 +53,17 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
             FROM before b WHERE a.id = b.id
             RETURNING a.*, b.reason AS before),
         node AS (UPDATE nodes n SET physical_id = ? FROM back WHERE n.id = back.target AND ?::text IS NOT NULL),
-        told AS (
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project, action,
-                'wait', status_reason FROM back WHERE before IS DISTINCT FROM status_reason)
-        SELECT id FROM back",
+        told AS (",
         )
+        .push(
+            &Record {
+                from: "back WHERE before IS DISTINCT FROM status_reason",
+                status: "'wait'",
+                ..Record::ACTION
+            }
+            .of_actions(),
+        )
+        .push(") SELECT id FROM back")
         .fence(fence)
         .bind(wait.phase)
         .bind(wait.reason)

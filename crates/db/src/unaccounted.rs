@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result,
     child_actions::{self, NewNode},
+    events::Record,
     placement::{self, Place},
     profiles::{self, NewProfile},
     sql::{Sql, row},
@@ -105,12 +106,21 @@ pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<V
             LIMIT greatest(0, ? - (SELECT count(*) FROM unaccounted_containers WHERE host_id = ?))
             ON CONFLICT DO NOTHING
             RETURNING container_id, name),
-        told AS (
-            INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-            SELECT h.id, h.name, 'NODE', h.cluster_id, 'WARN', h.user_id, h.project, 'NODE_UNACCOUNTED', 'error',
-                (SELECT count(*) || ' containers that the record does not account for, beginning with '
-                    || min(name) FROM new)
-            FROM nodes h WHERE h.id = ? AND EXISTS (SELECT 1 FROM new))
+        told AS (",
+    )
+    .push(
+        &Record {
+            from: "nodes WHERE id = ? AND EXISTS (SELECT 1 FROM new)",
+            level: "'WARN'",
+            action: "'NODE_UNACCOUNTED'",
+            status: "'error'",
+            reason: "(SELECT count(*) || ' containers that the record does not account for, beginning with '
+                || min(new.name) FROM new)",
+        }
+        .of_nodes(),
+    )
+    .push(
+        ")
         SELECT container_id AS container, name, false AS remove FROM new
         UNION ALL SELECT container, name, true FROM seen
             WHERE NOT own AND NOT busy AND listed IS NULL AND counted AND recorded",

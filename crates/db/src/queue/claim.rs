@@ -7,10 +7,12 @@
 //! end deletes its lock first and writes the cluster's status then, and would
 //! wait for a claim that held the cluster and waits for that lock.
 
+use std::sync::LazyLock;
+
 use senlin_core::{action::ActionKind, ids::*};
 
 use super::{Claimed, ClaimedRow, Limits};
-use crate::{Conn, DbError, Result, sql::Sql};
+use crate::{Conn, DbError, Result, events::Record, sql::Sql};
 
 /// What runs, per project and per host. `here` is on the account of the engine
 /// that asks.
@@ -28,7 +30,16 @@ on_hosts AS MATERIALIZED (
 const SHARE: i64 = 3;
 
 /// The claim's common end: mark the rows, write the start event, answer them.
-const TAKE: &str = "
+static TAKE: LazyLock<String> = LazyLock::new(|| {
+    let started = Record {
+        from: "taken",
+        action: "coalesce(inputs->>'operation_name', action)",
+        status: "CASE WHEN attempt = 1 THEN 'start' ELSE 'resume' END",
+        reason: "left(id::text, 8) || coalesce(': ' || (inputs->>'because'), '')",
+        ..Record::ACTION
+    };
+    format!(
+        "
 taken AS (
     UPDATE actions a SET status = 'RUNNING', owner = ?, attempt = attempt + 1,
         status_reason = 'The action is being processed.', updated_at = now(),
@@ -36,17 +47,15 @@ taken AS (
         lease_expires_at = now() + make_interval(secs => ?)
     FROM locked WHERE a.id = locked.id
     RETURNING a.*),
-started AS (
-    INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-    SELECT target, target_name, split_part(action, '_', 1), cluster_id, 'INFO', user_id, project,
-        coalesce(inputs->>'operation_name', action), CASE WHEN attempt = 1 THEN 'start' ELSE 'resume' END,
-        left(id::text, 8) || coalesce(': ' || (inputs->>'because'), '')
-    FROM taken)
+started AS ({})
 SELECT id, name, action, target, cluster_id, parent_id, cause, status_reason, phase,
     control IS NOT NULL AS cancel, inputs, outputs, data, owner, attempt, retries, timeout, user_id,
     project, request_id, created_at, started_at,
     extract(epoch FROM started_at + make_interval(secs => timeout) - now())::float8 AS remaining
-FROM taken ORDER BY seq";
+FROM taken ORDER BY seq",
+        started.of_actions()
+    )
+});
 
 /// What this release knows how to do: while releases are mixed, the newer one
 /// takes the rest.
@@ -115,7 +124,7 @@ pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: L
                 WHERE l.action_id = excluded.action_id
             RETURNING action_id AS id),",
     )
-    .push(TAKE)
+    .push(&TAKE)
     .bind(owner)
     .bind(most)
     .bind(limits.per_project)
@@ -196,7 +205,7 @@ pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits:
             WHERE (EXISTS (SELECT 1 FROM cluster) OR EXISTS (SELECT 1 FROM cluster_locks l WHERE l.action_id = p.id))
                 AND (lock_scope = 'CLUSTER' OR EXISTS (SELECT 1 FROM node))),",
     )
-    .push(TAKE)
+    .push(&TAKE)
     .bind(owner)
     .bind(limits.per_project)
     .bind(SHARE)

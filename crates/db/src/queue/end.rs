@@ -1,20 +1,29 @@
 //! What every end has in common, and the wish that something ends: as text of
 //! statements, so that an end stays one statement.
 
+use crate::events::Record;
+
 /// Follows a list of actions `ended`: their edges, locks and places in the
 /// queue go, and their events are told. `edges` answers who depended on them.
-pub(crate) const RELEASED: &str = ",
+pub(crate) fn released() -> String {
+    let told = Record {
+        from: "ended",
+        level: "CASE status WHEN 'SUCCEEDED' THEN 'INFO' WHEN 'CANCELLED' THEN 'WARN' ELSE 'ERROR' END",
+        action: "coalesce(inputs->>'operation_name', action)",
+        status: "CASE status WHEN 'SUCCEEDED' THEN 'end' ELSE 'error' END",
+        reason: "status_reason",
+    };
+    format!(
+        ",
 edges AS (
     DELETE FROM action_dependencies d USING ended e WHERE d.depended = e.id OR d.dependent = e.id
     RETURNING d.dependent),
 node_lock AS (DELETE FROM node_locks l USING ended e WHERE l.action_id = e.id),
 cluster_lock AS (DELETE FROM cluster_locks l USING ended e WHERE l.action_id = e.id),
-told AS (
-    INSERT INTO events (oid, oname, otype, cluster_id, level, user_id, project, action, status, status_reason)
-    SELECT target, target_name, split_part(action, '_', 1), cluster_id,
-        CASE status WHEN 'SUCCEEDED' THEN 'INFO' WHEN 'CANCELLED' THEN 'WARN' ELSE 'ERROR' END, user_id, project,
-        coalesce(inputs->>'operation_name', action), CASE status WHEN 'SUCCEEDED' THEN 'end' ELSE 'error' END,
-        status_reason FROM ended)";
+told AS ({})",
+        told.of_actions()
+    )
+}
 
 /// Completes a recursive list `tree` of actions by their descendants.
 pub(crate) const DESCENDANTS: &str = " UNION SELECT a.id FROM actions a JOIN tree t ON a.parent_id = t.id)";
@@ -37,7 +46,7 @@ ended AS (
         control = 'CANCEL', ended_at = now(), updated_at = now()
     FROM asked WHERE a.id = asked.id AND asked.idle RETURNING a.*)";
 
-/// Follows [`ASKED`] and [`RELEASED`].
+/// Follows [`ASKED`] and [`released`].
 pub(crate) const UNMADE: &str = ",
 unmade_nodes AS (
     SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id

@@ -80,7 +80,7 @@ async fn end_hopeless(conn: &mut Conn) -> Result<Vec<ActionId>> {
                 ended_at = now(), updated_at = now()
             FROM locked WHERE a.id = locked.id RETURNING a.*)",
     )
-    .push(end::RELEASED)
+    .push(&end::released())
     .push("SELECT DISTINCT dependent AS id FROM edges")
     .load(conn)
     .await?;

@@ -35,6 +35,9 @@ const OWN_DOING: &[(&str, &str)] = &[
     ("were cancelled", "cancelled"),
     ("is not running", "a container that does not run"),
     ("exited", "a container that ends at once"),
+    // dockerd was killed between containerd's start and its own record of it: the
+    // container starts only after dockerd is started anew (moby's "task already exists").
+    (": already exists", "a daemon at odds with its containerd"),
 ];
 
 /// Clusters and nodes that cannot work, by id.
