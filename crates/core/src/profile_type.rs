@@ -99,8 +99,12 @@ pub struct Job<'a> {
 pub enum Health {
     /// As it should be.
     Healthy,
-    /// There, but not doing its work: exited, unhealthy, dead, created.
+    /// There, but its process has ended by itself.
+    Exited(String),
+    /// There, but not doing its work: unhealthy, created, restarting.
     Unhealthy(String),
+    /// It runs, but fails a check from outside.
+    Unresponsive(String),
     /// There and well, but stopped or paused on request.
     Suspended(String),
     /// Not there.
@@ -124,7 +128,7 @@ impl Health {
                     .filter(|e| !e.is_empty())
                     .map(|e| format!(": {e}"))
                     .unwrap_or_default();
-                Self::Unhealthy(format!("The container has exited{code}{why}."))
+                Self::Exited(format!("The container has exited{code}{why}."))
             }
             (other, _) => Self::Unhealthy(format!("The container is {other}.")),
         }

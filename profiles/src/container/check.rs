@@ -57,7 +57,7 @@ pub(super) async fn look(job: &Job<'_>, container: &ContainerSummary) -> Result<
 fn rested(job: &Job<'_>, state: &ContainerState) -> Health {
     let ended = matches!(state.status.as_str(), "exited" | "dead" | "created");
     match health_of(state) {
-        Health::Unhealthy(why) if job.node.at_rest && ended => Health::Suspended(why),
+        Health::Exited(why) | Health::Unhealthy(why) if job.node.at_rest && ended => Health::Suspended(why),
         health => health,
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn operate(job: &Job<'_>, operation: &str, params: &Map) -> Res
     let health = health_of(&driver.inspect(id).await?);
     // It was asked to end, so its end is no failure.
     let health = match (operation, health) {
-        ("stop" | "kill", Health::Unhealthy(why)) => Health::Suspended(why),
+        ("stop" | "kill", Health::Exited(why) | Health::Unhealthy(why)) => Health::Suspended(why),
         (_, health) => health,
     };
     Ok(Seen {

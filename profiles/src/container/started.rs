@@ -49,7 +49,11 @@ pub(super) async fn look(job: &Job<'_>, spec: &ContainerSpec, id: &str, since: f
 fn judge(state: &ContainerState, since: f64, run_for: f64, timeout: f64) -> Result<Started, ProfileError> {
     let bad = |why: &str| Err(ProfileError::State(format!("The new container is not well: {why}")));
     match health_of(state) {
-        Health::Unhealthy(why) | Health::Gone(why) | Health::Unknown(why) => bad(&why),
+        Health::Exited(why)
+        | Health::Unhealthy(why)
+        | Health::Unresponsive(why)
+        | Health::Gone(why)
+        | Health::Unknown(why) => bad(&why),
         Health::Healthy if state.restarts > 0 => bad(&format!(
             "its engine had to start it again {} times within {since:.0} s.",
             state.restarts

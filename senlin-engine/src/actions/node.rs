@@ -112,9 +112,10 @@ pub(crate) async fn ended(
 pub(crate) fn status_of(health: &Health) -> (NodeStatus, String) {
     match health {
         Health::Healthy => (NodeStatus::Active, "The node is healthy.".to_owned()),
-        Health::Unhealthy(why) => (NodeStatus::Error, why.clone()),
+        Health::Exited(why) | Health::Unhealthy(why) | Health::Unresponsive(why) | Health::Gone(why) => {
+            (NodeStatus::Error, why.clone())
+        }
         Health::Suspended(why) => (NodeStatus::Warning, why.clone()),
-        Health::Gone(why) => (NodeStatus::Error, why.clone()),
         // Unknown is not failed.
         Health::Unknown(why) => (NodeStatus::Warning, format!("{UNKNOWN}{why}")),
     }

@@ -230,7 +230,7 @@ async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
 /// What was seen becomes the member's status.
 async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool, Failure> {
     // A container that somebody stopped or paused stays as they left it.
-    if member.at_rest && matches!(seen, Health::Unhealthy(_) | Health::Suspended(_)) {
+    if member.at_rest && !matches!(seen, Health::Healthy | Health::Gone(_) | Health::Unknown(_)) {
         return Ok(false);
     }
     let (status, reason) = status_of(seen);
@@ -262,7 +262,7 @@ fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
     let loss = |reason: &str| {
         Some(Loss {
             reason: reason.to_owned(),
-            mute: reason.starts_with(probe::CHECK),
+            mute: matches!(seen, Health::Unresponsive(_)),
             host_lost: false,
         })
     };
@@ -273,10 +273,9 @@ fn judge(policy: &Policy, member: &Member, seen: &Health) -> Option<Loss> {
     );
     match seen {
         Health::Healthy | Health::Suspended(_) => None,
-        Health::Gone(reason) => loss(reason),
+        Health::Gone(reason) | Health::Exited(reason) => loss(reason),
         // What runs and does not answer yet may only have been started.
-        Health::Unhealthy(reason) if reason.contains("exited") => loss(reason),
-        Health::Unhealthy(reason) => loss(reason).filter(|_| member.age > startup),
+        Health::Unhealthy(reason) | Health::Unresponsive(reason) => loss(reason).filter(|_| member.age > startup),
         Health::Unknown(_) => {
             let silent = member.silence.filter(|s| *s > host_grace)?;
             (!member.pinned).then(|| Loss {
@@ -408,7 +407,7 @@ fn combine_checks(conditional: Conditional, verdicts: &[Result<(), String>]) -> 
         Conditional::AllFailed => !failed.is_empty() && failed.len() == verdicts.len(),
     };
     if lost {
-        Health::Unhealthy(failed.join(" "))
+        Health::Unresponsive(failed.join(" "))
     } else {
         Health::Healthy
     }

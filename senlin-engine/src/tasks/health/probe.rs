@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How the reason of a check that failed begins.
-pub(super) const CHECK: &str = "The check ";
+const CHECK: &str = "The check ";
 
 /// Seconds that one answer may take.
 const PATIENCE: f64 = 5.0;
