@@ -1,8 +1,10 @@
 //! Attempts: what an update is about to do to a node's container, recorded
 //! before its host is touched. One writer: the action that holds the node.
 
-use diesel::sql_types::{Array, BigInt, Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
     ids::*,
     node::Attempt,
     placement::{HostSnapshot, Requirements},
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result,
+    Conn, Result, child_actions,
     fence::{self, Fence},
     placement::{self, Place, Try},
     sql::{Sql, row},
@@ -199,7 +201,12 @@ pub async fn conclude(conn: &mut Conn, fence: Fence, node: NodeId, kept: &Kept) 
     .await
 }
 
-row! { ActionRow { id: Uuid = SqlUuid } }
+row! { DueRow {
+    id: Uuid = SqlUuid,
+    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
+    user_id: String = Text,
+    project: String = Text,
+}}
 
 /// Records a NODE_CHECK for each node on `host` with an attempt that no action
 /// works on any more: it settles it. One that does not come to its end is
@@ -208,26 +215,48 @@ row! { ActionRow { id: Uuid = SqlUuid } }
 /// # Errors
 /// When the database does not answer.
 pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> {
-    let rows: Vec<ActionRow> = Sql::new(
-        "WITH due AS (
-            UPDATE node_attempts t SET checked_at = now() FROM nodes n
+    conn.transaction(async |conn| {
+        let rows: Vec<DueRow> = Sql::new(
+            "UPDATE node_attempts t SET checked_at = now() FROM nodes n
             WHERE t.host_id = ? AND n.id = t.node_id
                 AND (t.checked_at IS NULL OR t.checked_at < now() - interval '5 minutes')
                 AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
                 AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id
                     AND a.status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED',
                         'WAITING_LIFECYCLE_COMPLETION'))
-            RETURNING t.node_id, t.host_id)
-        INSERT INTO actions (id, name, action, target, target_name, cluster_id, host_id, cause, lock_scope, status,
-            status_reason, inputs, timeout, user_id, project, request_id)
-        SELECT gen_random_uuid(), 'node_check_' || left(n.id::text, 8), 'NODE_CHECK', n.id, n.name, n.cluster_id,
-            t.host_id, 'Health Manager', CASE WHEN n.cluster_id IS NULL THEN 'NODE' ELSE 'MEMBER' END, 'READY', '',
-            jsonb_build_object('because', 'The end of an update is not known.'), 3600, n.user_id, n.project, ''
-        FROM due t JOIN nodes n ON n.id = t.node_id
-        RETURNING id",
-    )
-    .bind(host)
-    .load(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+            RETURNING n.id, n.cluster_id, n.user_id, n.project",
+        )
+        .bind(host)
+        .load(conn)
+        .await?;
+        let checks: Vec<NewAction> = rows.into_iter().map(|row| check_of(row, host)).collect();
+        if !checks.is_empty() {
+            child_actions::insert_actions(conn, &checks, "").await?;
+        }
+        Ok(checks.into_iter().map(|c| c.id).collect())
+    })
+    .await
+}
+
+fn check_of(row: DueRow, host: NodeId) -> NewAction {
+    let node = NodeId::from(row.id);
+    let because = "The end of an update is not known.";
+    NewAction {
+        id: ActionId::random(),
+        name: format!("node_check_{}", node.short()),
+        kind: ActionKind::NodeCheck,
+        target: node.0,
+        cluster_id: row.cluster_id.map(Into::into),
+        parent_id: None,
+        cause: Cause::Health,
+        lock_scope: row.cluster_id.map_or(LockScope::Node, |_| LockScope::Member),
+        host_id: Some(host),
+        status: ActionStatus::Ready,
+        inputs: Map::from_iter([("because".to_owned(), because.into())]),
+        timeout: 3600,
+        user: row.user_id,
+        project: row.project,
+        request_id: String::new(),
+        hook: None,
+    }
 }

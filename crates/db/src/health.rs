@@ -2,6 +2,7 @@
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
     cluster::{MemberCounts, evaluate},
     ids::*,
     node::NodeStatus,
@@ -10,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, DbError, Result, child_actions,
     events::Record,
     fence,
     sql::{Sql, row},
@@ -318,6 +319,13 @@ fn pause(times: i64) -> i64 {
     }
 }
 
+row! { OwnerRow {
+    host_id: Option<Uuid> = Nullable<SqlUuid>,
+    timeout: i32 = Integer,
+    user_id: String = Text,
+    project: String = Text,
+}}
+
 /// Begins a recovery, if none is open, within bounds. Counted and recorded in
 /// one transaction that holds the node's row: two engines cannot both begin one.
 ///
@@ -325,17 +333,18 @@ fn pause(times: i64) -> i64 {
 /// When the database does not answer.
 pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
     conn.transaction(async |conn| {
-        let locked = Sql::new(
-            "SELECT id FROM nodes n WHERE id = ? AND cluster_id = ? AND physical_id IS NOT DISTINCT FROM ? FOR UPDATE",
+        let locked: Option<OwnerRow> = Sql::new(
+            "SELECT n.host_id, c.timeout, c.user_id, c.project FROM nodes n JOIN clusters c ON c.id = n.cluster_id
+            WHERE n.id = ? AND c.id = ? AND n.physical_id IS NOT DISTINCT FROM ? FOR UPDATE OF n",
         )
         .bind(wish.node)
         .bind(wish.cluster)
         .bind(wish.physical_id.as_deref())
-        .execute(conn)
+        .first(conn)
         .await?;
-        if locked == 0 || node(conn, wish.node).await?.is_none_or(|n| n.busy) {
+        let (Some(owner), Some(false)) = (locked, node(conn, wish.node).await?.map(|n| n.busy)) else {
             return Ok(Begun::Busy);
-        }
+        };
         #[expect(clippy::cast_precision_loss, reason = "seconds of a window fit a double")]
         let window = wish.window as f64;
         let counts: Option<CountRow> = Sql::new(
@@ -360,27 +369,33 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
         if spent >= wish.budget {
             return Ok(Begun::Spent);
         }
-        let id = ActionId::random();
-        Sql::new(
-            "INSERT INTO actions (id, name, action, target, target_name, cluster_id, cause, lock_scope, host_id, status,
-                status_reason, inputs, timeout, user_id, project, request_id)
-            SELECT ?, 'node_recover_' || left(n.id::text, 8), 'NODE_RECOVER', n.id, n.name, n.cluster_id,
-                'Health Manager', 'MEMBER', n.host_id, 'READY', '', ?, c.timeout, c.user_id, c.project, ''
-            FROM nodes n JOIN clusters c ON c.id = n.cluster_id WHERE n.id = ?",
-        )
-        .bind(id)
-        .bind(&wish.inputs)
-        .bind(wish.node)
-        .execute(conn)
-        .await?;
+        let action = NewAction {
+            id: ActionId::random(),
+            name: format!("node_recover_{}", wish.node.short()),
+            kind: ActionKind::NodeRecover,
+            target: wish.node.0,
+            cluster_id: Some(wish.cluster),
+            parent_id: None,
+            cause: Cause::Health,
+            lock_scope: LockScope::Member,
+            host_id: owner.host_id.map(Into::into),
+            status: ActionStatus::Ready,
+            inputs: wish.inputs.clone(),
+            timeout: owner.timeout,
+            user: owner.user_id,
+            project: owner.project,
+            request_id: String::new(),
+            hook: None,
+        };
+        child_actions::insert_actions(conn, std::slice::from_ref(&action), "").await?;
         Sql::new("INSERT INTO recoveries (cluster_id, node_id, action_id, reason) VALUES (?, ?, ?, ?)")
             .bind(wish.cluster)
             .bind(wish.node)
-            .bind(id)
+            .bind(action.id)
             .bind(wish.reason.as_str())
             .execute(conn)
             .await?;
-        Ok(Begun::Yes(id))
+        Ok(Begun::Yes(action.id))
     })
     .await
 }

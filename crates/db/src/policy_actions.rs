@@ -1,8 +1,18 @@
 //! Actions that nobody asked for: a policy decided on them.
 
-use senlin_core::{Map, action::ActionKind, ids::*};
+use diesel::sql_types::{Integer, Text};
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    ids::*,
+};
 
-use crate::{Conn, Result, sql::Sql};
+use crate::{
+    Conn, Result, child_actions,
+    sql::{Sql, row},
+};
+
+row! { OwnerRow { timeout: i32 = Integer, user_id: String = Text, project: String = Text } }
 
 /// Records an action on a cluster in a policy's name, unless something is open
 /// on it already. Holds the cluster's row: two engines cannot both record one.
@@ -13,10 +23,11 @@ pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inpu
     conn.transaction(async |conn| {
         // Held first and looked at in a statement of its own, which sees what
         // another engine recorded while this one waited.
-        let held = Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
-            .bind(cluster)
-            .execute(conn)
-            .await?;
+        let held: Option<OwnerRow> =
+            Sql::new("SELECT timeout, user_id, project FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+                .bind(cluster)
+                .first(conn)
+                .await?;
         let open = Sql::new(
             "SELECT id FROM actions WHERE target = ?
                 AND status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION')
@@ -25,24 +36,29 @@ pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inpu
         .bind(cluster)
         .execute(conn)
         .await?;
-        if held == 0 || open > 0 {
+        let Some(owner) = held.filter(|_| open == 0) else {
             return Ok(None);
-        }
-        let id = ActionId::random();
-        Sql::new(
-            "INSERT INTO actions (id, name, action, target, target_name, cluster_id, cause, lock_scope, status,
-                status_reason, inputs, timeout, user_id, project, request_id)
-            SELECT ?, lower(?) || '_' || left(c.id::text, 8), ?, c.id, c.name, c.id, 'Policy', 'CLUSTER', 'READY', '',
-                ?, c.timeout, c.user_id, c.project, '' FROM clusters c WHERE c.id = ?",
-        )
-        .bind(id)
-        .bind(kind.as_str())
-        .bind(kind.as_str())
-        .bind(inputs)
-        .bind(cluster)
-        .execute(conn)
-        .await?;
-        Ok(Some(id))
+        };
+        let action = NewAction {
+            id: ActionId::random(),
+            name: format!("{}_{}", kind.as_str().to_lowercase(), cluster.short()),
+            kind,
+            target: cluster.0,
+            cluster_id: Some(cluster),
+            parent_id: None,
+            cause: Cause::Policy,
+            lock_scope: LockScope::Cluster,
+            host_id: None,
+            status: ActionStatus::Ready,
+            inputs: inputs.clone(),
+            timeout: owner.timeout,
+            user: owner.user_id,
+            project: owner.project,
+            request_id: String::new(),
+            hook: None,
+        };
+        child_actions::insert_actions(conn, std::slice::from_ref(&action), "").await?;
+        Ok(Some(action.id))
     })
     .await
 }
