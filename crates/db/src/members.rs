@@ -312,6 +312,60 @@ pub async fn finish_member(
     .await
 }
 
+/// How a node that is one too many for its cluster is refused: the end of its
+/// creation, given the size that the cluster would have and the largest it may.
+pub type Refuse<'a> = &'a (dyn Fn(i32, i32) -> End + Sync);
+
+/// Counts a node that a user creates in a cluster as asked for. One that is too
+/// many leaves the cluster, and its creation ends: the parents to wake are
+/// returned then. Of several at the same moment as many get in as there is room.
+///
+/// # Errors
+/// [`DbError::LeaseLost`].
+pub async fn admit(
+    conn: &mut Conn,
+    fence: Fence,
+    node: NodeId,
+    cluster: ClusterId,
+    refuse: Refuse<'_>,
+) -> Result<Option<Vec<ActionId>>> {
+    conn.transaction(async |conn| {
+        fence::lock_action(conn, fence).await?;
+        // Whoever else is admitted has been counted, or waits.
+        Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+            .bind(cluster)
+            .execute(conn)
+            .await?;
+        let Some(counts) = fence::member_counts(conn, cluster).await? else {
+            return Ok(None);
+        };
+        if counts.max >= 0 && counts.total > counts.max {
+            Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1 WHERE id = ?")
+                .bind(node)
+                .execute(conn)
+                .await?;
+            let end = refuse(counts.total, counts.max);
+            let change = NodeChange {
+                status: Some(NodeStatus::Error),
+                reason: end.reason.clone(),
+                ..NodeChange::default()
+            };
+            let parents = fence::finish(conn, fence, &end, Some(&change)).await?;
+            fence::reevaluate(conn, cluster, "NODE_CREATE").await?;
+            return Ok(Some(parents));
+        }
+        if counts.total > counts.desired {
+            Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
+                .bind(counts.total)
+                .bind(cluster)
+                .execute(conn)
+                .await?;
+        }
+        Ok(None)
+    })
+    .await
+}
+
 /// Sets the size asked for.
 ///
 /// # Errors

@@ -71,3 +71,46 @@ async fn e4_an_update_that_asks_for_another_host_changes_nothing() {
     assert_eq!(world.db.count(&kept).await.unwrap(), 1);
     assert_eq!(world.sims[0].list().len(), before);
 }
+
+/// Three are created at the same moment where there is room for one: it gets
+/// in, and the others leave the cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_nodes_created_at_once_as_many_get_in_as_there_is_room() {
+    let world = World::new(1).await;
+    let profile = world.containers(json!({})).await;
+    let (cluster, _) = world.cluster("c", profile, 2).await;
+    world.settle().await;
+    let bounds = format!("UPDATE clusters SET max_size = 3 WHERE id = '{cluster}'");
+    world.db.execute(&bounds).await.unwrap();
+    let mut ends = Vec::new();
+    for name in ["one", "two", "three"] {
+        ends.push(world.node(name, profile, Some(cluster)).await.1);
+    }
+    world.settle().await;
+    let mut refused = 0;
+    for action in ends {
+        let (status, reason) = world.outcome(action).await;
+        if status == "FAILED" {
+            refused += 1;
+            assert!(
+                reason.contains("is greater than the cluster's max_size (3)"),
+                "{reason}"
+            );
+        }
+    }
+    assert_eq!(refused, 2);
+    for (what, expected) in [
+        (format!("nodes WHERE cluster_id = '{cluster}' AND status = 'ACTIVE'"), 3),
+        (
+            "nodes WHERE cluster_id IS NULL AND index = -1 AND status = 'ERROR'".to_owned(),
+            2,
+        ),
+        (
+            format!("clusters WHERE id = '{cluster}' AND desired_capacity = 3 AND status = 'ACTIVE'"),
+            1,
+        ),
+    ] {
+        let count = world.db.count(&format!("SELECT count(*) FROM {what}")).await.unwrap();
+        assert_eq!(count, expected, "{what}");
+    }
+}

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use senlin_core::{
-    action::ActionKind,
+    Map,
+    action::{ActionKind, ActionStatus},
     driver::{ContainerDriver, DriverError},
     host::HostState,
+    ids::ActionId,
     node::{Node, NodeStatus},
     placement::{Requirements, Rules},
     profile_type::{Demand, ProfileError},
 };
 use senlin_db::{
     clusters,
-    fence::{self, NodeChange},
+    fence::{self, End, NodeChange},
     hosts, members, placement,
 };
 use senlin_policies::placement::place;
@@ -30,9 +32,15 @@ use crate::{
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
+    if node.status == NodeStatus::Init
+        && ctx.is_members_own()
+        && let Some(parents) = admit(ctx, &node).await?
+    {
+        return Ok(Outcome::ended(parents));
+    }
     let settled = match settling::under_way(ctx)? {
         Some(settling) => settling::look(ctx, &node, &loaded, settling).await,
-        None => match begin(ctx, &node).await {
+        None => match begin(ctx).await {
             Ok(()) => start(ctx, node, &loaded).await,
             Err(failure) => Err(failure),
         },
@@ -83,33 +91,25 @@ async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &LoadedProfile) -> Result<
     Ok(node)
 }
 
-async fn begin(ctx: &Ctx, node: &Node) -> Result<(), Failure> {
+async fn begin(ctx: &Ctx) -> Result<(), Failure> {
     let mut conn = ctx.conn();
-    if ctx.is_members_own() {
-        admit(ctx, &mut conn, node).await?;
-    }
     let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Creating, "Creation in progress");
     ctx.record("mark as creating", write).await
 }
 
-/// A node that a user creates in a cluster counts as asked for.
-async fn admit(ctx: &Ctx, conn: &mut senlin_db::Conn, node: &Node) -> Result<(), Failure> {
-    let id = ctx.cluster_id()?;
-    let cluster = clusters::get(conn, id)
-        .await?
-        .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
-    let size = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
-    if cluster.max_size >= 0 && size > cluster.max_size {
-        return Err(Failure::Refused(format!(
-            "The target capacity ({size}) is greater than the cluster's max_size ({}); node '{}' was not created.",
-            cluster.max_size, node.name
-        )));
-    }
-    if size > cluster.desired_capacity {
-        ctx.record("count it as desired", members::set_desired(conn, ctx.fence, id, size))
-            .await?;
-    }
-    Ok(())
+/// A node that a user creates in a cluster counts as asked for, or is refused.
+async fn admit(ctx: &Ctx, node: &Node) -> Result<Option<Vec<ActionId>>, Failure> {
+    let refuse = |size: i32, max: i32| End {
+        status: ActionStatus::Failed,
+        reason: format!(
+            "The target capacity ({size}) is greater than the cluster's max_size ({max}); node '{}' was not created.",
+            node.name
+        ),
+        outputs: Map::new(),
+    };
+    let mut conn = ctx.conn();
+    let write = members::admit(&mut conn, ctx.fence, node.id, ctx.cluster_id()?, &refuse);
+    ctx.record("admit", write).await
 }
 
 /// Finds a place and fills it. Also how a recovery makes the node anew.
