@@ -394,8 +394,10 @@ mod tests {
     use super::*;
 
     fn properties(detection: serde_json::Value, actions: serde_json::Value) -> Map {
-        let all = json!({"detection": detection, "recovery": {"actions": actions}});
-        all.as_object().cloned().unwrap()
+        Map::from_iter([
+            ("detection".to_owned(), detection),
+            ("recovery".to_owned(), json!({"actions": actions})),
+        ])
     }
 
     /// Worked examples: detection → why not.
@@ -403,17 +405,12 @@ mod tests {
     fn bad_specs_are_named() {
         let kind = &HealthPolicy::all()[2];
         let polling = json!({"type": "NODE_STATUS_POLLING"});
+        let url = "NODE_STATUS_POLL_URL";
         for (detection, part) in [
             (json!({"detection_modes": [polling], "interval": 0}), "interval"),
-            (
-                json!({"detection_modes": [polling, polling]}),
-                "Duplicate detection modes",
-            ),
+            (json!({"detection_modes": [polling, polling]}), "Duplicate detection"),
             (json!({"detection_modes": []}), "at least 1"),
-            (
-                json!({"detection_modes": [{"type": "NODE_STATUS_POLL_URL"}]}),
-                "poll_url",
-            ),
+            (json!({"detection_modes": [{"type": url}]}), "poll_url"),
             (
                 json!({"detection_modes": [{"type": "NODE_STATUS_POLL_URL", "options": {"poll_url": "file:///etc"}}]}),
                 "http://",
@@ -426,8 +423,7 @@ mod tests {
             (json!({"detection_modes": [{"type": "GUESS"}]}), "allowed values"),
         ] {
             let raw = properties(detection.clone(), json!([]));
-            let checked = kind.schema().check(&raw).and_then(|p| kind.validate(&p));
-            let error = checked.unwrap_err();
+            let error = kind.schema().check(&raw).and_then(|p| kind.validate(&p)).unwrap_err();
             assert!(error.0.contains(part), "{detection}: {}", error.0);
         }
     }
@@ -446,7 +442,9 @@ mod tests {
         assert!(health.has(ModeKind::LifecycleEvents) && !health.has(ModeKind::NodeStatusPolling));
         assert_eq!((health.budget(3), health.budget(20)), (10, 40));
         assert_eq!(health.recovery.host_grace, 300);
-        let data = kind.binding_data(&checked).unwrap();
-        assert_eq!(data["HealthPolicy"]["data"]["interval"], 60);
+        assert_eq!(
+            kind.binding_data(&checked).unwrap()["HealthPolicy"]["data"]["interval"],
+            60
+        );
     }
 }

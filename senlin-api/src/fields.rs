@@ -1,6 +1,8 @@
 //! Reading fields of a body: what is unknown, missing or of the wrong kind is
 //! named, with Senlin's messages.
 
+use std::collections::BTreeSet;
+
 use senlin_core::Map;
 use serde_json::Value;
 
@@ -229,6 +231,10 @@ impl Fields {
         let list = match self.get(key) {
             None => &[][..],
             Some(Value::Array(list)) => list.as_slice(),
+            // Senlin reads a text as the list of its letters. Where it refuses that, its words are kept.
+            Some(Value::String(text)) if text.chars().collect::<BTreeSet<_>>().len() < text.chars().count() => {
+                return refuse(format!("Items for '{key}' must be unique"));
+            }
             Some(other) => {
                 return refuse(format!("A list is required in field {key}, not a {}", type_name(other)));
             }
@@ -239,7 +245,7 @@ impl Fields {
         if list.len() > MOST_NAMES {
             return refuse(format!("Value for '{key}' must have at most {MOST_NAMES} item(s)."));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut names = Vec::new();
         for item in list {
             let Value::String(name) = item else {

@@ -41,7 +41,7 @@ pub(crate) struct Intent {
     pub(crate) fewer: i32,
 }
 
-/// Those who have a say, and what they see.
+/// What policies decide on: those that are attached, and the cluster as they see it.
 pub(crate) struct PolicyContext {
     pub(crate) bound: Vec<AttachedPolicy>,
     pub(crate) view: ClusterSnapshot,

@@ -143,7 +143,7 @@ impl Outbound {
             .map_err(|e| OutboundError::Unreachable(format!("'{host}' cannot be resolved: {e}")))?
             .collect();
         // All of them: else the next look at the name could answer another.
-        if let Some(why) = found.iter().filter(|_| !ours).find_map(|a| self.why_barred(a.ip())) {
+        if let Some(why) = found.iter().filter(|_| !ours).find_map(|a| self.why_blocked(a.ip())) {
             return Err(OutboundError::Blocked(format!("'{host}' is {why}")));
         }
         TcpStream::connect(found.as_slice())
@@ -151,7 +151,7 @@ impl Outbound {
             .map_err(|e| OutboundError::Unreachable(format!("no connection to {host}:{port}: {e}")))
     }
 
-    fn why_barred(&self, ip: IpAddr) -> Option<&'static str> {
+    fn why_blocked(&self, ip: IpAddr) -> Option<&'static str> {
         let ip = ip.to_canonical();
         if self.allowed.iter().any(|net| contains(*net, ip)) {
             return None;
@@ -359,8 +359,8 @@ mod tests {
     #[test]
     fn the_operator_may_allow() {
         let web = Outbound::new(&["127.0.0.0/8".to_owned(), "10.1.2.3".to_owned()], &[]).unwrap();
-        assert_eq!(web.why_barred("127.0.0.1".parse().unwrap()), None);
-        assert!(web.why_barred("::1".parse().unwrap()).is_some());
+        assert_eq!(web.why_blocked("127.0.0.1".parse().unwrap()), None);
+        assert!(web.why_blocked("::1".parse().unwrap()).is_some());
         assert!(Outbound::new(&["10.0.0.0/33".to_owned()], &[]).is_err());
         assert!(Outbound::new(&["somewhere".to_owned()], &[]).is_err());
     }

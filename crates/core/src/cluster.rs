@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_follows_the_census() {
+    fn status_follows_the_member_counts() {
         let table = [
             (0, 1, 1, -1, ClusterStatus::Error),
             (1, 2, 1, -1, ClusterStatus::Warning),

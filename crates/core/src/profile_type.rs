@@ -99,7 +99,7 @@ pub struct Job<'a> {
 pub enum Health {
     /// As it should be.
     Healthy,
-    /// There, but its process has ended by itself.
+    /// There, but its process has ended, by itself or asked to.
     Exited(String),
     /// There, but not doing its work: unhealthy, created, restarting.
     Unhealthy(String),

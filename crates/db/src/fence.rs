@@ -75,6 +75,8 @@ pub struct NodeChange {
     pub at_rest: Option<bool>,
     /// Its place on a host is free from now on.
     pub unplace: bool,
+    /// If its creation had not begun, it was not counted as asked for and leaves its cluster.
+    pub leave_unbegun: bool,
 }
 
 /// How an action ends.
@@ -115,6 +117,8 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
                 at_rest = coalesce(?, n.at_rest),
                 created_at = CASE WHEN ? THEN coalesce(n.created_at, now()) ELSE n.created_at END,
                 host_id = CASE WHEN ? THEN NULL ELSE n.host_id END,
+                cluster_id = CASE WHEN ? AND n.status = 'INIT' THEN NULL ELSE n.cluster_id END,
+                index = CASE WHEN ? AND n.status = 'INIT' THEN -1 ELSE n.index END,
                 updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
             FROM ended e WHERE n.id = e.target AND ?),
         ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND ?)",
@@ -134,6 +138,8 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
     .bind(change.at_rest)
     .bind(change.created)
     .bind(change.unplace)
+    .bind(change.leave_unbegun)
+    .bind(change.leave_unbegun)
     .bind(node.is_some())
     .bind(change.unplace)
     .load(conn)

@@ -112,7 +112,9 @@ pub struct NodeLoad {
 pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[NodeLoad]) -> Result<()> {
     Sql::new(
         "INSERT INTO host_loads (host_id, measured_at, cpu, memory, source, sample)
-        SELECT h.node_id, ?, ?, ?, ?, ? FROM hosts h WHERE h.node_id = ?
+        -- A host that goes meanwhile is not to be referred to.
+        SELECT h.node_id, ?, ?, ?, ?, ? FROM hosts h JOIN nodes n ON n.id = h.node_id
+        WHERE h.node_id = ? FOR KEY SHARE OF n SKIP LOCKED
         ON CONFLICT (host_id) DO UPDATE SET measured_at = excluded.measured_at, cpu = excluded.cpu,
             memory = excluded.memory, source = excluded.source, sample = excluded.sample",
     )

@@ -1,7 +1,7 @@
 //! Members: nodes entering, leaving and going, on behalf of an action.
 
 use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::{Map, ids::*, node::NodeStatus};
+use senlin_core::{Map, cluster::MemberCounts, ids::*, node::NodeStatus};
 use uuid::Uuid;
 
 use crate::{
@@ -173,18 +173,24 @@ pub async fn delete(
     .await
 }
 
-/// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers. None
-/// while members are left in it, or profiles name it as their hosts: nothing
-/// was changed.
+/// What became of the deletion of a cluster.
+#[derive(Debug)]
+pub enum Deletion {
+    /// It is gone. The parents to wake.
+    Done(Vec<ActionId>),
+    /// It has members; nothing was changed.
+    HasMembers,
+    /// Profiles name it as their hosts; nothing was changed.
+    HasProfiles,
+}
+
+row! { ReferencesRow { members: bool = diesel::sql_types::Bool, profiles: bool = diesel::sql_types::Bool } }
+
+/// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn delete_cluster(
-    conn: &mut Conn,
-    fence: Fence,
-    cluster: ClusterId,
-    end: &End,
-) -> Result<Option<Vec<ActionId>>> {
+pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, end: &End) -> Result<Deletion> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
         // Before the locks go, or a claim that holds the cluster would wait for
@@ -193,18 +199,25 @@ pub async fn delete_cluster(
             .bind(cluster)
             .execute(conn)
             .await?;
-        let gone = Sql::new(
-            "DELETE FROM clusters c WHERE c.id = ?
-                AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cluster_id = c.id)
-                AND NOT EXISTS (SELECT 1 FROM profiles p WHERE p.host_cluster_id = c.id)",
+        let references: Option<ReferencesRow> = Sql::new(
+            "SELECT EXISTS (SELECT 1 FROM nodes WHERE cluster_id = ?) AS members,
+                EXISTS (SELECT 1 FROM profiles WHERE host_cluster_id = ?) AS profiles",
         )
         .bind(cluster)
-        .execute(conn)
+        .bind(cluster)
+        .first(conn)
         .await?;
-        if gone == 0 {
-            return Ok(None);
+        match references {
+            Some(found) if found.members => return Ok(Deletion::HasMembers),
+            Some(found) if found.profiles => return Ok(Deletion::HasProfiles),
+            _ => {}
         }
-        fence::finish(conn, fence, end, None).await.map(Some)
+        let parents = fence::finish(conn, fence, end, None).await?;
+        Sql::new("DELETE FROM clusters WHERE id = ?")
+            .bind(cluster)
+            .execute(conn)
+            .await?;
+        Ok(Deletion::Done(parents))
     })
     .await
 }
@@ -316,7 +329,7 @@ pub async fn finish_member(
 /// creation, given the size that the cluster would have and the largest it may.
 pub type Refuse<'a> = &'a (dyn Fn(i32, i32) -> End + Sync);
 
-/// Counts a node that a user creates in a cluster as asked for. One that is too
+/// Counts the node that a user creates in a cluster as asked for, before it is begun. One that is too
 /// many leaves the cluster, and its creation ends: the parents to wake are
 /// returned then. Of several at the same moment as many get in as there is room.
 ///
@@ -325,29 +338,20 @@ pub type Refuse<'a> = &'a (dyn Fn(i32, i32) -> End + Sync);
 pub async fn admit(
     conn: &mut Conn,
     fence: Fence,
-    node: NodeId,
     cluster: ClusterId,
     refuse: Refuse<'_>,
 ) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        // Whoever else is admitted has been counted, or waits.
-        Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
-            .bind(cluster)
-            .execute(conn)
-            .await?;
-        let Some(counts) = fence::member_counts(conn, cluster).await? else {
+        let Some(counts) = locked_counts(conn, cluster).await? else {
             return Ok(None);
         };
         if counts.max >= 0 && counts.total > counts.max {
-            Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1 WHERE id = ?")
-                .bind(node)
-                .execute(conn)
-                .await?;
             let end = refuse(counts.total, counts.max);
             let change = NodeChange {
                 status: Some(NodeStatus::Error),
                 reason: end.reason.clone(),
+                leave_unbegun: true,
                 ..NodeChange::default()
             };
             let parents = fence::finish(conn, fence, &end, Some(&change)).await?;
@@ -355,32 +359,60 @@ pub async fn admit(
             return Ok(Some(parents));
         }
         if counts.total > counts.desired {
-            Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
-                .bind(counts.total)
-                .bind(cluster)
-                .execute(conn)
-                .await?;
+            set_desired(conn, cluster, counts.total).await?;
         }
         Ok(None)
     })
     .await
 }
 
-/// Sets the size asked for.
+/// A member that is to go is not asked for any more, if `reduce`. Returns the
+/// size that would be left and the cluster's min_size where that is too few;
+/// with `force` it never is.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`].
-pub async fn set_desired(conn: &mut Conn, fence: Fence, cluster: ClusterId, desired: i32) -> Result<()> {
+pub async fn count_out(
+    conn: &mut Conn,
+    fence: Fence,
+    cluster: ClusterId,
+    reduce: bool,
+    force: bool,
+) -> Result<Option<(i32, i32)>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
-            .bind(desired)
-            .bind(cluster)
-            .execute(conn)
-            .await?;
-        Ok(())
+        let Some(counts) = locked_counts(conn, cluster).await? else {
+            return Ok(None);
+        };
+        let left = counts.total - 1;
+        if left < counts.min && !force {
+            return Ok(Some((left, counts.min)));
+        }
+        if reduce && left < counts.desired {
+            set_desired(conn, cluster, left.max(0)).await?;
+        }
+        Ok(None)
     })
     .await
+}
+
+/// A cluster's members, while nobody else counts them for a change of its size.
+async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
+    // Locked first and counted in a statement of its own, which sees what others did meanwhile.
+    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+    fence::member_counts(conn, cluster).await
+}
+
+async fn set_desired(conn: &mut Conn, cluster: ClusterId, desired: i32) -> Result<()> {
+    Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
+        .bind(desired)
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Bumps the node's generation: what carries an older one is to go.

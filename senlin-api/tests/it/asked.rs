@@ -46,6 +46,7 @@ async fn d1_a_text_is_not_a_list_of_names() {
     for verb in ["del_nodes", "add_nodes"] {
         for (nodes, kind) in [
             (json!("3"), "A list is required in field nodes, not a str"),
+            (json!("33"), "Items for 'nodes' must be unique"),
             (json!({"3": "x"}), "A list is required in field nodes, not a dict"),
             (json!(3), "A list is required in field nodes, not a int"),
             (json!([3]), "A string is required in field nodes, not a int"),

@@ -1,5 +1,5 @@
-//! Profiles as the engine needs them: type found, secrets opened. Profiles never
-//! change, so what was loaded once stays good.
+//! Profiles as the engine needs them: type found, secrets opened. A profile's
+//! spec never changes, so what was loaded once stays good.
 
 use std::{
     collections::HashMap,

@@ -311,6 +311,7 @@ async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, 
         let change = NodeChange {
             status: (!untouched).then_some(status),
             reason,
+            leave_unbegun: kind == ActionKind::NodeCreate && ctx.is_members_own(),
             ..NodeChange::default()
         };
         if ctx.is_members_own() {

@@ -46,7 +46,7 @@ async fn scaling_says_how_many_and_how_often() {
     let (status, reason) = world.outcome(second).await;
     assert_eq!(status, "FAILED");
     assert!(
-        reason.contains("Failed policy 'out'") && reason.contains("the cooldown goes on"),
+        reason.contains("Failed policy 'out'") && reason.contains("is in cooldown for another"),
         "{reason}"
     );
     assert_eq!(size(&world, cluster).await, 3);

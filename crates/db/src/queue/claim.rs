@@ -3,9 +3,10 @@
 //! Locks are one row per holder. That a cluster is held alone or shared is a
 //! constraint of `cluster_locks`, so a claim need not trust what it saw: it
 //! picks what looks free and inserts, and of two that insert at once one has
-//! no row. The cluster's and the node's own rows are only kept from going: an
-//! end deletes its lock first and writes the cluster's status then, and would
-//! wait for a claim that held the cluster and waits for that lock.
+//! no row. The cluster's and the node's own rows are only kept from going, and
+//! are not waited for: most ends delete their lock first and write the cluster's
+//! status then, and would wait for a claim that held the cluster and waits for
+//! that lock.
 
 use std::sync::LazyLock;
 

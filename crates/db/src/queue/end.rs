@@ -49,10 +49,14 @@ ended AS (
 /// Follows [`ASKED`] and [`released`].
 pub(crate) const UNMADE: &str = ",
 unmade_nodes AS (
-    SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id
+    SELECT n.id, e.status_reason, e.parent_id IS NULL AS uncounted FROM nodes n JOIN ended e ON e.target = n.id
     WHERE e.action = 'NODE_CREATE' AND n.status = 'INIT' ORDER BY n.id FOR NO KEY UPDATE OF n),
 node AS (
-    UPDATE nodes n SET status = 'ERROR', status_reason = u.status_reason FROM unmade_nodes u WHERE n.id = u.id),
+    -- One that nobody counted as asked for is no member.
+    UPDATE nodes n SET status = 'ERROR', status_reason = u.status_reason,
+        cluster_id = CASE WHEN u.uncounted THEN NULL ELSE n.cluster_id END,
+        index = CASE WHEN u.uncounted THEN -1 ELSE n.index END
+    FROM unmade_nodes u WHERE n.id = u.id),
 unmade_clusters AS (
     SELECT c.id, e.status_reason FROM clusters c JOIN ended e ON e.target = c.id
     WHERE e.action = 'CLUSTER_CREATE' AND c.status = 'INIT' ORDER BY c.id FOR NO KEY UPDATE OF c),

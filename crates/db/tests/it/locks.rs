@@ -183,8 +183,8 @@ impl Field {
                 }
                 let gone = end(ActionStatus::Succeeded);
                 match members::delete_cluster(conn, fence, action.target.into(), &gone).await? {
-                    Some(parents) => parents,
-                    None => fence::finish(conn, fence, &end(ActionStatus::Failed), None).await?,
+                    members::Deletion::Done(parents) => parents,
+                    _ => fence::finish(conn, fence, &end(ActionStatus::Failed), None).await?,
                 }
             }
             (_, _) if action.parent_id.is_none() && action.cluster_id.is_some() => {

@@ -1,7 +1,11 @@
 //! CLUSTER_DELETE: every member, then the cluster.
 
 use senlin_core::{Map, action::ActionStatus, cluster::ClusterStatus};
-use senlin_db::{child_actions::SizeChange, fence::End, members};
+use senlin_db::{
+    child_actions::SizeChange,
+    fence::End,
+    members::{self, Deletion},
+};
 
 use super::{children, conclude_with, launch, load, phase::Once, remove::removals, set_status};
 use crate::actions::context::{Ctx, Failure, Outcome};
@@ -29,16 +33,15 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     };
     let mut conn = ctx.conn();
     let write = members::delete_cluster(&mut conn, ctx.fence, ctx.cluster_id()?, &end);
-    if let Some(parents) = ctx.end("record the end", write).await? {
-        return Ok(Outcome::ended(parents));
-    }
-    let cluster = load(ctx).await?;
-    if cluster.nodes.is_empty() {
-        return Err(Failure::Refused(
+    match ctx.end("record the end", write).await? {
+        Deletion::Done(parents) => Ok(Outcome::ended(parents)),
+        Deletion::HasProfiles => Err(Failure::Refused(
             "The cluster is still in use: profiles name it as host_cluster.".to_owned(),
-        ));
+        )),
+        // Members that came meanwhile go too.
+        Deletion::HasMembers => {
+            let removals = removals(ctx, &load(ctx).await?.nodes, true);
+            launch(ctx, SizeChange::default(), Once::Finish.word(), &removals).await
+        }
     }
-    // Members that came meanwhile go too.
-    let removals = removals(ctx, &cluster.nodes, true);
-    launch(ctx, SizeChange::default(), Once::Finish.word(), &removals).await
 }

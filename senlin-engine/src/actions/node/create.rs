@@ -108,7 +108,7 @@ async fn admit(ctx: &Ctx, node: &Node) -> Result<Option<Vec<ActionId>>, Failure>
         outputs: Map::new(),
     };
     let mut conn = ctx.conn();
-    let write = members::admit(&mut conn, ctx.fence, node.id, ctx.cluster_id()?, &refuse);
+    let write = members::admit(&mut conn, ctx.fence, ctx.cluster_id()?, &refuse);
     ctx.record("admit", write).await
 }
 

@@ -3,7 +3,7 @@
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus},
-    cluster::Cluster,
+    ids::ClusterId,
     node::{Node, NodeStatus},
     steps::Interrupt,
 };
@@ -102,7 +102,7 @@ async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
     let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeDelete).await?;
     let mut conn = ctx.conn();
     if ctx.action.phase.is_empty() {
-        shrink(ctx, &mut conn, &cluster, decision.reduce).await?;
+        shrink(ctx, &mut conn, cluster.id, decision.reduce).await?;
         if decision.grace > 0 {
             #[expect(clippy::cast_precision_loss, reason = "seconds of a grace period fit a double")]
             let delay = decision.grace as f64;
@@ -122,21 +122,15 @@ async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
 }
 
 /// It is not asked for any more, unless the policy keeps the size.
-async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: &Cluster, reduce: bool) -> Result<(), Failure> {
-    let id = cluster.id;
-    let left = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX) - 1;
+async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: ClusterId, reduce: bool) -> Result<(), Failure> {
     let force = ctx.input::<bool>("force")?.unwrap_or(false);
-    if left < cluster.min_size && !force {
-        return Err(Failure::Refused(format!(
-            "The target capacity ({left}) is less than the cluster's min_size ({}).",
-            cluster.min_size
-        )));
+    let write = members::count_out(conn, ctx.fence, cluster, reduce, force);
+    match ctx.record("count it out", write).await? {
+        None => Ok(()),
+        Some((left, min)) => Err(Failure::Refused(format!(
+            "The target capacity ({left}) is less than the cluster's min_size ({min})."
+        ))),
     }
-    if reduce && left < cluster.desired_capacity {
-        ctx.record("count it out", members::set_desired(conn, ctx.fence, id, left.max(0)))
-            .await?;
-    }
-    Ok(())
 }
 
 async fn try_remove(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<(), Failure> {

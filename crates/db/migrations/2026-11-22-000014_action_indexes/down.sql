@@ -1,6 +1,3 @@
-ALTER TABLE nodes RESET (fillfactor);
-CREATE INDEX ON clusters (status);
-CREATE INDEX ON nodes (status);
 CREATE INDEX ON actions (name);
 CREATE INDEX actions_active ON actions (target)
     WHERE status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED', 'WAITING_LIFECYCLE_COMPLETION');
