@@ -276,6 +276,33 @@ pub struct NewAction {
     pub hook: Option<Map>,
 }
 
+impl NewAction {
+    /// One that no request asked for, to be claimed at once. It locks its node,
+    /// concerns no cluster and has an hour, unless the caller says otherwise.
+    #[must_use]
+    pub fn unasked(kind: ActionKind, target: Uuid, cause: Cause, user: String, project: String) -> Self {
+        let id = target.to_string();
+        Self {
+            id: ActionId::random(),
+            name: format!("{}_{}", kind.as_str().to_lowercase(), id.get(..8).unwrap_or(&id)),
+            kind,
+            target,
+            cluster_id: None,
+            parent_id: None,
+            cause,
+            lock_scope: LockScope::Node,
+            host_id: None,
+            status: ActionStatus::Ready,
+            inputs: Map::new(),
+            timeout: 3600,
+            user,
+            project,
+            request_id: String::new(),
+            hook: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{ActionKind, Cause, LockScope, NewAction},
     ids::*,
     node::Attempt,
     placement::{HostSnapshot, Requirements},
@@ -239,24 +239,12 @@ pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> 
 }
 
 fn check_of(row: DueRow, host: NodeId) -> NewAction {
-    let node = NodeId::from(row.id);
     let because = "The end of an update is not known.";
     NewAction {
-        id: ActionId::random(),
-        name: format!("node_check_{}", node.short()),
-        kind: ActionKind::NodeCheck,
-        target: node.0,
         cluster_id: row.cluster_id.map(Into::into),
-        parent_id: None,
-        cause: Cause::Health,
         lock_scope: row.cluster_id.map_or(LockScope::Node, |_| LockScope::Member),
         host_id: Some(host),
-        status: ActionStatus::Ready,
         inputs: Map::from_iter([("because".to_owned(), because.into())]),
-        timeout: 3600,
-        user: row.user_id,
-        project: row.project,
-        request_id: String::new(),
-        hook: None,
+        ..NewAction::unasked(ActionKind::NodeCheck, row.id, Cause::Health, row.user_id, row.project)
     }
 }

@@ -175,7 +175,7 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
     .bind(fence.attempt)
     .execute(conn)
     .await?;
-    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+    fence::ours(touched)
 }
 
 /// Moves on to another phase without waiting (what the phase did is recorded).
@@ -194,7 +194,7 @@ pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
     .bind(fence.attempt)
     .execute(conn)
     .await?;
-    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+    fence::ours(touched)
 }
 
 /// Sizes that a cluster action sets; none leaves one as it is.

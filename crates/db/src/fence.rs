@@ -232,7 +232,7 @@ pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, re
 }
 
 /// Nothing touched: the action is not ours any more.
-fn ours(touched: usize) -> Result<()> {
+pub(crate) fn ours(touched: usize) -> Result<()> {
     if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
 }
 
@@ -300,7 +300,7 @@ pub async fn merge_data(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map
             .fence(fence)
             .execute(conn)
             .await?;
-    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+    ours(touched)
 }
 
 row! { CountsRow {
@@ -334,18 +334,23 @@ pub async fn member_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option
     }))
 }
 
+/// A cluster's members, while nobody else counts them to write what follows.
+pub(crate) async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
+    // Locked first and counted in a statement of its own, which sees what others did meanwhile.
+    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
+        .bind(cluster)
+        .execute(conn)
+        .await?;
+    member_counts(conn, cluster).await
+}
+
 /// Writes the status that is true of the cluster now; answers it. Call it in a
 /// transaction: it locks the cluster before it counts.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) -> Result<Option<ClusterStatus>> {
-    // Two ends at the same moment must not both count before the other's.
-    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
-        .bind(cluster)
-        .execute(conn)
-        .await?;
-    let Some(member_counts) = member_counts(conn, cluster).await? else {
+    let Some(member_counts) = locked_counts(conn, cluster).await? else {
         return Ok(None);
     };
     let (status, reason) = evaluate(operation, member_counts);

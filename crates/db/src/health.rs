@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use senlin_core::{
-    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{ActionKind, Cause, LockScope, NewAction},
     cluster::{MemberCounts, evaluate},
     ids::*,
     node::NodeStatus,
@@ -370,22 +370,18 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
             return Ok(Begun::Spent);
         }
         let action = NewAction {
-            id: ActionId::random(),
-            name: format!("node_recover_{}", wish.node.short()),
-            kind: ActionKind::NodeRecover,
-            target: wish.node.0,
             cluster_id: Some(wish.cluster),
-            parent_id: None,
-            cause: Cause::Health,
             lock_scope: LockScope::Member,
             host_id: owner.host_id.map(Into::into),
-            status: ActionStatus::Ready,
             inputs: wish.inputs.clone(),
             timeout: owner.timeout,
-            user: owner.user_id,
-            project: owner.project,
-            request_id: String::new(),
-            hook: None,
+            ..NewAction::unasked(
+                ActionKind::NodeRecover,
+                wish.node.0,
+                Cause::Health,
+                owner.user_id,
+                owner.project,
+            )
         };
         child_actions::insert_actions(conn, std::slice::from_ref(&action), "").await?;
         Sql::new("INSERT INTO recoveries (cluster_id, node_id, action_id, reason) VALUES (?, ?, ?, ?)")

@@ -7,9 +7,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, Result,
     events::Record,
-    fence::Fence,
+    fence::{self, Fence},
     object,
     sql::{Sql, row},
 };
@@ -166,7 +166,7 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
 /// Lets the action itself wait for an answer, to go on in `phase`.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Result<()> {
     let touched = Sql::new(
         "UPDATE actions a SET status = 'WAITING_LIFECYCLE_COMPLETION', owner = NULL, lease_expires_at = NULL, phase = ?,
@@ -183,7 +183,7 @@ pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Res
     .bind(fence.attempt)
     .execute(conn)
     .await?;
-    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+    fence::ours(touched)
 }
 
 row! { OpenRow { id: Uuid = SqlUuid, hook: Value = Jsonb } }

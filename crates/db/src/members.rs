@@ -1,7 +1,7 @@
 //! Members: nodes entering, leaving and going, on behalf of an action.
 
 use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::{Map, cluster::MemberCounts, ids::*, node::NodeStatus};
+use senlin_core::{Map, ids::*, node::NodeStatus};
 use uuid::Uuid;
 
 use crate::{
@@ -343,7 +343,7 @@ pub async fn admit(
 ) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        let Some(counts) = locked_counts(conn, cluster).await? else {
+        let Some(counts) = fence::locked_counts(conn, cluster).await? else {
             return Ok(None);
         };
         if counts.max >= 0 && counts.total > counts.max {
@@ -381,7 +381,7 @@ pub async fn count_out(
 ) -> Result<Option<(i32, i32)>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        let Some(counts) = locked_counts(conn, cluster).await? else {
+        let Some(counts) = fence::locked_counts(conn, cluster).await? else {
             return Ok(None);
         };
         let left = counts.total - 1;
@@ -394,16 +394,6 @@ pub async fn count_out(
         Ok(None)
     })
     .await
-}
-
-/// A cluster's members, while nobody else counts them for a change of its size.
-async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
-    // Locked first and counted in a statement of its own, which sees what others did meanwhile.
-    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
-        .bind(cluster)
-        .execute(conn)
-        .await?;
-    fence::member_counts(conn, cluster).await
 }
 
 async fn set_desired(conn: &mut Conn, cluster: ClusterId, desired: i32) -> Result<()> {

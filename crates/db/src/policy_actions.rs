@@ -3,7 +3,7 @@
 use diesel::sql_types::{Integer, Text};
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{ActionKind, Cause, LockScope, NewAction},
     ids::*,
 };
 
@@ -40,22 +40,11 @@ pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inpu
             return Ok(None);
         };
         let action = NewAction {
-            id: ActionId::random(),
-            name: format!("{}_{}", kind.as_str().to_lowercase(), cluster.short()),
-            kind,
-            target: cluster.0,
             cluster_id: Some(cluster),
-            parent_id: None,
-            cause: Cause::Policy,
             lock_scope: LockScope::Cluster,
-            host_id: None,
-            status: ActionStatus::Ready,
             inputs: inputs.clone(),
             timeout: owner.timeout,
-            user: owner.user_id,
-            project: owner.project,
-            request_id: String::new(),
-            hook: None,
+            ..NewAction::unasked(kind, cluster.0, Cause::Policy, owner.user_id, owner.project)
         };
         child_actions::insert_actions(conn, std::slice::from_ref(&action), "").await?;
         Ok(Some(action.id))

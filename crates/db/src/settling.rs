@@ -4,9 +4,9 @@
 use senlin_core::{Map, ids::NodeId};
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, Result,
     events::Record,
-    fence::{FENCED, Fence, Fenced},
+    fence::{self, FENCED, Fence, Fenced},
     queue::end,
     sql::Sql,
 };
@@ -33,7 +33,7 @@ pub struct Wait<'a> {
 /// nothing is counted against it. The first wait for a reason is told.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`] when it is no longer ours.
+/// [`crate::DbError::LeaseLost`] when it is no longer ours.
 pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> {
     let touched = Sql::new("WITH before AS (SELECT a.id, a.data->>'waits_for' AS reason FROM actions a WHERE")
         .push(FENCED)
@@ -76,7 +76,7 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
         .bind(wait.physical_id)
         .execute(conn)
         .await?;
-    if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
+    fence::ours(touched)
 }
 
 /// Something has happened to a node's container: an action that gives it time
