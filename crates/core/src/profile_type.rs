@@ -122,6 +122,8 @@ impl Health {
             ("running", _) => Self::Healthy,
             ("paused", _) => Self::Suspended("The container is paused.".to_owned()),
             ("restarting", _) => Self::Unhealthy("The container keeps restarting.".to_owned()),
+            // There is no way back from it.
+            ("removing", _) => Self::Gone("The container is being removed from its host.".to_owned()),
             ("exited" | "dead", _) => {
                 let code = exit_code.map(|c| format!(" with code {c}")).unwrap_or_default();
                 let why = error
