@@ -41,6 +41,12 @@ async fn hot(plane: &Plane, host: &str, least: f64) {
     .unwrap();
 }
 
+/// Starts what keeps a host busy, whatever else this machine does meanwhile.
+fn burner() -> String {
+    let burn = "for n in 1 2 3 4 5 6; do while :; do :; done & done; wait";
+    format!("run -d --name burner senlin/busybox sh -c '{burn}'")
+}
+
 /// The cluster of hosts' node ids, in the order of the endpoints.
 async fn host_ids(plane: &Plane, endpoints: &[String]) -> Vec<String> {
     let nodes = plane.client.get("/v1/nodes?cluster_id=hosts").await.unwrap();
@@ -98,9 +104,7 @@ async fn a_busy_host_gets_at_most_one_of_six() {
         attach(&plane, &cluster, "senlin.policy.host_placement-1.0", &json!({}))
             .await
             .unwrap();
-        hosts.all[0]
-            .docker("run -d --name burner senlin/busybox sh -c 'while :; do :; done'")
-            .unwrap();
+        hosts.all[0].docker(&burner()).unwrap();
         hot(&plane, &ids[0], 25.0).await;
         let (planned, came) = six_more(&plane, &hosts, &cluster, &ids[0]).await;
         println!("docker stats: of six, {planned} planned for the busy host, {came} came");

@@ -24,7 +24,7 @@ const OWN_DOING: &[(&str, &str)] = &[
     ("could not be found", "deleted meanwhile"),
     ("is gone", "deleted or killed meanwhile"),
     ("No such container", "killed or removed by the storm"),
-    ("The container is removing", "killed or removed by the storm"),
+    ("is being removed from its host", "killed or removed by the storm"),
     ("Node check failed", "the truth about a container"),
     ("has no container", "a node that has none"),
     ("is not a member", "not a member any more"),
