@@ -10,26 +10,11 @@ use utoipa::ToSchema;
 
 pub mod bodies;
 pub mod show;
+pub mod versions;
 pub mod views;
 
 pub use show::{action, binding, cluster, event, node, policy, profile, receiver, service, time};
-
-/// A microversion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Microversion(pub u32, pub u32);
-
-/// The first.
-pub const MIN: Microversion = Microversion(1, 0);
-/// The last that Senlin had.
-pub const SENLIN_MAX: Microversion = Microversion(1, 14);
-/// The last: our own additions.
-pub const MAX: Microversion = Microversion(1, 15);
-
-impl std::fmt::Display for Microversion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
+pub use versions::{MAX, MIN, Microversion, SENLIN_MAX};
 
 /// The answer to a recorded action.
 #[must_use]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    MAX, Microversion,
+    Microversion, versions,
     views::{Action, Binding, Channel, Cluster, Event, Node, Policy, Profile, Receiver, Service},
 };
 
@@ -98,7 +98,7 @@ pub fn cluster(c: &CoreCluster, version: Microversion) -> Value {
         config: c.config.clone(),
         nodes: c.nodes.iter().map(|n| n.0).collect(),
         policies: c.policies.iter().map(|p| p.0).collect(),
-        shared_with: (version >= MAX).then(|| c.shared_with.clone()),
+        shared_with: (version >= versions::SHARED_WITH).then(|| c.shared_with.clone()),
     })
 }
 
@@ -136,7 +136,7 @@ pub fn node(n: &CoreNode, version: Microversion) -> Value {
         data,
         metadata: n.metadata.clone(),
         dependents,
-        tainted: (version >= Microversion(1, 13)).then_some(n.tainted),
+        tainted: (version >= versions::TAINTED).then_some(n.tainted),
         details: None,
     })
 }
@@ -157,7 +157,7 @@ pub fn binding(b: &policy::Binding, version: Microversion) -> Value {
         priority: b.priority,
         data: b.data.clone(),
         last_op: b.last_op.map(precise),
-        decision: Some(decision).filter(|d| version >= MAX && !d.is_empty()),
+        decision: Some(decision).filter(|d| version >= versions::DECISION && !d.is_empty()),
     })
 }
 
@@ -186,7 +186,8 @@ pub fn action(a: &CoreAction, version: Microversion) -> Value {
         data: a.data.clone(),
         user: a.user.clone(),
         project: a.project.clone(),
-        cluster_id: (version >= Microversion(1, 14)).then(|| a.cluster_id.map(|c| c.to_string()).unwrap_or_default()),
+        cluster_id: (version >= versions::ACTION_CLUSTER)
+            .then(|| a.cluster_id.map(|c| c.to_string()).unwrap_or_default()),
     })
 }
 
@@ -209,8 +210,8 @@ pub fn receiver(r: &CoreReceiver, alarm_url: &str, version: Microversion) -> Val
         },
         created_at: time(r.created_at),
         updated_at: r.updated_at.map(time),
-        expires_at: (version >= MAX).then(|| r.expires_at.map(time)),
-        options: (version >= MAX).then(|| r.options.clone()),
+        expires_at: (version >= versions::RECEIVER_OPTIONS).then(|| r.expires_at.map(time)),
+        options: (version >= versions::RECEIVER_OPTIONS).then(|| r.options.clone()),
     })
 }
 

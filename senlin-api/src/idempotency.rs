@@ -7,8 +7,8 @@ use senlin_openapi::Microversion;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    app::Api,
     error::{ApiError, Result},
+    state::Api,
 };
 
 /// With an `Idempotency-Key` a request is carried out once: the same one of the
@@ -39,7 +39,7 @@ pub(crate) async fn check_idempotency(
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
     }
-    let fingerprint: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let fingerprint = hex::encode(hasher.finalize());
     let claim = Claim {
         project: caller.project.clone(),
         user: caller.user.clone(),

@@ -6,9 +6,10 @@
 
 pub mod settings;
 
-pub mod app;
 pub mod operations;
 pub mod router;
+mod server;
+pub mod state;
 
 pub mod auth;
 pub mod rbac;
@@ -17,11 +18,12 @@ pub mod error;
 pub mod fields;
 mod idempotency;
 pub mod lists;
+mod rate_limit;
 pub mod request;
 
 pub mod resources;
 
 pub mod openapi;
 
-pub use app::{Api, Parts};
 pub use settings::Settings;
+pub use state::{Api, Parts};

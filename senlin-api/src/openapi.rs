@@ -7,8 +7,8 @@ use senlin_policies::engine;
 use serde_json::{Value, json};
 
 use crate::{
-    app::Api,
     operations::{OPERATIONS, Operation},
+    state::Api,
 };
 
 mod parameters;

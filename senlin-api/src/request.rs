@@ -21,14 +21,14 @@ use senlin_db::{
     Conn,
     idempotency::{Claim, Keep, Stored},
 };
-use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted};
+use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted, versions};
 use serde_json::Value;
 
 use crate::{
-    app::Api,
     error::{ApiError, Result},
     idempotency::check_idempotency,
     operations,
+    state::Api,
 };
 
 /// The request's id, put there by the router's first layer.
@@ -123,11 +123,12 @@ impl Call {
         let bytes = read(payload, api.settings.max_json_body_size).await?;
         let body = body(request, &bytes)?;
         reject_nul(request, &query, body.as_ref())?;
-        let claim = if version >= MAX && request.method() == Method::POST && !operation.rule.is_empty() {
-            check_idempotency(&api, request, &caller, version, &bytes).await?
-        } else {
-            None
-        };
+        let claim =
+            if version >= versions::IDEMPOTENCY_KEY && request.method() == Method::POST && !operation.rule.is_empty() {
+                check_idempotency(&api, request, &caller, version, &bytes).await?
+            } else {
+                None
+            };
         let info = request.connection_info();
         let base = format!("{}://{}", info.scheme(), info.host());
         drop(info);

@@ -17,7 +17,6 @@ use senlin_db::idempotency::{self, Claim, Stored};
 use tracing::Instrument;
 
 use crate::{
-    app::{Api, Served},
     error::ApiError,
     openapi,
     request::RequestId,
@@ -25,6 +24,7 @@ use crate::{
         actions, alerts, build_info, cluster_policies, clusters, events, node_self, nodes, policies, policy_types,
         profile_types, profiles, receivers, services, targets, unaccounted, versions, webhooks,
     },
+    state::{Api, Served},
 };
 
 /// The application of one worker.

@@ -54,7 +54,7 @@ pub(crate) fn keygen(file: &Path) -> anyhow::Result<()> {
 /// A new token of 256 bits.
 pub(crate) fn new_token() -> Secret {
     let bytes: [u8; 32] = rand::random();
-    Secret::new(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+    Secret::new(hex::encode(bytes))
 }
 
 /// The lines of a tokens file for one token.

@@ -55,32 +55,20 @@ impl TokenFile {
         let tokens: Tokens = senlin_runtime::settings::toml(text)?;
         let mut entries = Vec::new();
         for entry in tokens.tokens {
-            let hash = unhex(&entry.sha256)
-                .ok_or_else(|| anyhow::anyhow!("the sha256 of user '{}' is not 64 hexadecimal digits", entry.user))?;
+            let mut hash = [0; 32];
+            hex::decode_to_slice(&entry.sha256, &mut hash).map_err(|e| {
+                anyhow::anyhow!("the sha256 of user '{}' is not 64 hexadecimal digits: {e}", entry.user)
+            })?;
             entries.push((hash, entry));
         }
         Ok(Self { entries })
     }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (at, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(out)
-}
-
 /// The hash of a token as the file holds it.
 #[must_use]
 pub fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 #[async_trait::async_trait]

@@ -9,7 +9,7 @@ use senlin_core::{
     naming,
 };
 use senlin_db::clusters::{self as db, Limits, NewCluster};
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, versions};
 use senlin_policies::size::{self, Bounds};
 use serde_json::{Value, json};
 
@@ -193,7 +193,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     ];
     let fields = change(call.body.as_ref(), "cluster", &keys)?;
     let cluster = find(&call, &call.identity).await?;
-    if call.version >= wire::MAX && fields.has("shared_with") {
+    if call.version >= versions::SHARED_WITH && fields.has("shared_with") {
         return share(&call, &cluster, fields).await;
     }
     if cluster.status == ClusterStatus::Error {
@@ -215,7 +215,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     {
         inputs.insert("timeout".to_owned(), timeout.into());
     }
-    if let Some(config) = config(&fields)?.filter(|c| *c != cluster.config && call.version >= wire::Microversion(1, 7))
+    if let Some(config) = config(&fields)?.filter(|c| *c != cluster.config && call.version >= versions::CLUSTER_CONFIG)
     {
         inputs.insert("config".to_owned(), config.into());
     }
@@ -235,7 +235,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             new_profile = Some(profile);
         }
     }
-    if call.version >= wire::Microversion(1, 6)
+    if call.version >= versions::PROFILE_ONLY
         && let Some(only) = fields.boolean("profile_only")?
     {
         inputs.insert("profile_only".to_owned(), only.into());
@@ -310,7 +310,7 @@ async fn deletable(call: &Call, force: bool) -> Result<Planned> {
 
 /// `force`, from the query or the body, since 1.8.
 pub(crate) fn force(call: &Call) -> Result<bool> {
-    if call.version < wire::Microversion(1, 8) {
+    if call.version < versions::FORCE {
         return Ok(false);
     }
     let mut map = call.body.clone().unwrap_or_default();

@@ -9,7 +9,7 @@ use senlin_db::{
     events::{self as db, Cursor},
     page::Page,
 };
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, versions};
 use serde_json::{Value, json};
 
 use super::actions::by_cluster;
@@ -78,7 +78,7 @@ fn since(call: &Call, page: &Page) -> Result<Option<Cursor>> {
     let Some((_, text)) = call.query.iter().find(|(key, _)| key == "since") else {
         return Ok(None);
     };
-    if call.version < wire::Microversion(1, 15) {
+    if call.version < versions::EVENT_CURSOR {
         return Err(ApiError::BadRequest("Invalid parameter since".to_owned()));
     }
     if page.marker.is_some() || !page.sort.is_empty() {

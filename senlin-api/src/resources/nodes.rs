@@ -14,7 +14,7 @@ use senlin_db::{
     nodes::{self as db},
     page::Filter,
 };
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, versions};
 use serde_json::{Value, json};
 
 use super::{
@@ -214,7 +214,7 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != node.metadata) {
         inputs.insert("metadata".to_owned(), metadata.into());
     }
-    if call.version >= wire::Microversion(1, 13)
+    if call.version >= versions::TAINTED
         && let Some(tainted) = fields.boolean("tainted")?.filter(|t| *t != node.tainted)
     {
         inputs.insert("tainted".to_owned(), tainted.into());

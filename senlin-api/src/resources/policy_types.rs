@@ -1,7 +1,7 @@
 //! Policy types.
 
 use actix_web::HttpResponse;
-use senlin_openapi::Microversion;
+use senlin_openapi::{Microversion, versions};
 use senlin_policies::engine::{PolicyType, full_name};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn since(kind: &dyn PolicyType) -> Microversion {
 /// `GET /v1/policy-types`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     call.no_query()?;
-    let detailed = call.version >= Microversion(1, 5);
+    let detailed = call.version >= versions::SUPPORT_STATUS;
     let types: Vec<Value> = call
         .api
         .policies
@@ -50,7 +50,7 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
             identity: call.identity.clone(),
         })?;
     let mut shown = json!({"name": call.identity, "schema": kind.schema().to_senlin()});
-    if call.version >= Microversion(1, 5)
+    if call.version >= versions::SUPPORT_STATUS
         && let Value::Object(map) = &mut shown
     {
         map.insert("support_status".to_owned(), support(kind.version(), kind.support()));

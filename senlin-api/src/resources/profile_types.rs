@@ -5,7 +5,7 @@ use senlin_core::{
     Map,
     profile_type::{ProfileType, Support},
 };
-use senlin_openapi::Microversion;
+use senlin_openapi::versions;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) fn support(version: &str, life: &[Support]) -> Value {
 /// `GET /v1/profile-types`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     call.no_query()?;
-    let detailed = call.version >= Microversion(1, 5);
+    let detailed = call.version >= versions::SUPPORT_STATUS;
     let types: Vec<Value> = call
         .api
         .registry
@@ -45,7 +45,7 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 pub async fn show(call: Call) -> Result<HttpResponse> {
     let kind = find(&call)?;
     let mut shown = json!({"name": call.identity, "schema": kind.schema().to_senlin()});
-    if call.version >= Microversion(1, 5)
+    if call.version >= versions::SUPPORT_STATUS
         && let Value::Object(map) = &mut shown
     {
         map.insert("support_status".to_owned(), support(kind.version(), kind.support()));

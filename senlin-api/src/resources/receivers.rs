@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use senlin_core::{Map, Time, action::ActionKind, ids::*, receiver::Receiver, secret::Secret};
 use senlin_db::receivers::{self as db, Change};
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, versions};
 use serde_json::{Value, json};
 
 use super::{alerts::Options, clusters};
@@ -139,7 +139,7 @@ fn action(fields: &Fields) -> Result<Option<String>> {
 
 /// `expires_at`, since 1.15: a time to come.
 fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
-    if call.version < wire::MAX {
+    if call.version < versions::RECEIVER_OPTIONS {
         return Ok(None);
     }
     let Some(text) = fields.text("expires_at")? else {
@@ -154,7 +154,7 @@ fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
 
 /// `options`, since 1.15: how a receiver of alerts behaves.
 fn options(call: &Call, fields: &Fields, type_name: &str) -> Result<Option<Map>> {
-    if call.version < wire::MAX {
+    if call.version < versions::RECEIVER_OPTIONS {
         return Ok(None);
     }
     let Some(raw) = fields.map("options")? else {
@@ -186,7 +186,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let type_name = fields.text("type")?.unwrap_or_default();
     match type_name.as_str() {
         "webhook" => {}
-        "alertmanager" | "grafana" | "json" if call.version >= wire::MAX => {}
+        "alertmanager" | "grafana" | "json" if call.version >= versions::RECEIVER_OPTIONS => {}
         "message" => {
             return Err(ApiError::BadRequest(
                 "Receivers of type 'message' need a Zaqar service, which there is none of; use 'webhook'.".to_owned(),

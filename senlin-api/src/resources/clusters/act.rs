@@ -12,6 +12,7 @@ use senlin_db::{
     hooks, nodes,
     quota::{self, Growth},
 };
+use senlin_openapi::versions;
 use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
@@ -114,7 +115,7 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
 
 /// `plan_token` (1.15): the action is refused unless it does what that plan said.
 fn plan_token(call: &Call, verb: &str, params: &mut Map) -> Result<Option<String>> {
-    if call.version < senlin_openapi::MAX || !matches!(verb, "scale_out" | "scale_in" | "resize" | "del_nodes") {
+    if call.version < versions::PLAN_TOKEN || !matches!(verb, "scale_out" | "scale_in" | "resize" | "del_nodes") {
         return Ok(None);
     }
     match params.remove("plan_token") {
@@ -172,7 +173,7 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
 /// Senlin does.
 async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
     call.since(9)?;
-    let beats = call.version >= senlin_openapi::MAX;
+    let beats = call.version >= versions::LIFECYCLE_HEARTBEAT;
     let allowed: &[&str] = if beats {
         &["lifecycle_action_token", "heartbeat"]
     } else {

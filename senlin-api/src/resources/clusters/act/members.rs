@@ -8,7 +8,7 @@ use senlin_core::{
     node::{Node, NodeStatus},
 };
 use senlin_db::nodes;
-use senlin_openapi::Microversion;
+use senlin_openapi::versions;
 use senlin_policies::size;
 use serde_json::json;
 
@@ -95,7 +95,7 @@ pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
     let identities = fields.identities("nodes")?;
     let destroy = fields
         .boolean("destroy_after_deletion")?
-        .filter(|_| call.version >= Microversion(1, 4));
+        .filter(|_| call.version >= versions::DESTROY_AFTER_DELETION);
     let cluster = &find(call, &call.identity).await?;
     let nodes = resolve(call, &identities, "Nodes not found").await?;
     let strangers: Vec<NodeId> = nodes
