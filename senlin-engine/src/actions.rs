@@ -2,12 +2,15 @@
 
 use senlin_core::action::ActionKind;
 
-use context::{Ctx, Failure, Outcome};
+use context::{Ctx, Outcome};
+
+use crate::failure::Failure;
 
 pub mod cluster;
 pub mod context;
 pub mod faults;
 pub mod node;
+pub(crate) mod retries;
 
 /// Runs the action's current phase.
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {

@@ -7,26 +7,29 @@ use senlin_core::{
     action::ActionKind,
     cluster::Cluster,
     ids::*,
-    placement::{HostSnapshot, Requirements},
+    node::NodeStatus,
+    placement::{HostSnapshot, Requirements, Rules},
     profile_type::Demand,
 };
-use senlin_db::{Conn, bindings, child_actions::SizeChange, fence, members, placement};
+use senlin_db::{
+    Conn, bindings,
+    child_actions::SizeChange,
+    fence,
+    members::{self, Member},
+    placement,
+};
 use senlin_policies::{
     engine::{AttachedPolicy, ClusterSnapshot, Decision, Request, after, decide},
     size::{self, Adjustment, Bounds},
+    victims::Candidate,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{
-    Engine,
-    actions::{
-        cluster::candidates,
-        context::{Ctx, Failure},
-    },
-};
+use crate::{Engine, actions::context::Ctx, failure::Failure, hosts::profile_cache::LoadedProfile};
 
-pub(crate) mod plan;
+pub(crate) mod moves;
+pub mod plan;
 
 /// What an action on a cluster's size will do.
 #[derive(Debug, Clone)]
@@ -409,4 +412,28 @@ pub(crate) fn no_host(cluster: &Cluster) -> Requirements {
         host_node: Some(NodeId(cluster.id.0)),
         ..Requirements::default()
     }
+}
+
+/// The rules that new members are placed by: the policies', or the profile's own strategy.
+pub(crate) fn rules(decision: &Decision, loaded: &LoadedProfile) -> Rules {
+    let mut rules = decision.rules.clone();
+    rules.strategy = rules.strategy.or(Some(loaded.strategy()));
+    rules
+}
+
+/// Members as candidates for removal. A host with containers comes last.
+pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
+    members
+        .iter()
+        .map(|m| Candidate {
+            id: m.id,
+            bad: matches!(m.status, NodeStatus::Error | NodeStatus::Warning) || m.tainted,
+            created_at: m.created_at,
+            profile_created_at: Some(m.profile_created_at),
+            occupied: m.containers > 0,
+            protected: m.protected,
+            zone: m.zone.clone(),
+            region: m.region.clone(),
+        })
+        .collect()
 }

@@ -1,13 +1,13 @@
-//! The engine: its parts, wired and run.
+//! What an engine is made of, and keeps.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use senlin_bus::Bus;
 use senlin_core::{driver::HostConnector, ids::*, interface::Interface, profile_type::Registry, seal::Sealer};
-use senlin_db::{Db, DbError, hosts, services};
+use senlin_db::{Db, DbError, hosts};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -15,19 +15,11 @@ use crate::{
     Settings,
     actions::faults::{Faults, NoFaults},
     hosts::{connections::HostConnections, profile_cache::ProfileCache},
-    metrics::{self, Metrics},
+    metrics::Metrics,
     outbound::Outbound,
-    queue::{
-        dispatcher,
-        lease::{self, RunningActions},
-        sweeper, worker,
-    },
-    rpc,
-    tasks::{health, heartbeat, hooks, load, rebalance, retention, target_tracking},
+    queue::running::RunningActions,
+    tasks::health::memory::Memory,
 };
-
-/// How long each part of a shutdown may take.
-const STOP: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 pub struct Parts {
@@ -64,6 +56,8 @@ pub struct Engine {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) running: RunningActions,
     pub(crate) tasks: TaskTracker,
+    /// Told when nothing new is to be begun.
+    pub(crate) stop: CancellationToken,
     /// Told when something may be claimed.
     pub(crate) work: Notify,
     /// Parents to look at, once for many children.
@@ -72,7 +66,9 @@ pub struct Engine {
     /// Asks addresses that tenants name.
     pub(crate) web: Outbound,
     /// What the health manager keeps in memory.
-    pub(crate) health: health::Memory,
+    pub(crate) health: Memory,
+    /// When it last looked at the partitions of the history.
+    turned: Mutex<Option<Instant>>,
     /// What it counts.
     pub metrics: Metrics,
 }
@@ -111,11 +107,13 @@ impl Engine {
             installation,
             running: RunningActions::default(),
             tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
             work: Notify::new(),
             parents,
             parents_in: tokio::sync::Mutex::new(parents_in),
             web,
-            health: health::Memory::default(),
+            health: Memory::default(),
+            turned: Mutex::default(),
             metrics: parts.metrics,
         }))
     }
@@ -126,6 +124,16 @@ impl Engine {
             url,
             sealer: &self.sealer,
         })
+    }
+
+    /// Whether the last look at the partitions was `every` ago; then this is one.
+    pub(crate) fn is_turn_due(&self, every: Duration) -> bool {
+        let mut turned = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = turned.is_none_or(|at| at.elapsed() >= every);
+        if due {
+            *turned = Some(Instant::now());
+        }
+        due
     }
 
     /// There may be something to claim in so many seconds. A hint: the sweeper
@@ -144,120 +152,9 @@ impl Engine {
         self.id
     }
 
-    /// Claims and runs what is READY until nothing is, without waiting for
-    /// anything: how tests drive an engine step by step.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn drain(self: &Arc<Self>) -> Result<(), DbError> {
-        loop {
-            sweeper::sweep(self).await?;
-            let Ok(slot) = self.slots.clone().acquire_owned().await else {
-                return Ok(());
-            };
-            let any = dispatcher::claim_some(self, slot).await?;
-            while self.running.len() > 0 || !self.tasks.is_empty() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            let mut parents = Vec::new();
-            let mut waiting = self.parents_in.lock().await;
-            while let Ok(parent) = waiting.try_recv() {
-                parents.push(parent);
-            }
-            drop(waiting);
-            dispatcher::promote_now(self, &parents).await;
-            if !any && parents.is_empty() {
-                return Ok(());
-            }
-        }
+    /// Actions that this engine works on.
+    #[must_use]
+    pub fn working_on(&self) -> usize {
+        self.running.len()
     }
-
-    /// One look at every host, as the heartbeat does it, the collector included.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn beat_all(self: &Arc<Self>) -> Result<(), DbError> {
-        let due = hosts::due(&mut self.db.session(), 0.0, 10_000).await?;
-        for host in due {
-            heartbeat::beat(self.clone(), host, true).await;
-        }
-        Ok(())
-    }
-
-    /// Runs until `shutdown`, then hands back what is unfinished. Never touches
-    /// a container on the way out, and waits for nothing without a bound.
-    ///
-    /// # Errors
-    /// None at present; a part that fails is logged and tried again.
-    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
-        tracing::info!(engine = %self.id, "engine is running");
-        let loops = TaskTracker::new();
-        loops.spawn(dispatcher::listen(self.clone(), shutdown.clone()));
-        loops.spawn(dispatcher::claim(self.clone(), shutdown.clone()));
-        loops.spawn(dispatcher::promote(self.clone(), shutdown.clone()));
-        loops.spawn(sweeper::run(self.clone(), shutdown.clone()));
-        loops.spawn(heartbeat::run(self.clone(), shutdown.clone()));
-        loops.spawn(load::run(self.clone(), shutdown.clone()));
-        loops.spawn(health::sweep::run(self.clone(), shutdown.clone()));
-        loops.spawn(health::watch::run(self.clone(), shutdown.clone()));
-        loops.spawn(hooks::run(self.clone(), shutdown.clone()));
-        loops.spawn(metrics::fleet::run(self.clone(), shutdown.clone()));
-        loops.spawn(rebalance::run(self.clone(), shutdown.clone()));
-        loops.spawn(retention::run(self.clone(), shutdown.clone()));
-        loops.spawn(target_tracking::run(self.clone(), shutdown.clone()));
-        loops.spawn(rpc::serve(self.clone(), shutdown.clone()));
-        // Leases are kept until the last action is handed back.
-        let last = CancellationToken::new();
-        let keepers = TaskTracker::new();
-        keepers.spawn(lease::keep(self.clone(), last.clone()));
-        keepers.spawn(lease::guard(self.clone(), last.clone()));
-
-        shutdown.cancelled().await;
-        let begun = Instant::now();
-        loops.close();
-        if tokio::time::timeout(STOP, loops.wait()).await.is_err() {
-            tracing::warn!("some tasks did not stop in time");
-        }
-        if !self.is_idle_within(Duration::from_secs(self.settings.grace)).await {
-            self.running.abandon_all();
-            if !self.is_idle_within(STOP).await {
-                tracing::warn!(actions = self.running.len(), "work on actions did not stop in time");
-            }
-        }
-        last.cancel();
-        keepers.close();
-        keepers.wait().await;
-        let handed = async {
-            let mut conn = self.leases.session();
-            let handed = senlin_db::leases::release_all(&mut conn, self.id).await?;
-            services::unregister(&mut conn, self.id).await?;
-            Ok::<_, DbError>(handed)
-        };
-        match tokio::time::timeout(STOP, handed).await {
-            Ok(Ok(handed)) => tracing::info!(engine = %self.id, handed, took = ?begun.elapsed(), "engine has stopped"),
-            Ok(Err(error)) => {
-                tracing::warn!(error = %worker::chain(&error), "nothing could be handed back; the leases run out");
-            }
-            Err(_) => tracing::warn!("the database does not answer; the leases run out"),
-        }
-        Ok(())
-    }
-
-    /// Whether every action has ended, been handed back or been let go, within `limit`.
-    async fn is_idle_within(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        while self.running.len() > 0 {
-            if Instant::now() >= end {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        true
-    }
-}
-
-/// The machine's name, for the list of services.
-pub(crate) fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
 }

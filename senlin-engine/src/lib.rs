@@ -10,7 +10,7 @@ pub mod settings;
 pub mod queue;
 
 pub mod actions;
-mod decisions;
+pub mod decisions;
 
 pub mod tasks;
 
@@ -20,8 +20,9 @@ pub mod outbound;
 pub mod metrics;
 pub mod rpc;
 
-mod drive;
 mod engine;
+pub mod failure;
+mod run;
 
 pub use engine::{Engine, Parts};
 pub use settings::Settings;

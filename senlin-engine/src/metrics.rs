@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 use senlin_core::action::ActionKind;
@@ -31,6 +31,9 @@ pub struct Metrics {
     recoveries: Family<Why, Counter>,
     moved: Counter,
     dropped_partitions: Counter,
+    task_runs: Family<TaskRun, Counter>,
+    task_seconds: Family<OfTask, Histogram, fn() -> Histogram>,
+    task_last: Family<OfTask, Gauge>,
     pub(crate) fleet: FleetMetrics,
 }
 
@@ -38,6 +41,17 @@ pub struct Metrics {
 struct Decided {
     action: &'static str,
     answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTask {
+    task: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskRun {
+    task: &'static str,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,6 +76,9 @@ impl Default for Metrics {
             recoveries: Family::default(),
             moved: Counter::default(),
             dropped_partitions: Counter::default(),
+            task_runs: Family::default(),
+            task_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
+            task_last: Family::default(),
             fleet: FleetMetrics::default(),
         }
     }
@@ -122,8 +139,37 @@ impl Metrics {
             "Partitions of history dropped for their age",
             metrics.dropped_partitions.clone(),
         );
+        registry.register(
+            "senlin_engine_task_runs",
+            "Runs of what engines do unasked, by task and result",
+            metrics.task_runs.clone(),
+        );
+        registry.register(
+            "senlin_engine_task_seconds",
+            "How long one run of a task took",
+            metrics.task_seconds.clone(),
+        );
+        registry.register(
+            "senlin_engine_task_last_result",
+            "Whether a task succeeded when it was last due: 1 or 0",
+            metrics.task_last.clone(),
+        );
         metrics.fleet.register(registry);
         metrics
+    }
+
+    pub(crate) fn ran_task(&self, task: &'static str, took: Duration, succeeded: bool) {
+        let result = if succeeded { "success" } else { "failure" };
+        self.task_runs.get_or_create(&TaskRun { task, result }).inc();
+        self.task_seconds
+            .get_or_create(&OfTask { task })
+            .observe(took.as_secs_f64());
+        self.task_result(task, succeeded);
+    }
+
+    /// What became of a task when it was last due.
+    pub(crate) fn task_result(&self, task: &'static str, succeeded: bool) {
+        self.task_last.get_or_create(&OfTask { task }).set(i64::from(succeeded));
     }
 
     /// By fixed words alone: a label of clusters would grow with every one there ever was.

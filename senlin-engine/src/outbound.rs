@@ -12,6 +12,7 @@ use std::{
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Uri, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -60,7 +61,7 @@ pub(crate) struct Ask<'a> {
 
 /// Who asks.
 pub(crate) struct Outbound {
-    allowed: Vec<(IpAddr, u8)>,
+    allowed: Vec<IpNet>,
     blocked: Vec<IpAddr>,
     checked: Arc<ClientConfig>,
     unchecked: Arc<ClientConfig>,
@@ -153,7 +154,7 @@ impl Outbound {
 
     fn why_blocked(&self, ip: IpAddr) -> Option<&'static str> {
         let ip = ip.to_canonical();
-        if self.allowed.iter().any(|net| contains(*net, ip)) {
+        if self.allowed.iter().any(|net| net.contains(&ip)) {
             return None;
         }
         let link_local = match ip {
@@ -193,31 +194,12 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_matches(['[', ']'])
 }
 
-fn network(text: &str) -> Result<(IpAddr, u8), String> {
-    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
-    let ip: IpAddr = address
+/// `address` or `address/bits`.
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text
         .parse()
-        .map_err(|e| format!("engine.allow_addresses: '{text}': {e}"))?;
-    let whole = if ip.is_ipv4() { 32 } else { 128 };
-    let bits: u8 = if bits.is_empty() {
-        whole
-    } else {
-        bits.parse()
-            .map_err(|e| format!("engine.allow_addresses: '{text}': {e}"))?
-    };
-    if bits > whole {
-        return Err(format!("engine.allow_addresses: '{text}' has more than {whole} bits"));
-    }
-    Ok((ip, bits))
-}
-
-fn contains((net, bits): (IpAddr, u8), ip: IpAddr) -> bool {
-    let number = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 4),
-        IpAddr::V6(v6) => (v6.to_bits(), 6),
-    };
-    let ((a, of_a), (b, of_b)) = (number(net), number(ip));
-    of_a == of_b && (bits == 0 || (a ^ b) >> (128 - u32::from(bits)) == 0)
+        .or_else(|error| text.parse::<IpAddr>().map(IpNet::from).or(Err(error)));
+    parsed.map_err(|e| format!("engine.allow_addresses: '{text}': {e}"))
 }
 
 async fn within<T>(time: Duration, work: impl Future<Output = Result<T, OutboundError>>) -> Result<T, OutboundError> {

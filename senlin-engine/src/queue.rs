@@ -3,5 +3,6 @@
 
 pub mod dispatcher;
 pub mod lease;
+pub(crate) mod running;
 pub mod sweeper;
 pub mod worker;

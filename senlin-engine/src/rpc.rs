@@ -14,16 +14,18 @@ use senlin_core::{
 };
 use senlin_db::{hosts, nodes};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, actions::context::Failure, queue::worker};
+use crate::{
+    Engine,
+    failure::{self, Failure},
+};
 
 mod targets;
 
 /// Answers until the engine stops.
-pub(crate) async fn serve(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let bus = engine.bus.clone();
-    if let Err(error) = bus.serve(Arc::new(Look(engine)), shutdown).await {
+pub(crate) async fn serve(engine: Arc<Engine>) {
+    let (bus, stop) = (engine.bus.clone(), engine.stop.clone());
+    if let Err(error) = bus.serve(Arc::new(Look(engine)), stop).await {
         tracing::error!(%error, "requests are not answered any more");
     }
 }
@@ -43,7 +45,7 @@ impl Answer for Look {
             ))),
         };
         outcome.map_err(|failure| {
-            tracing::info!(request_id = request.request_id, verb = request.verb, error = %worker::chain(&failure),
+            tracing::info!(request_id = request.request_id, verb = request.verb, error = %failure::chain(&failure),
                 "a request could not be answered");
             fault(&failure)
         })
@@ -62,7 +64,7 @@ fn fault(failure: &Failure) -> Fault {
     };
     let message = match failure {
         Failure::Db(_) => "The database did not answer.".to_owned(),
-        other => worker::chain(other),
+        other => failure::chain(other),
     };
     Fault { status, message }
 }

@@ -180,6 +180,46 @@ fn decisions_never_read_the_clock() {
     }
 }
 
+/// What engines do unasked has one runner (`tasks/runner.rs`). Only leases have
+/// timers of their own: they are kept until the last action is handed back.
+#[test]
+fn engines_have_one_runner() {
+    let mut found = Vec::new();
+    sources(&workspace().join("senlin-engine/src"), &mut found);
+    let timers = found.iter().filter(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.contains("time::interval(")
+    });
+    let names: Vec<_> = timers.filter_map(|p| p.file_name()).collect();
+    assert_eq!(names, ["lease.rs"]);
+}
+
+/// A gate names what a version brought (`openapi/src/versions.rs`): one that
+/// compares with the newest takes what is there from clients when that grows.
+#[test]
+fn no_gate_is_the_newest_version() {
+    let mut found = Vec::new();
+    sources(&workspace().join("senlin-api/src"), &mut found);
+    sources(&workspace().join("openapi/src"), &mut found);
+    assert!(found.len() > 30);
+    for path in found.iter().filter(|p| !p.ends_with("versions.rs")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for gate in [
+            "version >= MAX",
+            "version < MAX",
+            "::MAX {",
+            ">= Microversion(1",
+            "< Microversion(1, ",
+        ] {
+            assert!(
+                !text.contains(gate) || path.ends_with("request.rs"),
+                "{}: {gate}",
+                path.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn files_are_short_and_finished() {
     let mut found = Vec::new();

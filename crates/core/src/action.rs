@@ -65,7 +65,8 @@ impl ActionStatus {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    /// The moves that are allowed. READY again after RUNNING or WAITING is a
+    /// The moves that are allowed; the database refuses the others (trigger
+    /// `actions_transition`). READY again after RUNNING or WAITING is a
     /// hand-back (retry, lost engine, children done), never a step backwards
     /// in the action's phase.
     #[must_use]
@@ -74,8 +75,12 @@ impl ActionStatus {
         match self {
             Init => matches!(next, Ready | Waiting | WaitingLifecycleCompletion | Cancelled | Failed),
             Waiting => matches!(next, Ready | Cancelled | Failed),
-            Ready => matches!(next, Running | Suspended | Cancelled | Failed),
-            Running => matches!(next, Waiting | Ready | Suspended | Succeeded | Failed | Cancelled),
+            // What was to be deleted was gone already.
+            Ready => matches!(next, Running | Suspended | Succeeded | Cancelled | Failed),
+            Running => matches!(
+                next,
+                Waiting | WaitingLifecycleCompletion | Ready | Suspended | Succeeded | Failed | Cancelled
+            ),
             Suspended => matches!(next, Ready | Cancelled | Failed),
             WaitingLifecycleCompletion => matches!(next, Ready | Cancelled | Failed),
             Succeeded | Failed | Cancelled => false,

@@ -17,6 +17,19 @@ statuses! {
     }
 }
 
+statuses! {
+    /// What was seen of a node's container or machine.
+    Condition {
+        Running = "RUNNING",
+        Exited = "EXITED",
+        Unhealthy = "UNHEALTHY",
+        Unresponsive = "UNRESPONSIVE",
+        Suspended = "SUSPENDED",
+        Gone = "GONE",
+        Unknown = "UNKNOWN",
+    }
+}
+
 impl NodeStatus {
     /// An action is changing the node, or was when it ended.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::{
     host::Endpoint,
     ids::*,
     interface::Interface,
-    node::Node,
+    node::{Condition, Node},
     placement::Requirements,
     spec::{SpecError, SpecSchema},
     steps::{Interrupt, Steps},
@@ -114,6 +114,20 @@ pub enum Health {
 }
 
 impl Health {
+    /// The same without the words.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Healthy => Condition::Running,
+            Self::Exited(_) => Condition::Exited,
+            Self::Unhealthy(_) => Condition::Unhealthy,
+            Self::Unresponsive(_) => Condition::Unresponsive,
+            Self::Suspended(_) => Condition::Suspended,
+            Self::Gone(_) => Condition::Gone,
+            Self::Unknown(_) => Condition::Unknown,
+        }
+    }
+
     /// What a container's state means, in Docker's words.
     #[must_use]
     pub fn of(status: &str, health: Option<&str>, exit_code: Option<i64>, error: Option<&str>) -> Self {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Conn, DbError, Result,
     events::Record,
-    fence::{self, Fence},
+    fence::{self, FENCED, Fence, Fenced},
     placement::{self, Place},
     sql::{Sql, row},
 };
@@ -155,11 +155,13 @@ async fn wait_for_named(
 pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> Result<()> {
     let touched = Sql::new(
         "WITH parked AS (
-            UPDATE actions a SET status = 'WAITING', phase = ?, owner = NULL, lease_expires_at = NULL,
-                status_reason = ?, updated_at = now(), retries = 0,
+            UPDATE actions a SET status = 'WAITING', phase = :phase, owner = NULL, lease_expires_at = NULL,
+                status_reason = :reason, updated_at = now(), retries = 0,
                 data = a.data - '{failing_since,waits_for}'::text[]
-            WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' RETURNING a.*)",
+            WHERE",
     )
+    .push(FENCED)
+    .push("RETURNING a.*)")
     .push(
         &Record {
             from: "parked",
@@ -168,11 +170,9 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
         }
         .of_actions(),
     )
-    .bind(phase)
-    .bind(reason)
-    .bind(fence.action)
-    .bind(fence.owner)
-    .bind(fence.attempt)
+    .fence(fence)
+    .set("phase", phase)
+    .set("reason", reason)
     .execute(conn)
     .await?;
     fence::ours(touched)
@@ -184,14 +184,13 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
 /// [`DbError::LeaseLost`].
 pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
     let touched = Sql::new(
-        "UPDATE actions a SET phase = ?, updated_at = now(), retries = 0,
+        "UPDATE actions a SET phase = :phase, updated_at = now(), retries = 0,
             data = a.data - '{failing_since,waits_for}'::text[]
-        WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING'",
+        WHERE",
     )
-    .bind(phase)
-    .bind(fence.action)
-    .bind(fence.owner)
-    .bind(fence.attempt)
+    .push(FENCED)
+    .fence(fence)
+    .set("phase", phase)
     .execute(conn)
     .await?;
     fence::ours(touched)

@@ -7,7 +7,7 @@ use senlin_core::{
     cluster::{ClusterStatus, MemberCounts, evaluate},
     event::Level,
     ids::*,
-    node::NodeStatus,
+    node::{Condition, NodeStatus},
 };
 use uuid::Uuid;
 
@@ -46,7 +46,8 @@ impl Fence {
 }
 
 /// The fence as a condition on `a`.
-pub(crate) const FENCED: &str = " a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING' ";
+pub(crate) const FENCED: &str =
+    " a.id = :action AND a.owner = :owner AND a.attempt = :attempt AND a.status = 'RUNNING' ";
 
 pub(crate) trait Fenced {
     fn fence(self, fence: Fence) -> Self;
@@ -54,7 +55,9 @@ pub(crate) trait Fenced {
 
 impl Fenced for Sql {
     fn fence(self, fence: Fence) -> Self {
-        self.bind(fence.action).bind(fence.owner).bind(fence.attempt)
+        self.set("action", fence.action)
+            .set("owner", fence.owner)
+            .set("attempt", fence.attempt)
     }
 }
 
@@ -65,6 +68,8 @@ pub struct NodeChange {
     pub status: Option<NodeStatus>,
     /// Why.
     pub reason: String,
+    /// What was seen of its container or machine; none leaves it as it was.
+    pub condition: Option<Condition>,
     /// `Some(None)` forgets the physical id.
     pub physical_id: Option<Option<String>>,
     /// Its generation from now on.
@@ -102,8 +107,8 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
     let change = node.unwrap_or(&none);
     let rows: Vec<DependentRow> = Sql::new(
         "WITH ended AS (
-            UPDATE actions a SET status = ?, status_reason = ?, outputs = a.outputs || ?, owner = NULL,
-                lease_expires_at = NULL, ended_at = now(), updated_at = now()
+            UPDATE actions a SET status = :end, status_reason = :end_reason, outputs = a.outputs || :outputs,
+                owner = NULL, lease_expires_at = NULL, ended_at = now(), updated_at = now()
             WHERE",
     )
     .push(FENCED)
@@ -111,37 +116,37 @@ pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&Node
         "RETURNING a.*),
         node AS (
             UPDATE nodes n SET
-                status = coalesce(?, n.status), status_reason = CASE WHEN ?::text IS NULL THEN n.status_reason ELSE ? END,
-                physical_id = CASE WHEN ? THEN ? ELSE n.physical_id END,
-                generation = coalesce(?, n.generation),
-                at_rest = coalesce(?, n.at_rest),
-                created_at = CASE WHEN ? THEN coalesce(n.created_at, now()) ELSE n.created_at END,
-                host_id = CASE WHEN ? THEN NULL ELSE n.host_id END,
-                cluster_id = CASE WHEN ? AND n.status = 'INIT' THEN NULL ELSE n.cluster_id END,
-                index = CASE WHEN ? AND n.status = 'INIT' THEN -1 ELSE n.index END,
+                status = coalesce(:status, n.status),
+                status_reason = CASE WHEN :status IS NULL THEN n.status_reason ELSE :reason END,
+                condition = coalesce(:condition, n.condition),
+                physical_id = CASE WHEN :sets_physical_id THEN :physical_id ELSE n.physical_id END,
+                generation = coalesce(:generation, n.generation),
+                at_rest = coalesce(:at_rest, n.at_rest),
+                created_at = CASE WHEN :created THEN coalesce(n.created_at, now()) ELSE n.created_at END,
+                host_id = CASE WHEN :unplace THEN NULL ELSE n.host_id END,
+                cluster_id = CASE WHEN :leave_unbegun AND n.status = 'INIT' THEN NULL ELSE n.cluster_id END,
+                index = CASE WHEN :leave_unbegun AND n.status = 'INIT' THEN -1 ELSE n.index END,
                 updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
-            FROM ended e WHERE n.id = e.target AND ?),
-        ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND ?)",
+            FROM ended e WHERE n.id = e.target AND :changes),
+        ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND :unplace)",
     )
     .push(&end::released())
     .push(" SELECT e.dependent FROM ended LEFT JOIN edges e ON true")
-    .bind(end.status.as_str())
-    .bind(end.reason.as_str())
-    .bind(&end.outputs)
     .fence(fence)
-    .bind(change.status.map(NodeStatus::as_str))
-    .bind(change.status.map(NodeStatus::as_str))
-    .bind(change.reason.as_str())
-    .bind(change.physical_id.is_some())
-    .bind(change.physical_id.clone().flatten())
-    .bind(change.generation)
-    .bind(change.at_rest)
-    .bind(change.created)
-    .bind(change.unplace)
-    .bind(change.leave_unbegun)
-    .bind(change.leave_unbegun)
-    .bind(node.is_some())
-    .bind(change.unplace)
+    .set("end", end.status.as_str())
+    .set("end_reason", end.reason.as_str())
+    .set("outputs", &end.outputs)
+    .set("changes", node.is_some())
+    .set("status", change.status.map(NodeStatus::as_str))
+    .set("reason", change.reason.as_str())
+    .set("condition", change.condition.map(Condition::as_str))
+    .set("sets_physical_id", change.physical_id.is_some())
+    .set("physical_id", change.physical_id.clone().flatten())
+    .set("generation", change.generation)
+    .set("at_rest", change.at_rest)
+    .set("created", change.created)
+    .set("unplace", change.unplace)
+    .set("leave_unbegun", change.leave_unbegun)
     .load(conn)
     .await?;
     if rows.is_empty() {
@@ -167,32 +172,31 @@ async fn requeue(conn: &mut Conn, fence: Fence, back: &Requeue<'_>) -> Result<()
     let touched = Sql::new(
         "WITH back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
-                retries = CASE WHEN ? THEN retries + 1 ELSE 0 END, phase = coalesce(?, phase), status_reason = ?,
-                data = CASE WHEN ? THEN a.data - 'waits_for' ELSE a.data - '{failing_since,waits_for}'::text[] END,
-                updated_at = now(),
+                retries = CASE WHEN :counts THEN retries + 1 ELSE 0 END, phase = coalesce(:phase, phase),
+                status_reason = :reason, updated_at = now(),
+                data = CASE WHEN :counts THEN a.data - 'waits_for' ELSE a.data - '{failing_since,waits_for}'::text[] END,
                 run_after = ",
     )
-    .push(&end::due("?"))
+    .push(&end::due(":delay"))
     .push(" WHERE")
     .push(FENCED)
     .push("RETURNING a.*)")
     .push(
         &Record {
             from: "back",
-            level: "?",
-            status: "?",
+            level: ":level",
+            status: ":told",
             ..Record::ACTION
         }
         .of_actions(),
     )
-    .bind(back.counts)
-    .bind(back.phase)
-    .bind(back.reason)
-    .bind(back.counts)
-    .bind(back.delay)
     .fence(fence)
-    .bind(back.level.as_str())
-    .bind(back.told)
+    .set("counts", back.counts)
+    .set("phase", back.phase)
+    .set("reason", back.reason)
+    .set("delay", back.delay)
+    .set("level", back.level.as_str())
+    .set("told", back.told)
     .execute(conn)
     .await?;
     ours(touched)
@@ -242,12 +246,12 @@ pub(crate) fn ours(touched: usize) -> Result<()> {
 /// [`DbError::LeaseLost`].
 pub async fn node_status(conn: &mut Conn, fence: Fence, status: NodeStatus, reason: &str) -> Result<()> {
     let touched = Sql::new(
-        "UPDATE nodes n SET status = ?, status_reason = ? FROM actions a
+        "UPDATE nodes n SET status = :status, status_reason = :reason FROM actions a
         WHERE n.id = a.target AND",
     )
     .push(FENCED)
-    .bind(status.as_str())
-    .bind(reason)
+    .set("status", status.as_str())
+    .set("reason", reason)
     .fence(fence)
     .execute(conn)
     .await?;
@@ -260,12 +264,12 @@ pub async fn node_status(conn: &mut Conn, fence: Fence, status: NodeStatus, reas
 /// [`DbError::LeaseLost`].
 pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus, reason: &str) -> Result<()> {
     let touched = Sql::new(
-        "UPDATE clusters c SET status = ?, status_reason = ? FROM actions a
+        "UPDATE clusters c SET status = :status, status_reason = :reason FROM actions a
         WHERE c.id = a.target AND",
     )
     .push(FENCED)
-    .bind(status.as_str())
-    .bind(reason)
+    .set("status", status.as_str())
+    .set("reason", reason)
     .fence(fence)
     .execute(conn)
     .await?;
@@ -292,14 +296,15 @@ pub async fn lock_action(conn: &mut Conn, fence: Fence) -> Result<()> {
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn merge_data(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
-    let touched =
-        Sql::new("UPDATE actions a SET data = a.data || ?, outputs = a.outputs || ?, updated_at = now() WHERE")
-            .push(FENCED)
-            .bind(data)
-            .bind(outputs)
-            .fence(fence)
-            .execute(conn)
-            .await?;
+    let touched = Sql::new(
+        "UPDATE actions a SET data = a.data || :data, outputs = a.outputs || :outputs, updated_at = now() WHERE",
+    )
+    .push(FENCED)
+    .set("data", data)
+    .set("outputs", outputs)
+    .fence(fence)
+    .execute(conn)
+    .await?;
     ours(touched)
 }
 

@@ -5,7 +5,7 @@ use senlin_core::{
     action::{ActionKind, Cause, LockScope, NewAction},
     cluster::{MemberCounts, evaluate},
     ids::*,
-    node::NodeStatus,
+    node::{Condition, NodeStatus},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -207,13 +207,20 @@ pub async fn node(conn: &mut Conn, node: NodeId) -> Result<Option<Member>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason: &str) -> Result<bool> {
+pub async fn observe(
+    conn: &mut Conn,
+    seen: &Member,
+    status: NodeStatus,
+    condition: Condition,
+    reason: &str,
+) -> Result<bool> {
     conn.transaction(async |conn| {
         let touched = Sql::new(
             "WITH seen AS (
-                UPDATE nodes n SET status = ?, status_reason = ? WHERE n.id = ? AND n.status <> ?
-                    AND n.status IN ('ACTIVE', 'WARNING', 'ERROR') AND n.generation = ?
-                    AND n.physical_id IS NOT DISTINCT FROM ? AND n.status = ? AND n.status_reason = ?
+                UPDATE nodes n SET status = :status, status_reason = :reason, condition = :condition
+                WHERE n.id = :node AND n.status <> :status AND n.status IN ('ACTIVE', 'WARNING', 'ERROR')
+                    AND n.generation = :generation AND n.physical_id IS NOT DISTINCT FROM :physical_id
+                    AND n.status = :was AND n.status_reason = :was_reason
                     AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
                 RETURNING n.*)",
         )
@@ -227,14 +234,14 @@ pub async fn observe(conn: &mut Conn, seen: &Member, status: NodeStatus, reason:
             }
             .of_nodes(),
         )
-        .bind(status.as_str())
-        .bind(reason)
-        .bind(seen.id)
-        .bind(status.as_str())
-        .bind(seen.generation)
-        .bind(seen.physical_id.as_deref())
-        .bind(seen.status.as_str())
-        .bind(seen.status_reason.as_str())
+        .set("status", status.as_str())
+        .set("reason", reason)
+        .set("condition", condition.as_str())
+        .set("node", seen.id)
+        .set("generation", seen.generation)
+        .set("physical_id", seen.physical_id.as_deref())
+        .set("was", seen.status.as_str())
+        .set("was_reason", seen.status_reason.as_str())
         .execute(conn)
         .await?;
         if touched > 0
@@ -404,14 +411,16 @@ pub fn inputs(operations: &[&str], reason: &str, check: bool, host_lost: bool) -
     all.as_object().cloned().unwrap_or_default()
 }
 
-/// A recovery that does not happen is told once per change of why.
+/// A recovery that does not happen is told once per change of why. `unknown`:
+/// nobody knows what became of the container.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()> {
+pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str, unknown: bool) -> Result<()> {
     Sql::new(
         "WITH told AS (
-            UPDATE nodes SET status_reason = ? WHERE id = ? AND status_reason IS DISTINCT FROM ? RETURNING *)",
+            UPDATE nodes SET status_reason = :reason, condition = CASE WHEN :unknown THEN 'UNKNOWN' ELSE condition END
+            WHERE id = :node AND status_reason IS DISTINCT FROM :reason RETURNING *)",
     )
     .push(
         &Record {
@@ -423,9 +432,9 @@ pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str) -> Result<()
         }
         .of_nodes(),
     )
-    .bind(reason)
-    .bind(node)
-    .bind(reason)
+    .set("reason", reason)
+    .set("unknown", unknown)
+    .set("node", node)
     .execute(conn)
     .await?;
     Ok(())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result,
     events::Record,
-    fence::{self, Fence},
+    fence::{self, FENCED, Fence, Fenced},
     object,
     sql::{Sql, row},
 };
@@ -169,18 +169,16 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
 /// [`crate::DbError::LeaseLost`].
 pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Result<()> {
     let touched = Sql::new(
-        "UPDATE actions a SET status = 'WAITING_LIFECYCLE_COMPLETION', owner = NULL, lease_expires_at = NULL, phase = ?,
-            data = a.data || jsonb_build_object('hook', ?::jsonb), status_reason = 'Waiting for a lifecycle hook.',
+        "UPDATE actions a SET status = 'WAITING_LIFECYCLE_COMPLETION', owner = NULL, lease_expires_at = NULL, phase = :phase,
+            data = a.data || jsonb_build_object('hook', :hook), status_reason = 'Waiting for a lifecycle hook.',
             updated_at = now(), cause = 'Derived Action with Lifecycle Hook',
-            run_after = now() + make_interval(secs => coalesce((?::jsonb->>'timeout')::float8, 0))
-        WHERE a.id = ? AND a.owner = ? AND a.attempt = ? AND a.status = 'RUNNING'",
+            run_after = now() + make_interval(secs => coalesce((:hook->>'timeout')::float8, 0))
+        WHERE",
     )
-    .bind(phase)
-    .bind(hook)
-    .bind(hook)
-    .bind(fence.action)
-    .bind(fence.owner)
-    .bind(fence.attempt)
+    .push(FENCED)
+    .fence(fence)
+    .set("phase", phase)
+    .set("hook", hook)
     .execute(conn)
     .await?;
     fence::ours(touched)

@@ -195,7 +195,7 @@ pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<bool>
             UPDATE hosts SET state = 'UNKNOWN' WHERE node_id = ? AND state = 'UP'
                 AND last_seen < now() - interval '30 seconds' RETURNING node_id),
         node AS (
-            UPDATE nodes n SET status = 'WARNING', status_reason = ? FROM host
+            UPDATE nodes n SET status = 'WARNING', status_reason = ?, condition = 'UNKNOWN' FROM host
             WHERE n.id = host.node_id AND n.status = 'ACTIVE')
         SELECT node_id FROM host",
     )

@@ -41,18 +41,19 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
             "FOR UPDATE),
         back AS (
             UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
-                phase = coalesce(?, a.phase), status_reason = ?, updated_at = now(),
-                retries = CASE WHEN ?::text IS NULL THEN a.retries ELSE 0 END,
-                data = a.data - CASE WHEN ?::text IS NULL THEN '{}' ELSE '{failing_since}' END::text[]
-                    || ? || jsonb_build_object('waits_for', ?::text),
+                phase = coalesce(:phase, a.phase), status_reason = :reason, updated_at = now(),
+                retries = CASE WHEN :phase IS NULL THEN a.retries ELSE 0 END,
+                data = a.data - CASE WHEN :phase IS NULL THEN '{}' ELSE '{failing_since}' END::text[]
+                    || :data || jsonb_build_object('waits_for', :reason),
                 run_after = ",
         )
-        .push(&end::due("?"))
+        .push(&end::due(":delay"))
         .push(
             "
             FROM before b WHERE a.id = b.id
             RETURNING a.*, b.reason AS before),
-        node AS (UPDATE nodes n SET physical_id = ? FROM back WHERE n.id = back.target AND ?::text IS NOT NULL),
+        node AS (UPDATE nodes n SET physical_id = :physical_id FROM back
+            WHERE n.id = back.target AND :physical_id IS NOT NULL),
         told AS (",
         )
         .push(
@@ -65,15 +66,11 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
         )
         .push(") SELECT id FROM back")
         .fence(fence)
-        .bind(wait.phase)
-        .bind(wait.reason)
-        .bind(wait.phase)
-        .bind(wait.phase)
-        .bind(wait.data)
-        .bind(wait.reason)
-        .bind(wait.delay)
-        .bind(wait.physical_id)
-        .bind(wait.physical_id)
+        .set("phase", wait.phase)
+        .set("reason", wait.reason)
+        .set("data", wait.data)
+        .set("delay", wait.delay)
+        .set("physical_id", wait.physical_id)
         .execute(conn)
         .await?;
     fence::ours(touched)

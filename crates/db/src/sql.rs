@@ -1,4 +1,8 @@
-//! A statement as text with `?` for each bound value.
+//! A statement as text, with `:name` or `?` for each value.
+//!
+//! A statement of more than a few values names them: the order in which they
+//! are set does not matter, and a name that has no value, or a value that has
+//! no name, is an error whenever the statement is run.
 //!
 //! diesel's own `sql_query` is never cached as a prepared statement; this one
 //! is, which halves the round trips of every hot query.
@@ -107,11 +111,13 @@ impl From<Vec<String>> for Bind {
     }
 }
 
-/// A statement: text with `?` where the bound values go, in order.
+/// A statement: text with `:name` where a named value goes, as often as it is
+/// needed, and `?` where the others go, in order.
 #[derive(Debug, Clone)]
 pub struct Sql {
     text: Cow<'static, str>,
     binds: Vec<Bind>,
+    named: Vec<(&'static str, Bind)>,
 }
 
 impl Sql {
@@ -121,6 +127,7 @@ impl Sql {
         Self {
             text: text.into(),
             binds: Vec::new(),
+            named: Vec::new(),
         }
     }
 
@@ -135,6 +142,13 @@ impl Sql {
     #[must_use]
     pub fn bind(mut self, value: impl Into<Bind>) -> Self {
         self.binds.push(value.into());
+        self
+    }
+
+    /// The value of `:name`, wherever it stands.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: impl Into<Bind>) -> Self {
+        self.named.push((name, value.into()));
         self
     }
 
@@ -173,29 +187,107 @@ impl Sql {
     }
 }
 
+/// A part of a statement's text.
+#[derive(Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Text(&'a str),
+    Next,
+    Named(&'a str),
+}
+
+/// The parts of a text. What stands in quotes or in a comment is text, and `::`
+/// is a cast. None: a quote is never closed.
+fn parts(text: &str) -> Option<Vec<Part<'_>>> {
+    let bytes = text.as_bytes();
+    let at = |i: usize| bytes.get(i).copied().unwrap_or_default();
+    let (mut found, mut from, mut i, mut quoted) = (Vec::new(), 0, 0, false);
+    while i < bytes.len() {
+        let end = match (at(i), at(i + 1)) {
+            (b'\'', _) => {
+                quoted = !quoted;
+                i
+            }
+            _ if quoted => i,
+            (b'-', b'-') => {
+                i += bytes.iter().skip(i).take_while(|b| **b != b'\n').count();
+                i
+            }
+            (b':', b':') => {
+                i += 1;
+                i
+            }
+            (b'?', _) => i + 1,
+            (b':', next) if next.is_ascii_lowercase() => {
+                let name = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_';
+                i + 1 + bytes.iter().skip(i + 1).take_while(|b| name(b)).count()
+            }
+            _ => i,
+        };
+        if end > i {
+            found.extend(text.get(from..i).filter(|t| !t.is_empty()).map(Part::Text));
+            let name = text.get(i + 1..end).filter(|n| !n.is_empty());
+            found.push(name.map_or(Part::Next, Part::Named));
+            (from, i) = (end, end);
+        } else {
+            i += 1;
+        }
+    }
+    found.extend(text.get(from..).filter(|t| !t.is_empty()).map(Part::Text));
+    (!quoted).then_some(found)
+}
+
+fn push<'b>(bind: &'b Bind, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    match bind {
+        Bind::Uuid(v) => out.push_bind_param::<Nullable<SqlUuid>, _>(v),
+        Bind::Text(v) => out.push_bind_param::<Nullable<Text>, _>(v),
+        Bind::Int(v) => out.push_bind_param::<Nullable<Integer>, _>(v),
+        Bind::BigInt(v) => out.push_bind_param::<Nullable<BigInt>, _>(v),
+        Bind::Double(v) => out.push_bind_param::<Nullable<Double>, _>(v),
+        Bind::Bool(v) => out.push_bind_param::<Nullable<Bool>, _>(v),
+        Bind::Json(v) => out.push_bind_param::<Nullable<Jsonb>, _>(v),
+        Bind::Time(v) => out.push_bind_param::<Nullable<Timestamptz>, _>(v),
+        Bind::Uuids(v) => out.push_bind_param::<Array<SqlUuid>, _>(v),
+        Bind::BigInts(v) => out.push_bind_param::<Array<BigInt>, _>(v),
+        Bind::Texts(v) => out.push_bind_param::<Array<Text>, _>(v),
+    }
+}
+
 impl QueryFragment<Pg> for Sql {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let mut pieces = self.text.split('?');
-        if let Some(first) = pieces.next() {
-            out.push_sql(first);
-        }
-        for (piece, bind) in pieces.zip(&self.binds) {
-            match bind {
-                Bind::Uuid(v) => out.push_bind_param::<Nullable<SqlUuid>, _>(v)?,
-                Bind::Text(v) => out.push_bind_param::<Nullable<Text>, _>(v)?,
-                Bind::Int(v) => out.push_bind_param::<Nullable<Integer>, _>(v)?,
-                Bind::BigInt(v) => out.push_bind_param::<Nullable<BigInt>, _>(v)?,
-                Bind::Double(v) => out.push_bind_param::<Nullable<Double>, _>(v)?,
-                Bind::Bool(v) => out.push_bind_param::<Nullable<Bool>, _>(v)?,
-                Bind::Json(v) => out.push_bind_param::<Nullable<Jsonb>, _>(v)?,
-                Bind::Time(v) => out.push_bind_param::<Nullable<Timestamptz>, _>(v)?,
-                Bind::Uuids(v) => out.push_bind_param::<Array<SqlUuid>, _>(v)?,
-                Bind::BigInts(v) => out.push_bind_param::<Array<BigInt>, _>(v)?,
-                Bind::Texts(v) => out.push_bind_param::<Array<Text>, _>(v)?,
+        let unfit = |what: String| diesel::result::Error::QueryBuilderError(what.into());
+        let mut values = self.binds.iter();
+        // Which parameter each name is, once it has been met.
+        let mut numbers: Vec<Option<usize>> = vec![None; self.named.len()];
+        let mut count = 0;
+        let parts = parts(&self.text).ok_or_else(|| unfit("a quote is never closed".to_owned()))?;
+        for part in parts {
+            match part {
+                Part::Text(text) => out.push_sql(text),
+                Part::Next => {
+                    let value = values.next().ok_or_else(|| unfit("a '?' has no value".to_owned()))?;
+                    push(value, &mut out)?;
+                    count += 1;
+                }
+                Part::Named(name) => {
+                    let named = self.named.iter().zip(&mut numbers).find(|((n, _), _)| *n == name);
+                    let ((_, value), number) = named.ok_or_else(|| unfit(format!("':{name}' has no value")))?;
+                    if let Some(number) = number {
+                        out.push_sql(&format!("${number}"));
+                    } else {
+                        push(value, &mut out)?;
+                        count += 1;
+                        *number = Some(count);
+                    }
+                }
             }
-            out.push_sql(piece);
         }
-        Ok(())
+        if values.next().is_some() {
+            return Err(unfit("there is a value more than there are '?'".to_owned()));
+        }
+        match self.named.iter().zip(&numbers).find(|(_, n)| n.is_none()) {
+            Some(((name, _), _)) => Err(unfit(format!("the value '{name}' is used nowhere, or set twice"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -220,3 +312,55 @@ macro_rules! row {
     };
 }
 pub(crate) use row;
+
+#[cfg(test)]
+mod tests {
+    use diesel::{debug_query, pg::PgQueryBuilder};
+
+    use super::*;
+
+    fn shown(sql: &Sql) -> String {
+        debug_query::<Pg, _>(sql).to_string()
+    }
+
+    #[test]
+    fn names_are_found_beside_casts_quotes_and_comments() {
+        let text = "SELECT ':no', x::text -- the node's :own?\n, '{}'::jsonb->>'a?' WHERE a = :a_1 AND b = ?";
+        let found = parts(text).unwrap();
+        let holes: Vec<_> = found.iter().filter(|p| !matches!(p, Part::Text(_))).collect();
+        assert_eq!(holes, [&Part::Named("a_1"), &Part::Next], "{found:?}");
+        let text: String = found
+            .iter()
+            .filter_map(|p| if let Part::Text(t) = p { Some(*t) } else { None })
+            .collect();
+        assert!(
+            text.ends_with("WHERE a =  AND b = ") && text.contains("node's :own?"),
+            "{text}"
+        );
+        assert_eq!(parts("SELECT 'a"), None);
+    }
+
+    #[test]
+    fn a_name_is_one_parameter_however_often_it_stands() {
+        let sql = Sql::new("SELECT :a, ?, :b, :a").set("b", 2).set("a", "x").bind(1);
+        let text = shown(&sql);
+        assert!(text.starts_with("SELECT $1, $2, $3, $1 "), "{text}");
+    }
+
+    #[test]
+    fn a_name_without_a_value_and_a_value_without_a_name_are_errors() {
+        for sql in [
+            Sql::new("SELECT :a"),
+            Sql::new("SELECT 1").set("a", 1),
+            Sql::new("SELECT :a").set("a", 1).set("a", 2),
+            Sql::new("SELECT ?"),
+            Sql::new("SELECT 1").bind(1),
+        ] {
+            let built = sql.to_sql(&mut PgQueryBuilder::default(), &Pg);
+            assert!(
+                matches!(built, Err(diesel::result::Error::QueryBuilderError(_))),
+                "{sql:?}"
+            );
+        }
+    }
+}

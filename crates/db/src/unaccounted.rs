@@ -340,7 +340,7 @@ pub async fn repair(
             return Ok(Err(Refusal::Gone));
         }
         let touched = Sql::new(
-            "UPDATE nodes n SET physical_id = ?, profile_id = ?, generation = ?, generations = greatest(n.generations, ?),
+            "UPDATE nodes n SET condition = NULL, physical_id = ?, profile_id = ?, generation = ?, generations = greatest(n.generations, ?),
                 status = 'WARNING', status_reason = 'Its container was taken back; check the node.', updated_at = now()
             WHERE n.id = ? AND n.physical_id IS NOT DISTINCT FROM ?
                 AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)

@@ -18,7 +18,7 @@ pub(crate) async fn quiet(settings: Settings) -> Server {
 pub(crate) async fn settled(server: &Server) {
     server
         .db
-        .execute("UPDATE actions SET status = 'SUCCEEDED'")
+        .execute("UPDATE actions SET status = 'CANCELLED' WHERE status = 'READY'")
         .await
         .unwrap();
 }

@@ -340,7 +340,7 @@ async fn a_project_has_so_many_nodes_and_no_more() {
     server.with_hosts().await;
     server
         .db
-        .execute("UPDATE actions SET status = 'SUCCEEDED'")
+        .execute("UPDATE actions SET status = 'CANCELLED' WHERE status = 'READY'")
         .await
         .unwrap();
     let scale = json!({"scale_out": {"count": 900}});

@@ -7,8 +7,6 @@ use senlin_core::{
     cluster::{Cluster, ClusterStatus},
     ids::*,
     naming,
-    node::NodeStatus,
-    placement::Rules,
     profile_type::Demand,
 };
 use senlin_db::{
@@ -16,16 +14,15 @@ use senlin_db::{
     children::{self as ends, ChildEnd},
     clusters,
     fence::{self, End},
-    members::Member,
     placement::Place,
 };
-use senlin_policies::{engine::Decision, placement::Planner, victims::Candidate};
+use senlin_policies::placement::Planner;
 use serde_json::json;
 
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions::{self, Intent},
-    hosts::profile_cache::LoadedProfile,
+    failure::Failure,
 };
 
 pub mod add_nodes;
@@ -124,13 +121,6 @@ pub(crate) async fn carry_out(ctx: &Ctx, cluster: &Cluster, intent: Intent) -> R
     }
 }
 
-/// The rules that new members are placed by: the policies', or the profile's own strategy.
-pub(crate) fn rules(decision: &Decision, loaded: &LoadedProfile) -> Rules {
-    let mut rules = decision.rules.clone();
-    rules.strategy = rules.strategy.or(Some(loaded.strategy()));
-    rules
-}
-
 /// Placements that an action tells of.
 const MAX_REPORTED_PLACEMENTS: usize = 100;
 
@@ -149,7 +139,7 @@ pub(crate) async fn grow(
         Demand::Endpoint(_) => None,
     };
     let requirements = needs.clone().unwrap_or_else(|| decisions::no_host(cluster));
-    let rules = rules(&intent.decision, &loaded);
+    let rules = decisions::rules(&intent.decision, &loaded);
     let format = cluster
         .config
         .get("node.name.format")
@@ -277,21 +267,4 @@ fn explain(failed: &[&ChildEnd], total: usize) -> String {
     }
     text.push('.');
     text
-}
-
-/// Members as candidates for removal. A host with containers comes last.
-pub(crate) fn candidates(members: &[Member]) -> Vec<Candidate> {
-    members
-        .iter()
-        .map(|m| Candidate {
-            id: m.id,
-            bad: matches!(m.status, NodeStatus::Error | NodeStatus::Warning) || m.tainted,
-            created_at: m.created_at,
-            profile_created_at: Some(m.profile_created_at),
-            occupied: m.containers > 0,
-            protected: m.protected,
-            zone: m.zone.clone(),
-            region: m.region.clone(),
-        })
-        .collect()
 }

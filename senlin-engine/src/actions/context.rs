@@ -18,57 +18,10 @@ use tokio::time::Instant;
 use crate::{
     Engine,
     actions::faults::{Fault, When},
+    failure::Failure,
     hosts::profile_cache::LoadedProfile,
-    queue::lease::StopSignals,
+    queue::running::StopSignals,
 };
-
-/// Why a handler did not get to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The database.
-    #[error(transparent)]
-    Db(#[from] DbError),
-    /// The profile or its host.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// The work was stopped.
-    #[error(transparent)]
-    Interrupt(#[from] Interrupt),
-    /// A rule says no; the text is for the user.
-    #[error("{0}")]
-    Refused(String),
-    /// It cannot be done now, and may be soon: what it waits for.
-    #[error("{0}")]
-    NotYet(String),
-}
-
-impl Failure {
-    /// The interrupt behind it, wherever it was met.
-    #[must_use]
-    pub fn interrupt(&self) -> Option<&Interrupt> {
-        match self {
-            Self::Interrupt(i) | Self::Profile(ProfileError::Interrupt(i)) => Some(i),
-            _ => None,
-        }
-    }
-
-    /// Another engine may own the action by now: nothing more may be touched.
-    #[must_use]
-    pub fn is_lease_lost(&self) -> bool {
-        matches!(self, Self::Db(DbError::LeaseLost)) || self.interrupt() == Some(&Interrupt::LeaseLost)
-    }
-
-    /// Worth trying again later, unchanged.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Db(e) => e.is_transient(),
-            Self::Profile(e) => e.is_transient(),
-            Self::NotYet(_) => true,
-            Self::Interrupt(_) | Self::Refused(_) => false,
-        }
-    }
-}
 
 /// What a handler came to.
 #[derive(Debug, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use senlin_db::{
 };
 
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
     hosts::profile_cache::LoadedProfile,
-    tasks::health::UNKNOWN,
 };
 
 pub mod check;
@@ -108,6 +108,9 @@ pub(crate) async fn ended(
     Ok(Outcome::ended(parents))
 }
 
+/// How the reason of a node begins that nobody knows anything of.
+pub(crate) const UNKNOWN: &str = "Unknown: ";
+
 /// What a node's health makes of its status.
 pub(crate) fn status_of(health: &Health) -> (NodeStatus, String) {
     match health {
@@ -128,6 +131,7 @@ pub(crate) fn change_of(seen: &Seen) -> NodeChange {
     NodeChange {
         status: Some(status),
         reason,
+        condition: Some(seen.health.condition()),
         physical_id: match seen.health {
             Health::Gone(_) => Some(None),
             _ => found.map(|f| Some(f.physical_id.clone())),

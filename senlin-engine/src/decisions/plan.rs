@@ -8,11 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Engine,
-    actions::{
-        cluster::{rebalance, rules},
-        context::Failure,
-    },
-    decisions::{self, Intent, hosts, size_of},
+    decisions::{self, Intent, hosts, moves, rules, size_of},
+    failure::Failure,
 };
 
 /// Why an action that demands a plan is refused.
@@ -32,11 +29,11 @@ pub(crate) fn token(cluster: &Cluster, kind: ActionKind, intent: &Intent, hosts:
         hosts
     ]);
     let digest = Sha256::digest(told.to_string().as_bytes());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest.get(..16).unwrap_or_default())
 }
 
 /// `{"cluster_id", "action", "inputs"}` → the plan.
-pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> {
+pub async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> {
     let missing = |key: &str| Failure::Refused(format!("'{key}' is missing."));
     let id: ClusterId = body
         .get("cluster_id")
@@ -105,7 +102,7 @@ pub(crate) async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> 
     if kind == ActionKind::ClusterRebalance {
         drop(conn);
         let most = inputs.get("max_moves").and_then(Value::as_i64);
-        let moves = rebalance::wanted(engine, &cluster, &intent.decision.rules, most).await?;
+        let moves = moves::wanted(engine, &cluster, &intent.decision.rules, most).await?;
         let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.reason});
         set(&mut plan, "moves", moves.iter().map(told).collect());
     }

@@ -15,7 +15,7 @@ use senlin_core::{
 };
 use senlin_db::{Conn, hosts};
 
-use crate::{actions::context::Failure, hosts::profile_cache::ProfileCache};
+use crate::{failure::Failure, hosts::profile_cache::ProfileCache};
 
 /// How long an endpoint is taken to be the same.
 const FRESH: Duration = Duration::from_secs(30);

@@ -1,11 +1,9 @@
 //! Profiles as the engine needs them: type found, secrets opened. A profile's
 //! spec never changes, so what was loaded once stays good.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
+use moka::sync::Cache;
 use senlin_core::{
     Map,
     ids::*,
@@ -17,10 +15,10 @@ use senlin_core::{
 use senlin_db::{Conn, profiles};
 use serde_json::Value;
 
-use crate::actions::context::Failure;
+use crate::failure::Failure;
 
 /// Most profiles kept.
-const MAX_CACHED_PROFILES: usize = 1024;
+const MAX_CACHED_PROFILES: u64 = 1024;
 
 /// A profile ready for use.
 pub struct LoadedProfile {
@@ -69,7 +67,7 @@ impl LoadedProfile {
 pub(crate) struct ProfileCache {
     registry: Registry,
     sealer: Sealer,
-    loaded: Mutex<HashMap<ProfileId, Arc<LoadedProfile>>>,
+    loaded: Cache<ProfileId, Arc<LoadedProfile>>,
 }
 
 impl ProfileCache {
@@ -77,13 +75,13 @@ impl ProfileCache {
         Self {
             registry,
             sealer,
-            loaded: Mutex::default(),
+            loaded: Cache::new(MAX_CACHED_PROFILES),
         }
     }
 
     pub(crate) async fn load(&self, conn: &mut Conn, id: ProfileId) -> Result<Arc<LoadedProfile>, Failure> {
-        if let Some(found) = self.map().get(&id) {
-            return Ok(found.clone());
+        if let Some(found) = self.loaded.get(&id) {
+            return Ok(found);
         }
         let profile = profiles::get(conn, id)
             .await?
@@ -99,11 +97,7 @@ impl ProfileCache {
             host_node,
             host_cluster,
         });
-        let mut map = self.map();
-        if map.len() >= MAX_CACHED_PROFILES {
-            map.clear();
-        }
-        map.insert(id, loaded.clone());
+        self.loaded.insert(id, loaded.clone());
         Ok(loaded)
     }
 
@@ -123,9 +117,5 @@ impl ProfileCache {
                 "The secrets of the profile cannot be opened: {error}. The engine must have the key that the API has."
             ))),
         }
-    }
-
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ProfileId, Arc<LoadedProfile>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

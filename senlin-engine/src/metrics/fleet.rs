@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Duration,
 };
 
 use prometheus_client::{
@@ -13,12 +12,6 @@ use prometheus_client::{
     registry::Registry,
 };
 use senlin_db::{loads, placement};
-use tokio_util::sync::CancellationToken;
-
-use crate::{Engine, queue::worker};
-
-/// Seconds between two reads.
-const EVERY: u64 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 struct OfCluster {
@@ -84,7 +77,7 @@ impl FleetMetrics {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of members fit a double")]
-    fn update(&self, clusters: Vec<loads::ClusterLoad>, hosts: Vec<loads::Measured>) {
+    pub(crate) fn update(&self, clusters: Vec<loads::ClusterLoad>, hosts: Vec<loads::Measured>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut these, mut those) = (BTreeSet::new(), BTreeSet::new());
         for cluster in clusters {
@@ -130,28 +123,6 @@ fn put<L: Clone + std::hash::Hash + Eq>(family: &Of<L>, labels: &L, value: Optio
         }
         None => {
             family.remove(labels);
-        }
-    }
-}
-
-/// Reads until the engine stops.
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs(EVERY));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let read = async {
-            let mut conn = engine.db.session();
-            let clusters = loads::clusters(&mut conn, None, placement::MEASURE_AGE).await?;
-            let hosts = loads::hosts(&mut conn).await?;
-            Ok::<_, senlin_db::DbError>((clusters, hosts))
-        };
-        match read.await {
-            Ok((clusters, hosts)) => engine.metrics.fleet.update(clusters, hosts),
-            Err(error) => tracing::debug!(error = %worker::chain(&error), "sizes and loads could not be read"),
         }
     }
 }

@@ -10,22 +10,21 @@ use std::{
 use senlin_core::ids::ActionId;
 use senlin_db::queue::{self, Claimed, Limits};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, queue::worker};
+use crate::{Engine, failure, queue::worker};
 
 /// Most actions claimed by one statement.
 const BATCH: usize = 64;
 
 /// Turns hints from the bus into looks at the database.
-pub(crate) async fn listen(engine: Arc<Engine>, shutdown: CancellationToken) {
+pub(crate) async fn listen(engine: Arc<Engine>) {
     let mut hints = loop {
         match engine.bus.hints().await {
             Ok(hints) => break hints,
             Err(error) => {
                 tracing::warn!(%error, "no hints from the bus; the sweeper goes on");
                 tokio::select! {
-                    () = shutdown.cancelled() => return,
+                    () = engine.stop.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
             }
@@ -33,7 +32,7 @@ pub(crate) async fn listen(engine: Arc<Engine>, shutdown: CancellationToken) {
     };
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = engine.stop.cancelled() => return,
             hint = hints.next() => match hint {
                 Some(_) => engine.work.notify_one(),
                 None => return,
@@ -42,18 +41,18 @@ pub(crate) async fn listen(engine: Arc<Engine>, shutdown: CancellationToken) {
     }
 }
 
-/// Claims whenever there may be work and a slot is free, until `shutdown`.
-pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
+/// Claims whenever there may be work and a slot is free, until the engine stops.
+pub(crate) async fn claim(engine: Arc<Engine>) {
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = engine.stop.cancelled() => return,
             () = engine.work.notified() => {}
         }
         loop {
             // Wait for one slot; `claim_some` then takes what else is free.
             let first = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = engine.stop.cancelled() => return,
                 slot = engine.slots.clone().acquire_owned() => slot,
             };
             let Ok(first) = first else { return };
@@ -61,7 +60,7 @@ pub(crate) async fn claim(engine: Arc<Engine>, shutdown: CancellationToken) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error = %worker::chain(&error), "claiming failed; trying again");
+                    tracing::warn!(error = %failure::chain(&error), "claiming failed; trying again");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     break;
                 }
@@ -118,12 +117,12 @@ fn start(
 }
 
 /// Wakes parents whose last child has ended; many children, one statement.
-pub(crate) async fn promote(engine: Arc<Engine>, shutdown: CancellationToken) {
+pub(crate) async fn promote(engine: Arc<Engine>) {
     let mut parents = engine.parents_in.lock().await;
     let mut batch = Vec::new();
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = engine.stop.cancelled() => return,
             n = parents.recv_many(&mut batch, 1024) => if n == 0 { return },
         }
         let distinct: BTreeSet<ActionId> = batch.drain(..).collect();
@@ -139,6 +138,6 @@ pub(crate) async fn promote_now(engine: &Arc<Engine>, parents: &[ActionId]) {
         }
         Ok(_) => {}
         // The sweeper does the same.
-        Err(error) => tracing::warn!(error = %worker::chain(&error), "waking parents failed; the sweeper will"),
+        Err(error) => tracing::warn!(error = %failure::chain(&error), "waking parents failed; the sweeper will"),
     }
 }

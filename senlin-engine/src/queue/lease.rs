@@ -4,108 +4,17 @@
 //! else hangs: that deadline is a timer of its own.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use senlin_db::{
-    DbError, LONGEST_CLAIM,
-    leases::{self, Claim},
-    services,
-};
+use senlin_db::{DbError, LONGEST_CLAIM, leases, services};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, engine::hostname, queue::worker};
+use crate::{Engine, failure};
 
 /// How often cancels are looked for, and how often deadlines.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How a running action is told to stop.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct StopSignals {
-    /// A user asked for its end.
-    pub(crate) cancel: CancellationToken,
-    /// It is not ours any more, or the engine stops: touch nothing more.
-    pub(crate) abandon: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Entry {
-    signals: StopSignals,
-    /// Before the statement that claimed or renewed it was sent: the lease
-    /// runs from then on at the earliest.
-    since: Instant,
-}
-
-/// The claims this engine works on. The same action may be in it twice for a
-/// moment: claimed again while the work of an attempt that was lost ends.
-#[derive(Debug, Default)]
-pub(crate) struct RunningActions(Mutex<HashMap<Claim, Entry>>);
-
-impl RunningActions {
-    fn map(&self) -> MutexGuard<'_, HashMap<Claim, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `since`: an instant before the claim was asked for.
-    pub(crate) fn insert(&self, claim: Claim, since: Instant) -> StopSignals {
-        let signals = StopSignals::default();
-        let entry = Entry {
-            signals: signals.clone(),
-            since,
-        };
-        self.map().insert(claim, entry);
-        signals
-    }
-
-    pub(crate) fn remove(&self, claim: Claim) {
-        self.map().remove(&claim);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.map().len()
-    }
-
-    fn claims(&self, which: impl Fn(&Entry) -> bool) -> Vec<Claim> {
-        let map = self.map();
-        map.iter().filter(|(_, e)| which(e)).map(|(claim, _)| *claim).collect()
-    }
-
-    fn cancel(&self, claim: Claim) {
-        if let Some(entry) = self.map().get(&claim) {
-            entry.signals.cancel.cancel();
-        }
-    }
-
-    fn renewed(&self, claim: Claim, since: Instant) {
-        if let Some(entry) = self.map().get_mut(&claim) {
-            entry.since = since;
-        }
-    }
-
-    fn abandon(&self, claim: Claim) {
-        if let Some(entry) = self.map().get(&claim) {
-            entry.signals.abandon.cancel();
-        }
-    }
-
-    pub(crate) fn abandon_all(&self) {
-        for entry in self.map().values() {
-            entry.signals.abandon.cancel();
-        }
-    }
-
-    /// Stops the work on every claim that was not renewed for `limit`; returns
-    /// how many that were.
-    fn abandon_expired(&self, limit: Duration) -> usize {
-        let map = self.map();
-        let expired = map
-            .values()
-            .filter(|e| e.since.elapsed() > limit && !e.signals.abandon.is_cancelled());
-        expired.map(|e| e.signals.abandon.cancel()).count()
-    }
-}
 
 /// Stops the work on what could not be renewed. Waits for nothing but the clock.
 pub(crate) async fn guard(engine: Arc<Engine>, stop: CancellationToken) {
@@ -153,7 +62,7 @@ pub(crate) async fn keep(engine: Arc<Engine>, stop: CancellationToken) {
         match outcome {
             Ok(true) => next = asked + every,
             Ok(false) => {}
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "leases could not be renewed"),
+            Err(error) => tracing::warn!(error = %failure::chain(&error), "leases could not be renewed"),
         }
     }
 }
@@ -188,7 +97,7 @@ pub(crate) async fn renew(engine: &Engine, asked: Instant) -> Result<(), DbError
 
 /// Hands back what is owned and not held, if it was claimed `grace` ago: the
 /// answer to a younger claim may still be on its way.
-pub(crate) async fn release_strays(engine: &Engine, grace: Duration) -> Result<(), DbError> {
+pub async fn release_strays(engine: &Engine, grace: Duration) -> Result<(), DbError> {
     let held = engine.running.claims(|_| true);
     let mut conn = engine.leases.session();
     let lost =
@@ -211,4 +120,10 @@ async fn cancels(engine: &Engine) -> Result<(), DbError> {
         engine.running.cancel(claim);
     }
     Ok(())
+}
+
+/// The machine's name, for the list of services.
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |s| s.trim().to_owned())
 }

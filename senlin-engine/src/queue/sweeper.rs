@@ -3,30 +3,43 @@
 
 use std::{sync::Arc, time::Duration};
 
-use senlin_db::{queue, services};
-use tokio_util::sync::CancellationToken;
+use senlin_db::{DbError, queue, services};
 
-use crate::{Engine, queue::worker};
+use crate::{
+    Engine, Settings,
+    failure::Failure,
+    tasks::runner::{Scope, Task},
+};
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs(engine.settings.sweep));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        if let Err(error) = sweep(&engine).await {
-            tracing::warn!(error = %worker::chain(&error), "the sweep failed; trying again");
-        }
+/// Seconds after which a service that says nothing is forgotten.
+const FORGET: f64 = 3600.0;
+
+/// Looks for what hints did not tell of.
+pub struct Sweeper;
+
+impl Task for Sweeper {
+    type Item = ();
+    const NAME: &'static str = "sweeper";
+    const ALONE: bool = true;
+
+    fn period(settings: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs(settings.sweep))
+    }
+
+    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
+        Ok(vec![()])
+    }
+
+    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+        Ok(sweep(engine).await?)
     }
 }
 
 /// One sweep.
-pub(crate) async fn sweep(engine: &Arc<Engine>) -> Result<(), senlin_db::DbError> {
+pub(crate) async fn sweep(engine: &Engine) -> Result<(), DbError> {
     let mut conn = engine.db.session();
     let swept = queue::sweep(&mut conn).await?;
-    services::forget_silent(&mut conn, 3600.0).await?;
+    services::forget_silent(&mut conn, FORGET).await?;
     for id in &swept.expired {
         tracing::warn!(action = %id, "an engine went silent; its action is taken back");
     }

@@ -1,17 +1,15 @@
 //! How one claimed action runs: phases until it waits or ends, and what its
 //! failure comes to.
 
-use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use senlin_core::{
     Map,
     action::{Action, ActionKind, ActionStatus},
-    node::NodeStatus,
-    placement::HostSnapshot,
-    profile_type::ProfileError,
+    node::{Condition, NodeStatus},
 };
 use senlin_db::{
-    child_actions, children,
+    children,
     fence::{self, End, Fence, NodeChange},
     leases, members, nodes,
     queue::Claimed,
@@ -25,27 +23,18 @@ use crate::{
     actions::{
         self,
         cluster::phase::ENDING,
-        context::{Ctx, Failure, Outcome},
+        context::{Ctx, Outcome},
+        node::UNKNOWN,
+        retries::{Again, FAILING, again, end_children},
     },
-    queue::lease::StopSignals,
-    tasks::health::UNKNOWN,
+    failure::{Failure, chain, host_unknown, words},
+    queue::running::StopSignals,
 };
-
-/// An error with its sources, as one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
-}
 
 /// Runs a claimed action to its end, its wait, or its retry. Everything that
 /// it wrote is fenced; a panic in a handler counts as a failure of the engine.
 ///
-/// `signals`: what [`crate::queue::lease::RunningActions::insert`] returned for the claim.
+/// `signals`: what [`crate::queue::running::RunningActions::insert`] returned for the claim.
 pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed, signals: StopSignals, permit: OwnedSemaphorePermit) {
     let action = claimed.action.clone();
     let claim = (action.id, action.attempt);
@@ -181,72 +170,6 @@ async fn settle(ctx: &Ctx, failure: Failure, poisoned: bool) -> Result<Outcome, 
     record_end(ctx, &end, &failure).await
 }
 
-/// The action goes on once its children have ended, which they are told to.
-pub(crate) async fn end_children(ctx: &Ctx, failure: &Failure) -> Result<Outcome, Failure> {
-    let phase = ctx.action.phase.as_str();
-    let phase = phase.strip_prefix(ENDING).unwrap_or(phase);
-    let mut conn = ctx.conn();
-    let why = Map::from_iter([("last_failure".to_owned(), words(failure).into())]);
-    fence::merge_data(&mut conn, ctx.fence, &why, &Map::new()).await?;
-    children::cancel(&mut conn, ctx.action.id).await?;
-    child_actions::park(
-        &mut conn,
-        ctx.fence,
-        &format!("{ENDING}{phase}"),
-        "Ending its children.",
-    )
-    .await?;
-    Ok(Outcome::waiting())
-}
-
-/// A failure in words for the user: nothing of the database's insides.
-pub(crate) fn words(failure: &Failure) -> String {
-    match failure {
-        Failure::Db(_) => "The database could not do it; the engine's log has the details.".to_owned(),
-        other => chain(other),
-    }
-}
-
-/// How a failed action is tried again.
-pub(crate) enum Again {
-    /// It counts, and the next try is after so many seconds: 1, 2, 4 …
-    Counted(f64),
-    /// It does not count: something outside is waited for, and time is the only bound.
-    Patient(f64),
-}
-
-/// What an action's data says since when it has failed, in seconds since it began.
-const FAILING: &str = "failing_since";
-
-/// Seconds for which nothing but failures came of the action's phase.
-fn failing_for(ctx: &Ctx) -> f64 {
-    let since = ctx.action.data.get(FAILING).and_then(serde_json::Value::as_f64);
-    since.map_or(0.0, |since| ctx.elapsed() - since)
-}
-
-/// Whether, and how, an action that failed so is tried again. What may become
-/// true by waiting is waited for while the action's time lasts: a deletion and
-/// the database for as long as it takes, a host that fails for as long as a
-/// silent one is waited for.
-pub(crate) fn again(ctx: &Ctx, failure: &Failure) -> Option<Again> {
-    if ctx.ending().is_some() || !failure.is_transient() {
-        return None;
-    }
-    let failing = failing_for(ctx);
-    let patient = Again::Patient((failing / 4.0).clamp(1.0, 15.0));
-    if matches!(failure, Failure::NotYet(_)) {
-        return Some(patient);
-    }
-    if ctx.action.retries < ctx.engine.settings.max_retries {
-        let exponent = u32::try_from(ctx.action.retries.clamp(0, 4)).unwrap_or(0);
-        return Some(Again::Counted(f64::from(2_u32.pow(exponent))));
-    }
-    let waits = matches!(failure, Failure::Db(_))
-        || ctx.action.kind == ActionKind::NodeDelete
-        || failing < HostSnapshot::PATIENCE;
-    waits.then_some(patient)
-}
-
 /// Hands the action back, to be tried again.
 async fn retry(ctx: &Ctx, failure: &Failure, again: &Again) -> Result<Outcome, Failure> {
     let reason = words(failure);
@@ -303,14 +226,16 @@ async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, 
             None => false,
         };
         // Of a node that was never made nothing is left to be known.
-        let (status, reason) = if host_unknown(failure) && kind != ActionKind::NodeCreate {
-            (NodeStatus::Warning, format!("{UNKNOWN}{}", end.reason))
+        let (status, reason, condition) = if host_unknown(failure) && kind != ActionKind::NodeCreate {
+            let reason = format!("{UNKNOWN}{}", end.reason);
+            (NodeStatus::Warning, reason, Some(Condition::Unknown))
         } else {
-            (NodeStatus::Error, end.reason.clone())
+            (NodeStatus::Error, end.reason.clone(), None)
         };
         let change = NodeChange {
             status: (!untouched).then_some(status),
             reason,
+            condition: condition.filter(|_| !untouched),
             leave_unbegun: kind == ActionKind::NodeCreate && ctx.is_members_own(),
             ..NodeChange::default()
         };
@@ -327,9 +252,4 @@ async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, 
         }
     };
     Ok(Outcome::ended(parents))
-}
-
-/// Whether a host could not be asked.
-pub(crate) fn host_unknown(failure: &Failure) -> bool {
-    matches!(failure, Failure::Profile(ProfileError::Driver(e)) if e.is_unknown())
 }

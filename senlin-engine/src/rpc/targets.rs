@@ -11,7 +11,7 @@ use senlin_core::{
 use senlin_db::{hosts, targets};
 use serde_json::{Value, json};
 
-use crate::{Engine, actions::context::Failure, tasks::load::address};
+use crate::{Engine, failure::Failure, hosts::address};
 
 /// A label of the container that names the one port to ask; without it every
 /// published port is a target.

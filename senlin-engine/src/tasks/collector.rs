@@ -2,8 +2,6 @@
 //! container with our label goes only for a reason that is recorded; one that
 //! nothing tells of is listed for an operator. Foreign ones are never listed.
 
-use std::sync::Arc;
-
 use senlin_core::{
     driver::{
         ContainerDriver, ContainerSummary, DriverError, LABEL_ACTION, LABEL_ATTEMPT, LABEL_CLUSTER, LABEL_GENERATION,
@@ -18,7 +16,10 @@ use senlin_db::{
     unaccounted::{self, Labelled},
 };
 
-use crate::{Engine, actions::context::Failure, queue::worker};
+use crate::{
+    Engine,
+    failure::{self, Failure},
+};
 
 /// Letters kept of a name or project that a host tells.
 const LETTERS: usize = 255;
@@ -118,8 +119,8 @@ pub(crate) async fn collect(engine: &Engine, driver: &dyn ContainerDriver, host:
 /// answer, or a database, does.
 fn go_on(host: NodeId, removed: Result<(), Failure>) -> Result<(), Failure> {
     match removed {
-        Err(failure) if !worker::host_unknown(&failure) && !matches!(failure, Failure::Db(_)) => {
-            tracing::warn!(%host, error = %worker::chain(&failure), "a container could not be removed; trying again");
+        Err(failure) if !failure::host_unknown(&failure) && !matches!(failure, Failure::Db(_)) => {
+            tracing::warn!(%host, error = %failure::chain(&failure), "a container could not be removed; trying again");
             Ok(())
         }
         other => other,
@@ -165,13 +166,5 @@ async fn remove(
     match driver.remove(container).await {
         Ok(()) | Err(DriverError::NotFound(_)) => Ok(()),
         Err(error) => Err(ProfileError::from(error).into()),
-    }
-}
-
-/// Forgets what went too long ago to matter.
-pub(crate) async fn forget(engine: Arc<Engine>) {
-    let forgotten = async { unaccounted::forget(&mut engine.db.session()).await };
-    if let Err(error) = forgotten.await {
-        tracing::warn!(error = %worker::chain(&error), "what has departed could not be forgotten");
     }
 }

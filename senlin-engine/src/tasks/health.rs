@@ -6,8 +6,8 @@
 //! An engine that dies leaves nothing behind that has to be handed over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,18 +23,22 @@ use senlin_db::{
     health::{self as db, Begun, Member, Wish},
     settling,
 };
-use senlin_policies::health::{Conditional, Health as Policy, ModeKind};
-use tokio::{sync::Semaphore, task::JoinSet};
+use senlin_policies::health::{Health as Policy, ModeKind};
+use tokio::task::JoinSet;
 
 use crate::{
     Engine,
-    actions::{context::Failure, node::status_of},
+    actions::node::{UNKNOWN, status_of},
+    failure::Failure,
 };
 
+pub(crate) mod memory;
 pub mod sweep;
 pub mod watch;
 
 mod probe;
+
+use memory::{Containers, Listing};
 
 /// The policy type.
 pub(crate) const TYPE: &str = "senlin.policy.health";
@@ -49,43 +53,6 @@ const LISTED: Duration = Duration::from_secs(2);
 /// Whether a list may be older than what was last done to the member.
 fn is_listed_before(member: &Member) -> bool {
     member.age <= LISTED.as_secs_f64()
-}
-
-/// Containers and URLs that one engine asks one by one at the same time.
-const PROBES: usize = 64;
-
-/// What the health manager keeps in memory: nothing that may not be lost.
-pub(crate) struct Memory {
-    /// Bindings that this engine has swept before: the first sweep only looks.
-    looked: Mutex<BTreeSet<BindingId>>,
-    /// Bindings that this engine is sweeping.
-    sweeping: Mutex<BTreeSet<BindingId>>,
-    lists: tokio::sync::Mutex<HashMap<NodeId, Slot>>,
-    probes: Arc<Semaphore>,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            looked: Mutex::default(),
-            sweeping: Mutex::default(),
-            lists: tokio::sync::Mutex::default(),
-            probes: Arc::new(Semaphore::new(PROBES)),
-        }
-    }
-}
-
-/// Where the list of one host is kept, and made once for all who wait for it.
-type Slot = Arc<tokio::sync::Mutex<Option<Listing>>>;
-
-/// A host's containers of ours, by id.
-type Containers = Arc<HashMap<String, ContainerSummary>>;
-
-struct Listing {
-    /// Before the host was asked: it may have answered late.
-    asked: Instant,
-    /// None: the host did not answer.
-    containers: Option<Containers>,
 }
 
 /// The policy with the defaults of its type filled in.
@@ -239,11 +206,8 @@ async fn record(engine: &Engine, member: &Member, seen: &Health) -> Result<bool,
         return Ok(false);
     }
     let mut conn = engine.db.session();
-    Ok(db::observe(&mut conn, member, status, &reason).await?)
+    Ok(db::observe(&mut conn, member, status, seen.condition(), &reason).await?)
 }
-
-/// How the reason of a member begins that nobody knows anything of.
-pub(crate) const UNKNOWN: &str = "Unknown: ";
 
 /// What is to be recovered from.
 struct Loss {
@@ -333,7 +297,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
     if let Some(why) = held {
         let unknown = if loss.host_lost { UNKNOWN } else { "" };
         let text = format!("{unknown}{} {why}", loss.reason);
-        db::hold_back(&mut conn, member.id, &text).await?;
+        db::hold_back(&mut conn, member.id, &text, loss.host_lost).await?;
     }
     Ok(())
 }
@@ -341,7 +305,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
 /// Something happened to a node's container: looks at that one, at once, with
 /// or without a health policy. `only_look`: what is found is recorded, not
 /// acted on.
-pub(crate) async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Result<(), Failure> {
+pub async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Result<(), Failure> {
     let mut conn = engine.db.session();
     let Some(member) = db::node(&mut conn, node).await? else {
         return Ok(());
@@ -394,21 +358,4 @@ pub(crate) async fn hurry(engine: &Engine, node: NodeId) -> Result<(), Failure> 
         engine.work.notify_one();
     }
     Ok(())
-}
-
-/// Whether a member that several checks looked at is lost.
-fn combine_checks(conditional: Conditional, verdicts: &[Result<(), String>]) -> Health {
-    let failed: Vec<&str> = verdicts
-        .iter()
-        .filter_map(|v| v.as_ref().err().map(String::as_str))
-        .collect();
-    let lost = match conditional {
-        Conditional::AnyFailed => !failed.is_empty(),
-        Conditional::AllFailed => !failed.is_empty() && failed.len() == verdicts.len(),
-    };
-    if lost {
-        Health::Unresponsive(failed.join(" "))
-    } else {
-        Health::Healthy
-    }
 }

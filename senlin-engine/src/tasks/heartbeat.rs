@@ -1,82 +1,72 @@
 //! Heartbeats: whether each host answers. One that does is tidied up
 //! (`collector`).
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use senlin_core::{ids::NodeId, profile_type::ProfileError};
-use senlin_db::{health, hosts, settling};
-use tokio_util::sync::CancellationToken;
+use senlin_db::{DbError, health, hosts, settling};
 
-use crate::{Engine, actions::context::Failure, queue::worker, tasks::collector};
+use super::{
+    collector,
+    runner::{Scope, Task},
+};
+use crate::{Engine, Settings, failure::Failure};
 
 /// Hosts asked at once by one engine.
 const MAX_CONCURRENT_HEARTBEATS: i64 = 64;
 
-/// How often what departed long ago is forgotten.
-const FORGET: Duration = Duration::from_secs(60);
+/// Time between two looks for hosts that are due.
+const EVERY: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_millis(500));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut forgotten = Instant::now();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let due = async {
-            hosts::due(
-                &mut engine.db.session(),
-                engine.settings.heartbeat,
-                MAX_CONCURRENT_HEARTBEATS,
-            )
-            .await
-        };
-        match due.await {
-            Ok(due) => {
-                if forgotten.elapsed() >= FORGET && !due.is_empty() {
-                    forgotten = Instant::now();
-                    engine.tasks.spawn(collector::forget(engine.clone()));
-                }
-                for host in due {
-                    engine.tasks.spawn(beat(engine.clone(), host, false));
-                }
-            }
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "no heartbeats: the database did not answer"),
-        }
+/// Asks hosts whether they are there.
+pub struct Heartbeat;
+
+impl Task for Heartbeat {
+    /// The host, and whether it is searched for containers without a node
+    /// although it is not its turn.
+    type Item = (NodeId, bool);
+    const NAME: &'static str = "heartbeat";
+
+    fn period(_: &Settings) -> Option<Duration> {
+        Some(EVERY)
+    }
+
+    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Self::Item>, DbError> {
+        let every = scope.every(engine.settings.heartbeat);
+        let most = scope.limit(MAX_CONCURRENT_HEARTBEATS);
+        let due = hosts::due(&mut engine.db.session(), every, most).await?;
+        Ok(due.into_iter().map(|host| (host, scope == Scope::All)).collect())
+    }
+
+    async fn run_one(engine: &Arc<Engine>, (host, collect): Self::Item) -> Result<(), Failure> {
+        beat(engine, host, collect).await
+    }
+
+    fn about((host, _): &Self::Item) -> String {
+        format!("host {host}")
     }
 }
 
-/// One host: asks, records, tidies up. `collect`: although it is not its turn.
-pub(crate) async fn beat(engine: Arc<Engine>, host: NodeId, collect: bool) {
+/// One host: asks, records, tidies up. One that does not answer is no failure.
+async fn beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
     let Some(_beating) = engine.connections.begin_beat(host) else {
-        return;
+        return Ok(());
     };
-    let Err(failure) = try_beat(&engine, host, collect).await else {
-        return;
-    };
-    if let Failure::Db(error) = &failure {
+    let failure = match try_beat(engine, host, collect).await {
+        Ok(()) => return Ok(()),
         // That says nothing of the host.
-        tracing::warn!(%host, error = %worker::chain(error), "a heartbeat could not be recorded");
-        return;
-    }
+        Err(Failure::Db(error)) => return Err(error.into()),
+        Err(failure) => failure,
+    };
     engine.metrics.beat_missed();
     engine.connections.forget(host);
     let reason = failure.to_string();
     tracing::debug!(%host, reason, "a host did not answer");
-    let recorded = async {
-        let mut conn = engine.db.session();
-        if hosts::silent(&mut conn, host, &reason).await? {
-            health::unknown(&mut conn, host).await?;
-        }
-        Ok::<(), senlin_db::DbError>(())
-    };
-    if let Err(error) = recorded.await {
-        tracing::warn!(error = %worker::chain(&error), "a missed heartbeat could not be recorded");
+    let mut conn = engine.db.session();
+    if hosts::silent(&mut conn, host, &reason).await? {
+        health::unknown(&mut conn, host).await?;
     }
+    Ok(())
 }
 
 async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {

@@ -3,15 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use senlin_db::hooks::{self, Question};
+use senlin_db::{
+    DbError,
+    hooks::{self, Question},
+};
 use senlin_policies::engine::{Hook, Sink};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
+use super::runner::{Scope, Task};
 use crate::{
-    Engine,
+    Engine, Settings,
+    failure::{self, Failure},
     outbound::{Ask, OutboundError},
-    queue::worker,
 };
 
 /// Questions sent at once by one engine.
@@ -23,23 +26,28 @@ const PATIENCE: u64 = 5;
 /// Seconds that a message in a queue lives (contract/policies, "Hooks").
 const MESSAGE_TTL: u32 = 300;
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs_f64(engine.settings.watch));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let found = async { hooks::unsent(&mut engine.db.session(), MAX_CONCURRENT_QUESTIONS, AGAIN).await };
-        match found.await {
-            Ok(questions) => {
-                for question in questions {
-                    engine.tasks.spawn(send(engine.clone(), question));
-                }
-            }
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "no lifecycle questions are sent"),
-        }
+/// Sends lifecycle questions.
+pub struct Questions;
+
+impl Task for Questions {
+    type Item = Question;
+    const NAME: &'static str = "hooks";
+
+    fn period(settings: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs_f64(settings.watch))
+    }
+
+    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Question>, DbError> {
+        let most = scope.limit(MAX_CONCURRENT_QUESTIONS);
+        hooks::unsent(&mut engine.db.session(), most, scope.every(AGAIN)).await
+    }
+
+    async fn run_one(engine: &Arc<Engine>, question: Question) -> Result<(), Failure> {
+        send(engine, &question).await
+    }
+
+    fn about(question: &Question) -> String {
+        format!("action {}", question.action)
     }
 }
 
@@ -51,28 +59,22 @@ fn message(question: &Question) -> Value {
 }
 
 /// Sends one question; what fails is tried again until its time is up.
-pub(crate) async fn send(engine: Arc<Engine>, question: Question) {
+async fn send(engine: &Engine, question: &Question) -> Result<(), Failure> {
     let hook: Option<Hook> = serde_json::from_value(Value::Object(question.hook.clone())).ok();
-    let text = message(&question).to_string();
+    let text = message(question).to_string();
     let sent = match hook.map(|h| h.sink) {
         None => Err("the hook cannot be read".to_owned()),
         Some(Sink::Zaqar { queue }) => engine
             .bus
             .put(&queue_name(&question.project, &queue), text, MESSAGE_TTL)
             .await
-            .map_err(|e| worker::chain(&e)),
-        Some(Sink::Webhook { url }) => post(&engine, &url, text).await,
+            .map_err(|e| failure::chain(&e)),
+        Some(Sink::Webhook { url }) => post(engine, &url, text).await,
     };
-    let recorded = match sent {
-        Ok(()) => async { hooks::sent(&mut engine.db.session(), question.action).await }.await,
-        Err(reason) => {
-            tracing::warn!(action = %question.action, reason, "a lifecycle question could not be sent");
-            Ok(())
-        }
-    };
-    if let Err(error) = recorded {
-        tracing::warn!(error = %worker::chain(&error), "a lifecycle question may be sent twice");
-    }
+    sent.map_err(|reason| Failure::NotYet(format!("a lifecycle question could not be sent: {reason}")))?;
+    // If this fails, it is sent twice.
+    hooks::sent(&mut engine.db.session(), question.action).await?;
+    Ok(())
 }
 
 /// A queue's name on the bus: each project has its own.

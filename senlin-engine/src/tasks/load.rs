@@ -10,18 +10,18 @@ use senlin_core::{
     profile_type::ProfileError,
 };
 use senlin_db::{
-    hosts,
+    DbError, hosts,
     loads::{self, HostLoad, NodeLoad},
 };
 use senlin_policies::target_tracking::is_measure;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
+use super::runner::{Scope, Task};
 use crate::{
-    Engine,
-    actions::context::Failure,
+    Engine, Settings,
+    failure::Failure,
+    hosts::address,
     outbound::{Ask, OutboundError},
-    queue::worker,
 };
 
 /// Hosts measured at once by one engine.
@@ -31,43 +31,35 @@ const MEMORY: f64 = 15.0;
 /// Counters older than so many seconds are not compared with.
 const STALE: f64 = 120.0;
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    if engine.settings.measure == 0 {
-        return;
-    }
-    let mut timer = tokio::time::interval(Duration::from_secs(1));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        match due(&engine).await {
-            Ok(due) => {
-                for host in due {
-                    engine.tasks.spawn(measure(engine.clone(), host));
-                }
-            }
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "no measures: the database did not answer"),
-        }
-    }
-}
+/// Measures hosts. One that does not answer is simply not measured: what is
+/// known of it grows old.
+pub struct Load;
 
-async fn due(engine: &Engine) -> Result<Vec<NodeId>, senlin_db::DbError> {
-    #[expect(clippy::cast_precision_loss, reason = "seconds between measures fit a double")]
-    let every = engine.settings.measure as f64;
-    loads::due(&mut engine.db.session(), every, MAX_CONCURRENT_MEASURES).await
-}
+impl Task for Load {
+    type Item = NodeId;
+    const NAME: &'static str = "load";
+    const MAY_FAIL: bool = true;
 
-/// One host. A host that does not answer is simply not measured: what is known
-/// of it grows old.
-pub(crate) async fn measure(engine: Arc<Engine>, host: NodeId) {
-    if let Err(failure) = try_measure(&engine, host).await {
-        tracing::debug!(%host, error = %worker::chain(&failure), "a host could not be measured");
+    fn period(settings: &Settings) -> Option<Duration> {
+        (settings.measure > 0).then_some(Duration::from_secs(1))
+    }
+
+    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<NodeId>, DbError> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds between measures fit a double")]
+        let every = scope.every(engine.settings.measure as f64);
+        loads::due(&mut engine.db.session(), every, scope.limit(MAX_CONCURRENT_MEASURES)).await
+    }
+
+    async fn run_one(engine: &Arc<Engine>, host: NodeId) -> Result<(), Failure> {
+        measure(engine, host).await
+    }
+
+    fn about(host: &NodeId) -> String {
+        format!("host {host}")
     }
 }
 
-async fn try_measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
+async fn measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let mut conn = engine.db.session();
     let gone = || Failure::Refused(format!("The host '{id}' could not be found."));
     let host = hosts::get(&mut conn, id).await?.ok_or_else(gone)?;
@@ -169,17 +161,6 @@ fn smooth(before: Option<f64>, now: Option<f64>, seconds: Option<f64>) -> Option
     }
 }
 
-/// The host of an endpoint such as `tcp://10.0.0.1:2376`.
-pub(crate) fn address(endpoint: &str) -> String {
-    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => host.to_owned(),
-        _ => authority.to_owned(),
-    }
-}
-
 /// What a node exporter says.
 #[derive(Debug, Clone, PartialEq)]
 struct Read {
@@ -240,18 +221,6 @@ fn busy(before: Option<&Value>, now: &Read) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_endpoints() {
-        for (endpoint, host) in [
-            ("tcp://10.0.0.1:2376", "10.0.0.1"),
-            ("ssh://me@box:22", "box"),
-            ("ssh://me@box", "box"),
-            ("sim://a?cpus=2", "a"),
-        ] {
-            assert_eq!(address(endpoint), host);
-        }
-    }
 
     #[test]
     fn an_exporter_is_read_and_compared() {

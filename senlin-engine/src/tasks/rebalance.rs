@@ -5,54 +5,51 @@ use std::{sync::Arc, time::Duration};
 
 use senlin_core::{Map, action::ActionKind};
 use senlin_db::{
+    DbError,
     bindings::{self, Due},
     clusters, policy_actions,
 };
 use senlin_policies::{engine::decide, host_placement};
-use tokio_util::sync::CancellationToken;
 
+use super::{
+    due_policies,
+    runner::{Scope, Task},
+};
 use crate::{
-    Engine,
-    actions::{cluster::rebalance, context::Failure},
-    decisions,
-    queue::worker,
+    Engine, Settings,
+    decisions::{self, moves},
+    failure::Failure,
 };
 
 const TYPE: &str = "senlin.policy.host_placement";
-/// Seconds after which another engine takes on a look that was begun.
-const HOLD: f64 = 20.0;
-/// Clusters that one engine looks at at once.
-const MAX_CONCURRENT_LOOKS: i64 = 32;
 /// Seconds until a policy that does not rebalance is looked at again.
 const IDLE: f64 = 300.0;
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs(1));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, MAX_CONCURRENT_LOOKS).await };
-        match due.await {
-            Ok(due) => {
-                for one in due {
-                    engine.tasks.spawn(look(engine.clone(), one));
-                }
-            }
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "no rebalance is looked for"),
-        }
+/// Looks for clusters to rebalance.
+pub struct Rebalance;
+
+impl Task for Rebalance {
+    type Item = Due;
+    const NAME: &'static str = "rebalance";
+
+    fn period(_: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+
+    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Due>, DbError> {
+        due_policies(engine, TYPE, scope).await
+    }
+
+    async fn run_one(engine: &Arc<Engine>, due: Due) -> Result<(), Failure> {
+        look(engine, &due).await
+    }
+
+    fn about(due: &Due) -> String {
+        format!("cluster {}", due.cluster_id)
     }
 }
 
-async fn look(engine: Arc<Engine>, due: Due) {
-    if let Err(failure) = try_look(&engine, &due).await {
-        tracing::warn!(cluster = %due.cluster_id, error = %worker::chain(&failure), "a rebalance was not looked for");
-    }
-}
-
-async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
+async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let policy = host_placement::rebalance(&due.properties).map_err(|e| Failure::Refused(e.0))?;
     let mut conn = engine.db.session();
     if !policy.enabled {
@@ -65,7 +62,7 @@ async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         drop(conn);
         let decision =
             decide(&context.bound, &context.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
-        let moves = rebalance::wanted(engine, &cluster, &decision.rules, None).await?;
+        let moves = moves::wanted(engine, &cluster, &decision.rules, None).await?;
         conn = engine.db.session();
         if let Some(first) = moves.first() {
             let inputs = Map::from_iter([(

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use senlin_core::{Map, Time, action::ActionKind, cluster::Cluster};
 use senlin_db::{
+    DbError,
     bindings::{self, Due},
     clusters, loads, placement, policy_actions,
 };
@@ -13,49 +14,45 @@ use senlin_policies::{
     target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict, is_measure},
 };
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
+use super::{
+    due_policies,
+    runner::{Scope, Task},
+};
 use crate::{
-    Engine,
-    actions::context::Failure,
+    Engine, Settings,
+    failure::Failure,
     outbound::{Ask, OutboundError},
-    queue::worker,
 };
 
-pub(crate) const TYPE: &str = "senlin.policy.target_tracking";
-/// Seconds after which another engine takes on a look that was begun.
-const HOLD: f64 = 20.0;
-/// Clusters that one engine looks at at once.
-const MAX_CONCURRENT_LOOKS: i64 = 32;
+const TYPE: &str = "senlin.policy.target_tracking";
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs(1));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        let due = async { bindings::due(&mut engine.db.session(), TYPE, HOLD, MAX_CONCURRENT_LOOKS).await };
-        match due.await {
-            Ok(due) => {
-                for one in due {
-                    engine.tasks.spawn(look(engine.clone(), one));
-                }
-            }
-            Err(error) => tracing::warn!(error = %worker::chain(&error), "no target is looked at"),
-        }
+/// Looks at targets and schedules.
+pub struct TargetTracker;
+
+impl Task for TargetTracker {
+    type Item = Due;
+    const NAME: &'static str = "target_tracking";
+
+    fn period(_: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+
+    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Due>, DbError> {
+        due_policies(engine, TYPE, scope).await
+    }
+
+    async fn run_one(engine: &Arc<Engine>, due: Due) -> Result<(), Failure> {
+        look(engine, &due).await
+    }
+
+    fn about(due: &Due) -> String {
+        format!("cluster {}", due.cluster_id)
     }
 }
 
 /// One look at one cluster.
-pub(crate) async fn look(engine: Arc<Engine>, due: Due) {
-    if let Err(failure) = try_look(&engine, &due).await {
-        tracing::warn!(cluster = %due.cluster_id, error = %worker::chain(&failure), "a target could not be looked at");
-    }
-}
-
-async fn try_look(engine: &Engine, due: &Due) -> Result<(), Failure> {
+async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let kind = engine
         .policies
         .find(&due.policy_type)

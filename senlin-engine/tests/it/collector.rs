@@ -11,7 +11,10 @@ use senlin_drivers::sim::SimHost;
 use senlin_engine::actions::faults::{Fault, Faults, NoFaults, When};
 use serde_json::json;
 
-use crate::world::{AtStep, World};
+use crate::{
+    drive::Drive,
+    world::{AtStep, World},
+};
 
 async fn driver(world: &World) -> SimHost {
     let url = world

@@ -7,7 +7,10 @@ use senlin_core::{action::ActionKind, ids::*};
 use senlin_engine::actions::faults::{Fault, NoFaults};
 use serde_json::json;
 
-use crate::world::{Once, World};
+use crate::{
+    drive::Drive,
+    world::{Once, World},
+};
 
 /// A story: what is there before, and the action that is put to the test.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use senlin_core::ids::*;
 use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::{drive::Drive, world::World};
 
 const HEALTH: &str = "senlin.policy.health";
 

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::world::World;
+use crate::{drive::Drive, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await

@@ -15,7 +15,10 @@ use senlin_drivers::sim::SimHost;
 use senlin_engine::actions::faults::{Fault, NoFaults, When};
 use serde_json::{Value, json};
 
-use crate::world::{AtStep, Once, World};
+use crate::{
+    drive::Drive,
+    world::{AtStep, Once, World},
+};
 
 /// What is updated to what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

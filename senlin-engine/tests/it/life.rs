@@ -6,7 +6,10 @@ use senlin_core::action::ActionKind;
 use senlin_engine::actions::faults::{Fault, NoFaults, When};
 use serde_json::json;
 
-use crate::world::{AtStep, World};
+use crate::{
+    drive::Drive,
+    world::{AtStep, World},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_lives_and_leaves_nothing() {

@@ -11,6 +11,7 @@
 mod asked;
 mod collector;
 mod decisions;
+mod drive;
 mod faults;
 mod health;
 mod hooks;
@@ -23,5 +24,6 @@ mod rest;
 mod retention;
 mod started;
 mod strike;
+mod tasks;
 mod waiting;
 mod world;

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::{drive::Drive, world::World};
 
 const LIMITS: Limits = Limits {
     per_project: 100,

@@ -8,7 +8,7 @@ use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::{drive::Drive, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await

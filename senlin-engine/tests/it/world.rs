@@ -26,6 +26,8 @@ use senlin_engine::{
 use senlin_testkit::TestDb;
 use serde_json::{Value, json};
 
+use crate::drive::Drive;
+
 pub(crate) use crate::strike::{AtStep, Once};
 
 pub(crate) struct World {

@@ -57,7 +57,7 @@ pub async fn known_again(conn: &mut Conn, host: NodeId, running: &[String]) -> R
     let rows: Vec<IdRow> = Sql::new(
         "WITH seen AS (
             UPDATE nodes n SET status = 'ACTIVE', status_reason = 'The host answers again, and the container runs.'
-            WHERE n.host_id = ? AND n.status = 'WARNING' AND n.status_reason LIKE 'Unknown:%'
+            WHERE n.host_id = ? AND n.status = 'WARNING' AND n.condition = 'UNKNOWN'
                 AND n.physical_id = ANY (?) AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
             RETURNING cluster_id)
         SELECT DISTINCT cluster_id AS id FROM seen WHERE cluster_id IS NOT NULL",
@@ -80,7 +80,8 @@ pub async fn known_again(conn: &mut Conn, host: NodeId, running: &[String]) -> R
 pub async fn unknown(conn: &mut Conn, host: NodeId) -> Result<()> {
     let rows: Vec<IdRow> = Sql::new(
         "WITH seen AS (
-            UPDATE nodes n SET status = 'WARNING', status_reason = 'Unknown: its host does not answer.'
+            UPDATE nodes n SET status = 'WARNING', status_reason = 'Unknown: its host does not answer.',
+                condition = 'UNKNOWN'
             WHERE n.host_id = ? AND n.status = 'ACTIVE'
                 AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
             RETURNING cluster_id)

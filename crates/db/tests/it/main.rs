@@ -12,6 +12,7 @@ mod loads;
 mod locks;
 mod placement;
 mod queue;
+mod transitions;
 mod upgrade;
 mod yard;
 

@@ -296,7 +296,10 @@ async fn a15_a_parent_with_new_children_is_not_woken() {
         let child = yard.check_orphan("p1", cluster.nodes[0]).await;
         yard.db
             .execute(&format!(
-                "UPDATE actions SET status = 'WAITING', started_at = now() WHERE id = '{parent}'"
+                "UPDATE actions SET status = 'RUNNING', owner = '{owner}', lease_expires_at = now() WHERE id = '{parent}';
+                UPDATE actions SET status = 'WAITING', owner = NULL, lease_expires_at = NULL, started_at = now()
+                WHERE id = '{parent}'",
+                owner = yard.owner
             ))
             .await
             .unwrap();

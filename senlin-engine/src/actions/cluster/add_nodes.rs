@@ -5,7 +5,10 @@ use senlin_db::child_actions::SizeChange;
 use senlin_policies::size::{self, Bounds};
 
 use super::{child, conclude, launch, load, phase::Once};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     match Once::of(ctx)? {

@@ -8,7 +8,10 @@ use senlin_db::{
 };
 use senlin_policies::engine::full_name;
 
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 /// The action's policy.
 pub(super) fn policy(ctx: &Ctx) -> Result<PolicyId, Failure> {

@@ -6,8 +6,9 @@ use senlin_policies::engine::Decision;
 
 use super::{carry_out, conclude, load, phase::Once, set_status};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions::Intent,
+    failure::Failure,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {

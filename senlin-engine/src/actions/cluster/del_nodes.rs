@@ -2,8 +2,9 @@
 
 use super::{carry_out, conclude, load, phase::Sizing, remove::after_grace};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions,
+    failure::Failure,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {

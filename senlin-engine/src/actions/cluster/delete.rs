@@ -8,7 +8,10 @@ use senlin_db::{
 };
 
 use super::{children, conclude_with, launch, load, phase::Once, remove::removals, set_status};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     if Once::of(ctx)? == Once::Begin {

@@ -3,7 +3,10 @@
 use senlin_db::bindings;
 
 use super::attach_policy::{policy, success};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn();

@@ -9,7 +9,10 @@ use senlin_db::{
 };
 
 use super::{explain, failed_nodes};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 /// The last phase of every kind that waits for children: their ends are judged.
 pub(crate) const FINISH: &str = "finish";
@@ -30,7 +33,7 @@ macro_rules! phases {
             ///
             /// # Errors
             /// When this kind of action has none of that name.
-            pub(crate) fn of(ctx: &$crate::actions::context::Ctx) -> Result<Self, $crate::actions::context::Failure> {
+            pub(crate) fn of(ctx: &$crate::actions::context::Ctx) -> Result<Self, $crate::failure::Failure> {
                 let word = $crate::actions::cluster::phase::word(ctx);
                 $(if word == $word {
                     return Ok(Self::$phase);

@@ -5,22 +5,15 @@
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus},
-    cluster::{Cluster, ClusterStatus},
+    cluster::ClusterStatus,
     ids::NodeId,
     node::NodeStatus,
-    placement::Rules,
-    profile_type::Demand,
 };
 use senlin_db::{
-    bindings,
     child_actions::{self, SizeChange},
     children::{self as ends, ChildEnd},
     fence::{self, End},
-    loads, members, placement,
-};
-use senlin_policies::{
-    host_placement::{self, Rebalance},
-    rebalance::{Move, Mover, moves},
+    members,
 };
 use serde_json::{Value, json};
 
@@ -31,10 +24,12 @@ use super::{
     set_status,
 };
 use crate::{
-    Engine,
-    actions::context::{Ctx, Failure, Outcome},
-    decisions,
-    queue::worker,
+    actions::{
+        context::{Ctx, Outcome},
+        retries,
+    },
+    decisions::{self, moves},
+    failure::{self, Failure},
 };
 
 phases! {
@@ -56,9 +51,6 @@ phases! {
 
 /// The word of the phase in which what is too many goes again.
 const UNDONE: &str = "ending:undone";
-/// Members that move at most when nobody says how many.
-const MAX_MOVES: i64 = 10;
-
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     // Its children were told to end, and have ended.
     if let Some(cut) = phase::ended_in(ctx).filter(|_| ctx.action.phase != UNDONE) {
@@ -130,7 +122,7 @@ async fn finish(ctx: &Ctx) -> Result<Outcome, Failure> {
 /// It stops half way: successors go again, but those whose members have gone.
 /// A member whose removal was begun goes.
 async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
-    if failure.is_lease_lost() || worker::again(ctx, &failure).is_some() {
+    if failure.is_lease_lost() || retries::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let mut conn = ctx.conn();
@@ -144,7 +136,7 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
         .any(|c| !c.status.is_terminal())
     {
         // What they come to is judged when they have ended.
-        return worker::end_children(ctx, &failure).await;
+        return retries::end_children(ctx, &failure).await;
     }
     let members = members::list(&mut conn, ctx.cluster_id()?).await?;
     let is_there = |id: &NodeId| members.iter().any(|m| m.id == *id);
@@ -167,7 +159,7 @@ async fn undo(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
     if going.is_empty() {
         return Err(failure);
     }
-    let data = Map::from_iter([("stopped".to_owned(), worker::words(&failure).into())]);
+    let data = Map::from_iter([("stopped".to_owned(), failure::words(&failure).into())]);
     let none = Map::new();
     ctx.end(
         "record why it stops",
@@ -226,7 +218,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let mut intent = decisions::of_action(ctx, &cluster).await?;
     let most: Option<i64> = ctx.input("max_moves")?;
-    let found = wanted(&ctx.engine, &cluster, &intent.decision.rules, most).await?;
+    let found = moves::wanted(&ctx.engine, &cluster, &intent.decision.rules, most).await?;
     let reasons: Vec<&str> = found.iter().map(|m| m.reason.as_str()).collect();
     let reason = if reasons.is_empty() {
         "No host is so much hotter than the others that moving members would help.".to_owned()
@@ -244,7 +236,7 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     .await?;
     drop(conn);
     if found.is_empty() {
-        if room(&cluster) == 0 {
+        if moves::room(&cluster) == 0 {
             return Err(Failure::Refused(format!(
                 "The cluster has as many members as its max_size ({}) allows: there is no room for successors.",
                 cluster.max_size
@@ -256,49 +248,4 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     intent.decision.rules.avoid = found.iter().map(|m| m.from).collect();
     intent.more = i32::try_from(found.len()).unwrap_or(i32::MAX);
     grow(ctx, &cluster, &intent, Phase::Placed.word()).await
-}
-
-/// Successors that the cluster may have beside its members.
-fn room(cluster: &Cluster) -> usize {
-    usize::try_from(cluster.max_size).map_or(usize::MAX, |max| max.saturating_sub(cluster.nodes.len()))
-}
-
-/// Who should move now, by the cluster's host placement policy or the defaults.
-pub(crate) async fn wanted(
-    engine: &Engine,
-    cluster: &Cluster,
-    rules: &Rules,
-    most: Option<i64>,
-) -> Result<Vec<Move>, Failure> {
-    let mut conn = engine.db.session();
-    let loaded = engine.profile_cache.load(&mut conn, cluster.profile_id).await?;
-    let Demand::Host(needs) = loaded.demand()? else {
-        return Err(Failure::Refused("Hosts cannot be moved.".to_owned()));
-    };
-    let policy = match bindings::of_type(&mut conn, cluster.id, "senlin.policy.host_placement").await? {
-        Some(active) => host_placement::rebalance(&active.properties).map_err(|e| Failure::Refused(e.0))?,
-        None => Rebalance {
-            max_moves: MAX_MOVES,
-            ..Rebalance::default()
-        },
-    };
-    let hosts = placement::look(&mut conn, &needs, Some(cluster.id)).await?;
-    let used = loads::members(&mut conn, cluster.id, placement::MEASURE_AGE).await?;
-    let movers: Vec<Mover> = members::list(&mut conn, cluster.id)
-        .await?
-        .into_iter()
-        .filter_map(|m| {
-            Some(Mover {
-                id: m.id,
-                host: m.host_id?,
-                cpu: used.get(&m.id).copied(),
-                protected: m.protected,
-            })
-        })
-        .collect();
-    let most = usize::try_from(most.unwrap_or(policy.max_moves).max(0)).unwrap_or(0);
-    let most = most.min(room(cluster));
-    #[expect(clippy::cast_precision_loss, reason = "points of a percentage")]
-    let gap = policy.gap as f64;
-    Ok(moves(&hosts, &movers, &needs, rules, gap, most))
 }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::{FINISH, carry_out, child, children, conclude_with, launch, load, phase::phases, set_status};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions,
+    failure::Failure,
 };
 
 phases! {

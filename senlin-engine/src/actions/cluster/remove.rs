@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{FINISH, child, launch, phase::Sizing};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 /// Who goes and how, kept while the grace passes.
 #[derive(Debug, Serialize, Deserialize)]

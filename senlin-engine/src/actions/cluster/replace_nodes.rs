@@ -11,7 +11,10 @@ use senlin_core::{
 use senlin_db::child_actions::SizeChange;
 
 use super::{FINISH, child, children, conclude_with, launch, phase::phases, remove::removals};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 phases! {
     /// Where the replacement is.

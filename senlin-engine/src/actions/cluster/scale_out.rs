@@ -4,8 +4,9 @@ use senlin_core::cluster::ClusterStatus;
 
 use super::{carry_out, conclude, load, phase::Once, set_status};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions,
+    failure::Failure,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {

@@ -22,8 +22,9 @@ use super::{
     set_status,
 };
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions,
+    failure::Failure,
 };
 
 /// What a rolling update remembers between its batches.

@@ -8,15 +8,15 @@ use senlin_core::{
 
 use super::{change_of, driver, ended, load, settle::settled};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
+    failure::{self, Failure},
     hosts::profile_cache::LoadedProfile,
-    queue::worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
     let (node, loaded) = match settled(ctx, node.clone(), loaded.clone()).await {
-        Err(failure) if worker::host_unknown(&failure) => (node, loaded),
+        Err(failure) if failure::host_unknown(&failure) => (node, loaded),
         other => other?,
     };
     let change = change_of(&look(ctx, &node, &loaded).await?);
@@ -47,7 +47,7 @@ pub(crate) async fn look(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Resu
         Err(failure) => Err(failure),
     };
     match seen {
-        Err(failure) if worker::host_unknown(&failure) => Ok(Health::Unknown(failure.to_string()).into()),
+        Err(failure) if failure::host_unknown(&failure) => Ok(Health::Unknown(failure.to_string()).into()),
         other => other,
     }
 }

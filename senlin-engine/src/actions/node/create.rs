@@ -24,10 +24,13 @@ use super::{
     settling::{self, Settled},
 };
 use crate::{
-    actions::context::{CleanUp, Ctx, Failure, Outcome},
+    actions::{
+        context::{CleanUp, Ctx, Outcome},
+        retries,
+    },
     decisions,
+    failure::Failure,
     hosts::profile_cache::LoadedProfile,
-    queue::worker,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -146,7 +149,7 @@ async fn rules(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Rules, 
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
     drop(conn);
     let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeCreate).await?;
-    Ok(super::super::cluster::rules(&decision, loaded))
+    Ok(crate::decisions::rules(&decision, loaded))
 }
 
 async fn find_place(
@@ -206,7 +209,7 @@ async fn undo(ctx: &Ctx, loaded: &LoadedProfile, failure: &Failure) -> Result<()
     if failure.is_lease_lost() {
         return Ok(());
     }
-    if worker::again(ctx, failure).is_some() {
+    if retries::again(ctx, failure).is_some() {
         return Ok(());
     }
     let (node, _) = load(ctx).await?;

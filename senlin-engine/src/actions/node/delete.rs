@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::{driver, id, load};
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
     decisions,
+    failure::{self, Failure},
     hosts::profile_cache::LoadedProfile,
-    queue::worker,
 };
 
 /// The phase in which the grace has passed.
@@ -151,7 +151,7 @@ fn over(ctx: &Ctx) -> Option<Failure> {
 /// Whether a container is left for later: its host is silent, or did not do as
 /// asked until the time was up.
 fn gives_up(ctx: &Ctx, failure: &Failure) -> bool {
-    let silent = worker::host_unknown(failure) && ctx.action.retries >= TRIES;
+    let silent = failure::host_unknown(failure) && ctx.action.retries >= TRIES;
     let cut_off = matches!(failure.interrupt(), Some(Interrupt::TimedOut)) && ctx.action.retries > 0;
     let over = matches!(ctx.interrupted(), Err(Interrupt::TimedOut));
     silent || (over && (cut_off || failure.is_transient()))

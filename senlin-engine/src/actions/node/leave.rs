@@ -4,7 +4,10 @@ use senlin_core::{Map, action::ActionStatus};
 use senlin_db::{fence::End, members};
 
 use super::id;
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let end = End {

@@ -4,7 +4,10 @@ use senlin_core::{Map, node::NodeStatus, profile_type::Health};
 use senlin_db::fence::{self, NodeChange};
 
 use super::{change_of, done, driver, load, settle::settled};
-use crate::actions::context::{Ctx, Failure, Outcome};
+use crate::{
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
+};
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;

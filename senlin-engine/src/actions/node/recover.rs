@@ -19,9 +19,12 @@ use super::{
     settling::{self, Settled},
 };
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::{
+        context::{Ctx, Outcome},
+        retries,
+    },
+    failure::{self, Failure},
     hosts::profile_cache::LoadedProfile,
-    queue::worker,
 };
 
 /// What is left of the old container is gone; only making the new one remains.
@@ -58,7 +61,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         return anew(ctx, node, &loaded).await;
     }
     let (node, loaded) = match settled(ctx, node.clone(), loaded.clone()).await {
-        Err(failure) if worker::host_unknown(&failure) => (node, loaded),
+        Err(failure) if failure::host_unknown(&failure) => (node, loaded),
         other => other?,
     };
     let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
@@ -121,7 +124,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 /// Whether something else is to be tried, and not the same again.
 fn is_final(ctx: &Ctx, failure: &Failure) -> bool {
-    failure.interrupt().is_none() && worker::again(ctx, failure).is_none()
+    failure.interrupt().is_none() && retries::again(ctx, failure).is_none()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -204,7 +207,7 @@ async fn clear(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Outcome
     let mut conn = ctx.conn();
     match removed {
         Ok(()) => {}
-        Err(failure) if worker::host_unknown(&failure) && loaded.host_node.is_none() => {
+        Err(failure) if failure::host_unknown(&failure) && loaded.host_node.is_none() => {
             ctx.record("give the place up", placement::give_up(&mut conn, ctx.fence, node.id))
                 .await?;
         }

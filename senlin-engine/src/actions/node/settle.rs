@@ -14,10 +14,7 @@ use senlin_db::{
 };
 
 use super::{driver, load};
-use crate::{
-    actions::context::{Ctx, Failure},
-    hosts::profile_cache::LoadedProfile,
-};
+use crate::{actions::context::Ctx, failure::Failure, hosts::profile_cache::LoadedProfile};
 
 /// The node and its profile, once what an earlier action attempted on it and
 /// did not get to record is settled.

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::driver;
 use crate::{
-    actions::context::{Ctx, Failure, Outcome},
+    actions::context::{Ctx, Outcome},
+    failure::Failure,
     hosts::profile_cache::LoadedProfile,
 };
 

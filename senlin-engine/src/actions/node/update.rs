@@ -8,7 +8,7 @@ use senlin_core::{
     Map,
     action::ActionStatus,
     ids::*,
-    node::{Node, NodeStatus},
+    node::{Condition, Node, NodeStatus},
     placement::{HostSnapshot, Requirements, Rules},
     profile_type::{Demand, Health, Made},
 };
@@ -21,14 +21,16 @@ use senlin_db::{
 use senlin_policies::placement::filter::turn_away;
 
 use super::{
-    change_of, driver, id, load,
+    UNKNOWN, change_of, driver, id, load,
     settle::{kept, settle, settled},
 };
 use crate::{
-    actions::context::{CleanUp, Ctx, Failure, Outcome},
+    actions::{
+        context::{CleanUp, Ctx, Outcome},
+        retries,
+    },
+    failure::{self, Failure},
     hosts::profile_cache::LoadedProfile,
-    queue::worker,
-    tasks::health::UNKNOWN,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
@@ -216,12 +218,12 @@ fn fits(host: Option<HostSnapshot>, needs: &Requirements) -> Result<(), Failure>
 /// A failed update: what is left is found out, and said. If that cannot be
 /// found out now, the attempt stays on record, and the node is looked at again.
 async fn fail(ctx: &Ctx, failure: Failure) -> Result<Outcome, Failure> {
-    if failure.is_lease_lost() || worker::again(ctx, &failure).is_some() {
+    if failure.is_lease_lost() || retries::again(ctx, &failure).is_some() {
         return Err(failure);
     }
     let (status, why) = ctx
         .ending()
-        .unwrap_or_else(|| (ActionStatus::Failed, worker::words(&failure)));
+        .unwrap_or_else(|| (ActionStatus::Failed, failure::words(&failure)));
     let (node, loaded) = load(ctx).await?;
     let steps = CleanUp::new(ctx, 30);
     let left = match node.attempt {
@@ -280,7 +282,8 @@ async fn as_it_is(ctx: &Ctx, node: &Node, loaded: &LoadedProfile, steps: &CleanU
 fn unknown(failure: &Failure) -> NodeChange {
     NodeChange {
         status: Some(NodeStatus::Warning),
-        reason: format!("{UNKNOWN}{}", worker::words(failure)),
+        reason: format!("{UNKNOWN}{}", failure::words(failure)),
+        condition: Some(Condition::Unknown),
         ..NodeChange::default()
     }
 }

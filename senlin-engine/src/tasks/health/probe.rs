@@ -5,15 +5,14 @@ use std::time::Duration;
 use regex_lite::Regex;
 use senlin_core::profile_type::{Health, ProfileError};
 use senlin_db::{health::Member, hosts};
-use senlin_policies::health::{Health as Policy, ModeKind, Options};
+use senlin_policies::health::{Conditional, Health as Policy, ModeKind, Options};
 use serde_json::Value;
 
-use super::combine_checks;
 use crate::{
     Engine,
-    actions::context::Failure,
+    failure::Failure,
+    hosts::address,
     outbound::{Ask, OutboundError},
-    tasks::load::address,
 };
 
 /// How the reason of a check that failed begins.
@@ -44,7 +43,7 @@ async fn poll(engine: &Engine, options: &Options, member: &Member) -> Result<(),
     let (url, ours) = match expand(engine, &options.poll_url, member).await {
         Ok(expanded) => expanded,
         // Where it is cannot be told: that is not its fault.
-        Err(failure) if crate::queue::worker::host_unknown(&failure) => return Ok(()),
+        Err(failure) if crate::failure::host_unknown(&failure) => return Ok(()),
         Err(failure) => return Err(format!("{CHECK}cannot be made: {failure}.")),
     };
     let wanted = Regex::new(&options.poll_url_healthy_response).ok();
@@ -160,6 +159,23 @@ fn own_address(document: &Value) -> Option<String> {
         .values()
         .find_map(|n| n.get("IPAddress").and_then(Value::as_str).filter(|a| !a.is_empty()))
         .map(str::to_owned)
+}
+
+/// Whether a member that several checks looked at is lost.
+fn combine_checks(conditional: Conditional, verdicts: &[Result<(), String>]) -> Health {
+    let failed: Vec<&str> = verdicts
+        .iter()
+        .filter_map(|v| v.as_ref().err().map(String::as_str))
+        .collect();
+    let lost = match conditional {
+        Conditional::AnyFailed => !failed.is_empty(),
+        Conditional::AllFailed => !failed.is_empty() && failed.len() == verdicts.len(),
+    };
+    if lost {
+        Health::Unresponsive(failed.join(" "))
+    } else {
+        Health::Healthy
+    }
 }
 
 #[cfg(test)]

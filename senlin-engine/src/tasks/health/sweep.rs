@@ -10,15 +10,19 @@ use std::{
 
 use senlin_core::{Time, ids::*, profile_type::Health};
 use senlin_db::{
+    DbError,
     bindings::{self, Due},
     health::{self as db, Member, Standing},
 };
 use senlin_policies::health::{Health as Policy, ModeKind};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Containers, TYPE, begin, glance, judge, lists, look, looks, read, record};
-use crate::{Engine, actions::context::Failure, queue::worker};
+use crate::{
+    Engine, Settings,
+    failure::{self, Failure},
+    tasks::runner::{Scope, Task},
+};
 
 /// Seconds after which another engine takes on a sweep that was begun, unless
 /// this one says that it goes on.
@@ -30,41 +34,49 @@ const IN_FLIGHT: usize = 512;
 /// What ends within this time of another is recorded with it.
 const TOGETHER: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(Duration::from_secs_f64(engine.settings.watch));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        while !shutdown.is_cancelled() {
-            match take(&engine, MAX_CONCURRENT_CLUSTERS).await {
-                Ok(due) if due.is_empty() => break,
-                Ok(due) => {
-                    engine.tasks.spawn(sweep(engine.clone(), due));
-                }
+/// Sweeps clusters whose health policy is due.
+pub struct HealthSweep;
+
+impl Task for HealthSweep {
+    type Item = Taken;
+    const NAME: &'static str = "health";
+
+    fn period(settings: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs_f64(settings.watch))
+    }
+
+    async fn due(engine: &Arc<Engine>, _: Scope) -> Result<Vec<Taken>, DbError> {
+        let mut all = Vec::new();
+        while !engine.stop.is_cancelled() {
+            match take(engine, MAX_CONCURRENT_CLUSTERS).await {
+                Ok(taken) if taken.is_empty() => return Ok(all),
+                Ok(taken) => all.push(taken),
+                Err(error) if all.is_empty() => return Err(error),
+                // What is taken on already is done.
                 Err(error) => {
-                    tracing::warn!(error = %worker::chain(&error), "no health sweep: the database did not answer");
+                    tracing::warn!(error = %failure::chain(&error), "not all that is due could be read");
                     break;
                 }
             }
+        }
+        Ok(all)
+    }
+
+    async fn run_one(engine: &Arc<Engine>, taken: Taken) -> Result<(), Failure> {
+        tokio::select! {
+            swept = sweep(engine, &taken.due) => swept,
+            () = keep(engine, &taken.due) => Ok(()),
         }
     }
 }
 
 /// Bindings that this engine is sweeping; they are free again when this goes.
-pub(crate) struct Taken {
+pub struct Taken {
     engine: Arc<Engine>,
     due: Vec<Due>,
 }
 
 impl Taken {
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        self.due.len()
-    }
-
     fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -85,7 +97,7 @@ impl Drop for Taken {
 }
 
 /// Takes on what is due, up to `most`, but nothing that is being swept already.
-pub(crate) async fn take(engine: &Arc<Engine>, most: usize) -> Result<Taken, senlin_db::DbError> {
+async fn take(engine: &Arc<Engine>, most: usize) -> Result<Taken, DbError> {
     let busy = {
         let sweeping = engine.health.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
         sweeping.len()
@@ -104,18 +116,6 @@ pub(crate) async fn take(engine: &Arc<Engine>, most: usize) -> Result<Taken, sen
     })
 }
 
-/// One look at every member of these clusters.
-pub(crate) async fn sweep(engine: Arc<Engine>, taken: Taken) {
-    tokio::select! {
-        swept = try_sweep(&engine, &taken.due) => {
-            if let Err(failure) = swept {
-                tracing::warn!(error = %worker::chain(&failure), "a health sweep failed");
-            }
-        }
-        () = keep(&engine, &taken.due) => {}
-    }
-}
-
 /// As long as a sweep goes on, nobody else begins it.
 async fn keep(engine: &Engine, due: &[Due]) {
     let ids: Vec<BindingId> = due.iter().map(|d| d.id).collect();
@@ -123,12 +123,13 @@ async fn keep(engine: &Engine, due: &[Due]) {
         tokio::time::sleep(Duration::from_secs_f64(HOLD / 3.0)).await;
         let held = async { bindings::extend(&mut engine.db.session(), &ids, HOLD).await };
         if let Err(error) = held.await {
-            tracing::debug!(error = %worker::chain(&error), "a health sweep could not be held");
+            tracing::debug!(error = %failure::chain(&error), "a health sweep could not be held");
         }
     }
 }
 
-async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
+/// One look at every member of these clusters.
+async fn sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
     let ids: Vec<ClusterId> = due.iter().map(|d| d.cluster_id).collect();
     let mut conn = engine.db.session();
     let mut members: BTreeMap<ClusterId, Vec<Member>> = BTreeMap::new();
@@ -150,18 +151,26 @@ async fn try_sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
             going.spawn(cluster(engine.clone(), one.clone(), standing, (members, read)));
         }
     }
+    let (mut swept, of) = (0, going.len());
     while let Some(first) = going.join_next().await {
         let mut done: Vec<Swept> = first.ok().flatten().into_iter().collect();
         tokio::time::sleep(TOGETHER).await;
         while let Some(more) = going.try_join_next() {
             done.extend(more.ok().flatten());
         }
+        swept += done.len();
         let mut conn = engine.db.session();
         for stale in done.iter().filter_map(|d| d.stale) {
             db::settle(&mut conn, stale).await?;
         }
         let again: Vec<_> = done.iter().map(|d| (d.binding, d.due)).collect();
         bindings::reschedule_all(&mut conn, &again).await?;
+    }
+    if swept < of {
+        return Err(Failure::NotYet(format!(
+            "{} of {of} clusters were not swept",
+            of - swept
+        )));
     }
     Ok(())
 }
@@ -182,7 +191,7 @@ async fn cluster(engine: Arc<Engine>, due: Due, standing: Standing, members: Rea
     match try_cluster(&engine, &due, standing, members).await {
         Ok(swept) => Some(swept),
         Err(failure) => {
-            tracing::warn!(cluster = %due.cluster_id, error = %worker::chain(&failure), "a health sweep failed");
+            tracing::warn!(cluster = %due.cluster_id, error = %failure::chain(&failure), "a health sweep failed");
             None
         }
     }

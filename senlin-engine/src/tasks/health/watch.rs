@@ -15,11 +15,15 @@ use senlin_core::{
     node::NodeStatus,
     profile_type::ProfileError,
 };
-use senlin_db::health as db;
+use senlin_db::{DbError, health as db};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, actions::context::Failure, queue::worker};
+use crate::{
+    Engine, Settings,
+    failure::{self, Failure},
+    tasks::runner::{Scope, Task},
+};
 
 /// Seconds that a host's watch is held without being renewed.
 const LEASE: f64 = 15.0;
@@ -45,40 +49,40 @@ fn matters(action: &str) -> bool {
     ) || action.starts_with("health_status")
 }
 
-pub(crate) async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
-    let mut listening: HashMap<NodeId, CancellationToken> = HashMap::new();
-    let mut timer = tokio::time::interval(Duration::from_secs_f64(LEASE / 5.0));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            _ = timer.tick() => {}
-        }
-        let ours = async { db::watch(&mut engine.db.session(), engine.id, LEASE).await };
-        match ours.await {
-            Ok(ours) => {
-                listening.retain(|host, stop| {
-                    let keep = ours.contains(host);
-                    if !keep {
-                        stop.cancel();
-                    }
-                    keep
-                });
-                for host in ours {
-                    listening.entry(host).or_insert_with(|| {
-                        let stop = shutdown.child_token();
-                        tokio::spawn(listen(engine.clone(), host, stop.clone()));
-                        stop
-                    });
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %worker::chain(&error), "watches could not be renewed");
-            }
-        }
+/// Renews this engine's watches, and listens to the hosts that it watches.
+pub struct Watches;
+
+impl Task for Watches {
+    type Item = ();
+    const NAME: &'static str = "watches";
+    const ALONE: bool = true;
+
+    fn period(_: &Settings) -> Option<Duration> {
+        Some(Duration::from_secs_f64(LEASE / 5.0))
     }
-    for stop in listening.values() {
-        stop.cancel();
+
+    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
+        Ok(vec![()])
+    }
+
+    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+        let ours = db::watch(&mut engine.db.session(), engine.id, LEASE).await?;
+        let mut listening = engine.health.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        listening.retain(|host, stop| {
+            let keep = ours.contains(host);
+            if !keep {
+                stop.cancel();
+            }
+            keep
+        });
+        for host in ours {
+            listening.entry(host).or_insert_with(|| {
+                let stop = engine.stop.child_token();
+                tokio::spawn(listen(engine.clone(), host, stop.clone()));
+                stop
+            });
+        }
+        Ok(())
     }
 }
 
@@ -93,7 +97,7 @@ async fn listen(engine: Arc<Engine>, host: NodeId, stop: CancellationToken) {
         match outcome {
             Ok(Ok(())) | Err(_) => before = true,
             Ok(Err(failure)) => {
-                tracing::debug!(%host, error = %worker::chain(&failure), "a host cannot be listened to");
+                tracing::debug!(%host, error = %failure::chain(&failure), "a host cannot be listened to");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(PAUSE) => {}
@@ -164,7 +168,7 @@ fn heed(engine: &Arc<Engine>, looks: &Looks, event: &ContainerEvent) {
         engine.tasks.clone().spawn(async move {
             loop {
                 if hurries && let Err(failure) = super::hurry(&engine, node).await {
-                    tracing::debug!(%node, error = %worker::chain(&failure), "an action could not be told to look");
+                    tracing::debug!(%node, error = %failure::chain(&failure), "an action could not be told to look");
                 }
                 look(&engine, &node.to_string(), false).await;
                 if !looks.again(node) {
@@ -178,7 +182,7 @@ fn heed(engine: &Arc<Engine>, looks: &Looks, event: &ContainerEvent) {
 
 /// Events are hints, and some are never heard: whatever the host's list and
 /// what is known of a node disagree on is looked at.
-pub(crate) async fn compare(engine: &Arc<Engine>, host: NodeId) -> Result<(), Failure> {
+pub async fn compare(engine: &Arc<Engine>, host: NodeId) -> Result<(), Failure> {
     let containers = super::ask(engine, host).await?;
     let members = db::on_host(&mut engine.db.session(), host).await?;
     for member in members.iter().filter(|m| !m.busy && super::looks(m.status)) {
@@ -231,7 +235,7 @@ impl Looks {
 async fn look(engine: &Arc<Engine>, node: &str, only_look: bool) {
     let Ok(node) = node.parse::<NodeId>() else { return };
     if let Err(failure) = super::examine(engine, node, only_look).await {
-        tracing::debug!(%node, error = %worker::chain(&failure), "a node could not be looked at");
+        tracing::debug!(%node, error = %failure::chain(&failure), "a node could not be looked at");
     }
 }
 
