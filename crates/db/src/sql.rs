@@ -7,7 +7,7 @@
 //! diesel's own `sql_query` is never cached as a prepared statement; this one
 //! is, which halves the round trips of every hot query.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use diesel::{
     QueryResult,
@@ -118,6 +118,8 @@ pub struct Sql {
     text: Cow<'static, str>,
     binds: Vec<Bind>,
     named: Vec<(&'static str, Bind)>,
+    /// The text's parts, once it is whole: diesel asks for them several times.
+    parts: OnceLock<Option<Vec<Part>>>,
 }
 
 impl Sql {
@@ -128,6 +130,7 @@ impl Sql {
             text: text.into(),
             binds: Vec::new(),
             named: Vec::new(),
+            parts: OnceLock::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Sql {
     #[must_use]
     pub fn push(mut self, text: &str) -> Self {
         self.text.to_mut().push_str(text);
+        self.parts = OnceLock::new();
         self
     }
 
@@ -187,53 +191,59 @@ impl Sql {
     }
 }
 
-/// A part of a statement's text.
-#[derive(Debug, PartialEq, Eq)]
-enum Part<'a> {
-    Text(&'a str),
+/// A part of a statement's text, by where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Range<usize>),
     Next,
-    Named(&'a str),
+    Named(Range<usize>),
 }
 
 /// The parts of a text. What stands in quotes or in a comment is text, and `::`
 /// is a cast. None: a quote is never closed.
-fn parts(text: &str) -> Option<Vec<Part<'_>>> {
+fn parts(text: &str) -> Option<Vec<Part>> {
     let bytes = text.as_bytes();
-    let at = |i: usize| bytes.get(i).copied().unwrap_or_default();
-    let (mut found, mut from, mut i, mut quoted) = (Vec::new(), 0, 0, false);
-    while i < bytes.len() {
-        let end = match (at(i), at(i + 1)) {
-            (b'\'', _) => {
-                quoted = !quoted;
-                i
+    let find = |from: usize, which: &[u8]| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        rest.iter().position(|b| which.contains(b)).map(|at| from + at)
+    };
+    let (mut found, mut from, mut i) = (Vec::new(), 0, 0);
+    while let Some(at) = find(i, b"'?:-") {
+        let next = bytes.get(at + 1).copied().unwrap_or_default();
+        let (part, end) = match (bytes.get(at), next) {
+            (Some(b'\''), _) => {
+                i = find(at + 1, b"'")? + 1;
+                continue;
             }
-            _ if quoted => i,
-            (b'-', b'-') => {
-                i += bytes.iter().skip(i).take_while(|b| **b != b'\n').count();
-                i
+            (Some(b'-'), b'-') => {
+                i = find(at, b"\n").unwrap_or(bytes.len());
+                continue;
             }
-            (b':', b':') => {
-                i += 1;
-                i
+            (Some(b':'), b':') => {
+                i = at + 2;
+                continue;
             }
-            (b'?', _) => i + 1,
-            (b':', next) if next.is_ascii_lowercase() => {
+            (Some(b'?'), _) => (Part::Next, at + 1),
+            (Some(b':'), next) if next.is_ascii_lowercase() => {
                 let name = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_';
-                i + 1 + bytes.iter().skip(i + 1).take_while(|b| name(b)).count()
+                let end = at + 1 + bytes.iter().skip(at + 1).take_while(|b| name(b)).count();
+                (Part::Named(at + 1..end), end)
             }
-            _ => i,
+            _ => {
+                i = at + 1;
+                continue;
+            }
         };
-        if end > i {
-            found.extend(text.get(from..i).filter(|t| !t.is_empty()).map(Part::Text));
-            let name = text.get(i + 1..end).filter(|n| !n.is_empty());
-            found.push(name.map_or(Part::Next, Part::Named));
-            (from, i) = (end, end);
-        } else {
-            i += 1;
+        if at > from {
+            found.push(Part::Text(from..at));
         }
+        found.push(part);
+        (from, i) = (end, end);
     }
-    found.extend(text.get(from..).filter(|t| !t.is_empty()).map(Part::Text));
-    (!quoted).then_some(found)
+    if from < bytes.len() {
+        found.push(Part::Text(from..bytes.len()));
+    }
+    Some(found)
 }
 
 fn push<'b>(bind: &'b Bind, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -259,16 +269,21 @@ impl QueryFragment<Pg> for Sql {
         // Which parameter each name is, once it has been met.
         let mut numbers: Vec<Option<usize>> = vec![None; self.named.len()];
         let mut count = 0;
-        let parts = parts(&self.text).ok_or_else(|| unfit("a quote is never closed".to_owned()))?;
+        let parts = self.parts.get_or_init(|| parts(&self.text));
+        let parts = parts
+            .as_ref()
+            .ok_or_else(|| unfit("a quote is never closed".to_owned()))?;
+        let read = |at: &Range<usize>| self.text.get(at.clone()).unwrap_or_default();
         for part in parts {
             match part {
-                Part::Text(text) => out.push_sql(text),
+                Part::Text(at) => out.push_sql(read(at)),
                 Part::Next => {
                     let value = values.next().ok_or_else(|| unfit("a '?' has no value".to_owned()))?;
                     push(value, &mut out)?;
                     count += 1;
                 }
-                Part::Named(name) => {
+                Part::Named(at) => {
+                    let name = read(at);
                     let named = self.named.iter().zip(&mut numbers).find(|((n, _), _)| *n == name);
                     let ((_, value), number) = named.ok_or_else(|| unfit(format!("':{name}' has no value")))?;
                     if let Some(number) = number {
@@ -327,15 +342,18 @@ mod tests {
     fn names_are_found_beside_casts_quotes_and_comments() {
         let text = "SELECT ':no', x::text -- the node's :own?\n, '{}'::jsonb->>'a?' WHERE a = :a_1 AND b = ?";
         let found = parts(text).unwrap();
-        let holes: Vec<_> = found.iter().filter(|p| !matches!(p, Part::Text(_))).collect();
-        assert_eq!(holes, [&Part::Named("a_1"), &Part::Next], "{found:?}");
-        let text: String = found
+        let of = |at: &Range<usize>| text.get(at.clone()).unwrap();
+        let shown: Vec<String> = found
             .iter()
-            .filter_map(|p| if let Part::Text(t) = p { Some(*t) } else { None })
+            .map(|part| match part {
+                Part::Text(at) => of(at).to_owned(),
+                Part::Next => "<?>".to_owned(),
+                Part::Named(at) => format!("<{}>", of(at)),
+            })
             .collect();
-        assert!(
-            text.ends_with("WHERE a =  AND b = ") && text.contains("node's :own?"),
-            "{text}"
+        assert_eq!(
+            shown.concat(),
+            text.replace(":a_1", "<a_1>").replace("b = ?", "b = <?>")
         );
         assert_eq!(parts("SELECT 'a"), None);
     }
