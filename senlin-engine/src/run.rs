@@ -22,9 +22,10 @@ use crate::{
         heartbeat::Heartbeat,
         hooks::Questions,
         load::Load,
+        policy_watch::Watching,
         rebalance::Rebalance,
         retention::Retention,
-        runner,
+        runner::{self, Whole},
         target_tracking::TargetTracker,
     },
 };
@@ -73,17 +74,17 @@ impl Engine {
         loops.spawn(dispatcher::claim(self.clone()));
         loops.spawn(dispatcher::promote(self.clone()));
         loops.spawn(rpc::serve(self.clone()));
-        loops.spawn(runner::run::<Sweeper>(self.clone()));
+        loops.spawn(runner::run::<Whole<Sweeper>>(self.clone()));
         loops.spawn(runner::run::<Heartbeat>(self.clone()));
         loops.spawn(runner::run::<Load>(self.clone()));
         loops.spawn(runner::run::<HealthSweep>(self.clone()));
-        loops.spawn(runner::run::<Watches>(self.clone()));
+        loops.spawn(runner::run::<Whole<Watches>>(self.clone()));
         loops.spawn(runner::run::<Questions>(self.clone()));
-        loops.spawn(runner::run::<Fleet>(self.clone()));
-        loops.spawn(runner::run::<Rebalance>(self.clone()));
-        loops.spawn(runner::run::<TargetTracker>(self.clone()));
-        loops.spawn(runner::run::<Departed>(self.clone()));
-        loops.spawn(runner::run::<Retention>(self.clone()));
+        loops.spawn(runner::run::<Whole<Fleet>>(self.clone()));
+        loops.spawn(runner::run::<Watching<Rebalance>>(self.clone()));
+        loops.spawn(runner::run::<Watching<TargetTracker>>(self.clone()));
+        loops.spawn(runner::run::<Whole<Departed>>(self.clone()));
+        loops.spawn(runner::run::<Whole<Retention>>(self.clone()));
         // Leases are kept until the last action is handed back.
         let last = CancellationToken::new();
         let keepers = TaskTracker::new();

@@ -5,11 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use senlin_db::{DbError, queue, services};
 
-use crate::{
-    Engine, Settings,
-    failure::Failure,
-    tasks::runner::{Scope, Task},
-};
+use crate::{Engine, Settings, failure::Failure, tasks::runner::Chore};
 
 /// Seconds after which a service that says nothing is forgotten.
 const FORGET: f64 = 3600.0;
@@ -17,20 +13,14 @@ const FORGET: f64 = 3600.0;
 /// Looks for what hints did not tell of.
 pub struct Sweeper;
 
-impl Task for Sweeper {
-    type Item = ();
+impl Chore for Sweeper {
     const NAME: &'static str = "sweeper";
-    const ALONE: bool = true;
 
     fn period(settings: &Settings) -> Option<Duration> {
         Some(Duration::from_secs(settings.sweep))
     }
 
-    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
-        Ok(vec![()])
-    }
-
-    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+    async fn run(engine: &Arc<Engine>) -> Result<(), Failure> {
         Ok(sweep(engine).await?)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use senlin_db::{DbError, loads, placement};
+use senlin_db::{loads, placement};
 
-use super::runner::{Scope, Task};
+use super::runner::Chore;
 use crate::{Engine, Settings, failure::Failure};
 
 /// Time between two reads.
@@ -13,21 +13,15 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Brings the gauges up to date.
 pub struct Fleet;
 
-impl Task for Fleet {
-    type Item = ();
+impl Chore for Fleet {
     const NAME: &'static str = "fleet";
-    const ALONE: bool = true;
     const MAY_FAIL: bool = true;
 
     fn period(_: &Settings) -> Option<Duration> {
         Some(EVERY)
     }
 
-    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
-        Ok(vec![()])
-    }
-
-    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+    async fn run(engine: &Arc<Engine>) -> Result<(), Failure> {
         let mut conn = engine.db.session();
         let clusters = loads::clusters(&mut conn, None, placement::MEASURE_AGE).await?;
         let hosts = loads::hosts(&mut conn).await?;

@@ -1,51 +1,34 @@
 //! Clusters whose policy lets them rebalance unasked: when a host is hot, an
 //! ordinary CLUSTER_REBALANCE is recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use senlin_core::{Map, action::ActionKind};
 use senlin_db::{
-    DbError,
     bindings::{self, Due},
     clusters, policy_actions,
 };
 use senlin_policies::{engine::decide, host_placement};
 
-use super::{
-    due_policies,
-    runner::{Scope, Task},
-};
+use super::policy_watch::PolicyWatch;
 use crate::{
-    Engine, Settings,
+    Engine,
     decisions::{self, moves},
     failure::Failure,
 };
 
-const TYPE: &str = "senlin.policy.host_placement";
 /// Seconds until a policy that does not rebalance is looked at again.
 const IDLE: f64 = 300.0;
 
 /// Looks for clusters to rebalance.
 pub struct Rebalance;
 
-impl Task for Rebalance {
-    type Item = Due;
+impl PolicyWatch for Rebalance {
     const NAME: &'static str = "rebalance";
+    const TYPE: &'static str = "senlin.policy.host_placement";
 
-    fn period(_: &Settings) -> Option<Duration> {
-        Some(Duration::from_secs(1))
-    }
-
-    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Due>, DbError> {
-        due_policies(engine, TYPE, scope).await
-    }
-
-    async fn run_one(engine: &Arc<Engine>, due: Due) -> Result<(), Failure> {
-        look(engine, &due).await
-    }
-
-    fn about(due: &Due) -> String {
-        format!("cluster {}", due.cluster_id)
+    async fn look(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
+        look(engine, due).await
     }
 }
 

@@ -8,7 +8,7 @@ use senlin_db::{
     history::{self, Partitioned},
 };
 
-use super::runner::{Scope, Task};
+use super::runner::Chore;
 use crate::{
     Engine, Settings,
     failure::{self, Failure},
@@ -24,20 +24,14 @@ const TURN: Duration = Duration::from_secs(60);
 /// ahead, and drops those whose rows are all too old.
 pub struct Retention;
 
-impl Task for Retention {
-    type Item = ();
+impl Chore for Retention {
     const NAME: &'static str = "retention";
-    const ALONE: bool = true;
 
     fn period(_: &Settings) -> Option<Duration> {
         Some(Duration::from_secs(10))
     }
 
-    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
-        Ok(vec![()])
-    }
-
-    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+    async fn run(engine: &Arc<Engine>) -> Result<(), Failure> {
         let turned = if engine.is_turn_due(TURN) {
             turn_all_over(engine).await
         } else {

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -76,6 +77,43 @@ pub trait Task: Send + Sync + 'static {
     /// Which one, for the log.
     fn about(_item: &Self::Item) -> String {
         String::new()
+    }
+}
+
+/// What is done as a whole each time, one run after the other.
+pub trait Chore: Send + Sync + 'static {
+    /// As [`Task::NAME`].
+    const NAME: &'static str;
+
+    /// As [`Task::MAY_FAIL`].
+    const MAY_FAIL: bool = false;
+
+    /// As [`Task::period`].
+    fn period(settings: &Settings) -> Option<Duration>;
+
+    /// Does it.
+    fn run(engine: &Arc<Engine>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// The task of a chore: it is always due.
+pub(crate) struct Whole<C>(PhantomData<C>);
+
+impl<C: Chore> Task for Whole<C> {
+    type Item = ();
+    const NAME: &'static str = C::NAME;
+    const ALONE: bool = true;
+    const MAY_FAIL: bool = C::MAY_FAIL;
+
+    fn period(settings: &Settings) -> Option<Duration> {
+        C::period(settings)
+    }
+
+    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
+        Ok(vec![()])
+    }
+
+    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+        C::run(engine).await
     }
 }
 

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use senlin_core::{Map, Time, action::ActionKind, cluster::Cluster};
 use senlin_db::{
-    DbError,
     bindings::{self, Due},
     clusters, loads, placement, policy_actions,
 };
@@ -15,39 +14,22 @@ use senlin_policies::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    due_policies,
-    runner::{Scope, Task},
-};
+use super::policy_watch::PolicyWatch;
 use crate::{
-    Engine, Settings,
+    Engine,
     failure::Failure,
     outbound::{Ask, OutboundError},
 };
 
-const TYPE: &str = "senlin.policy.target_tracking";
-
 /// Looks at targets and schedules.
 pub struct TargetTracker;
 
-impl Task for TargetTracker {
-    type Item = Due;
+impl PolicyWatch for TargetTracker {
     const NAME: &'static str = "target_tracking";
+    const TYPE: &'static str = "senlin.policy.target_tracking";
 
-    fn period(_: &Settings) -> Option<Duration> {
-        Some(Duration::from_secs(1))
-    }
-
-    async fn due(engine: &Arc<Engine>, scope: Scope) -> Result<Vec<Due>, DbError> {
-        due_policies(engine, TYPE, scope).await
-    }
-
-    async fn run_one(engine: &Arc<Engine>, due: Due) -> Result<(), Failure> {
-        look(engine, &due).await
-    }
-
-    fn about(due: &Due) -> String {
-        format!("cluster {}", due.cluster_id)
+    async fn look(engine: &Arc<Engine>, due: &Due) -> Result<(), Failure> {
+        look(engine, due).await
     }
 }
 

@@ -13,6 +13,7 @@ use senlin_engine::{
         heartbeat::Heartbeat,
         hooks::Questions,
         load::Load,
+        policy_watch::Watching,
         runner::run_all,
         target_tracking::TargetTracker,
     },
@@ -57,7 +58,7 @@ impl Drive for Arc<Engine> {
     }
 
     async fn track_all(&self) -> Result<(), DbError> {
-        run_all::<TargetTracker>(self).await.map(|_| ())
+        run_all::<Watching<TargetTracker>>(self).await.map(|_| ())
     }
 
     async fn examine(&self, node: NodeId) -> Result<(), Failure> {

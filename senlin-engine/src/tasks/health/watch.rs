@@ -15,14 +15,14 @@ use senlin_core::{
     node::NodeStatus,
     profile_type::ProfileError,
 };
-use senlin_db::{DbError, health as db};
+use senlin_db::health as db;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine, Settings,
     failure::{self, Failure},
-    tasks::runner::{Scope, Task},
+    tasks::runner::Chore,
 };
 
 /// Seconds that a host's watch is held without being renewed.
@@ -52,20 +52,14 @@ fn matters(action: &str) -> bool {
 /// Renews this engine's watches, and listens to the hosts that it watches.
 pub struct Watches;
 
-impl Task for Watches {
-    type Item = ();
+impl Chore for Watches {
     const NAME: &'static str = "watches";
-    const ALONE: bool = true;
 
     fn period(_: &Settings) -> Option<Duration> {
         Some(Duration::from_secs_f64(LEASE / 5.0))
     }
 
-    async fn due(_: &Arc<Engine>, _: Scope) -> Result<Vec<()>, DbError> {
-        Ok(vec![()])
-    }
-
-    async fn run_one(engine: &Arc<Engine>, (): ()) -> Result<(), Failure> {
+    async fn run(engine: &Arc<Engine>) -> Result<(), Failure> {
         let ours = db::watch(&mut engine.db.session(), engine.id, LEASE).await?;
         let mut listening = engine.health.listening.lock().unwrap_or_else(PoisonError::into_inner);
         listening.retain(|host, stop| {
