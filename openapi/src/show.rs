@@ -68,77 +68,93 @@ pub fn policy(p: &policy::Policy) -> Value {
     })
 }
 
+impl Cluster {
+    /// What callers of this version see of it.
+    #[must_use]
+    pub fn of(c: CoreCluster, version: Microversion) -> Self {
+        let mut dependents = Map::new();
+        if !c.dependent_profiles.is_empty() {
+            dependents.insert("profiles".to_owned(), json!(c.dependent_profiles));
+        }
+        Self {
+            id: c.id.0,
+            name: c.name,
+            profile_id: c.profile_id.0,
+            profile_name: c.profile_name,
+            user: c.user,
+            project: c.project,
+            domain: c.domain,
+            init_at: time(c.init_at),
+            created_at: c.created_at.map(time),
+            updated_at: c.updated_at.map(time),
+            min_size: c.min_size,
+            max_size: c.max_size,
+            desired_capacity: c.desired_capacity,
+            timeout: c.timeout,
+            status: c.status.as_str(),
+            status_reason: c.status_reason,
+            metadata: c.metadata,
+            data: c.data,
+            dependents,
+            config: c.config,
+            nodes: c.nodes.iter().map(|n| n.0).collect(),
+            policies: c.policies.iter().map(|p| p.0).collect(),
+            shared_with: (version >= versions::SHARED_WITH).then_some(c.shared_with),
+        }
+    }
+}
+
 /// A cluster as users see it.
 #[must_use]
 pub fn cluster(c: &CoreCluster, version: Microversion) -> Value {
-    let mut dependents = Map::new();
-    if !c.dependent_profiles.is_empty() {
-        dependents.insert("profiles".to_owned(), json!(c.dependent_profiles));
+    value(Cluster::of(c.clone(), version))
+}
+
+impl Node {
+    /// What callers of this version see of it.
+    #[must_use]
+    pub fn of(n: CoreNode, version: Microversion) -> Self {
+        let mut dependents = Map::new();
+        if !n.dependent_nodes.is_empty() {
+            dependents.insert("nodes".to_owned(), json!(n.dependent_nodes));
+        }
+        if !n.dependent_profiles.is_empty() {
+            dependents.insert("profiles".to_owned(), json!(n.dependent_profiles));
+        }
+        let mut data = n.data;
+        if let Some(host) = n.host_id {
+            data.insert("placement".to_owned(), json!({"host_node": host}));
+        }
+        Self {
+            id: n.id.0,
+            name: n.name,
+            cluster_id: n.cluster_id.map(|c| c.to_string()).unwrap_or_default(),
+            physical_id: n.physical_id,
+            profile_id: n.profile_id.0,
+            profile_name: n.profile_name,
+            user: n.user,
+            project: n.project,
+            domain: n.domain,
+            index: n.index,
+            role: n.role,
+            init_at: time(n.init_at),
+            created_at: n.created_at.map(time),
+            updated_at: n.updated_at.map(time),
+            status: n.status.as_str(),
+            status_reason: n.status_reason,
+            data,
+            metadata: n.metadata,
+            dependents,
+            tainted: (version >= versions::TAINTED).then_some(n.tainted),
+            details: None,
+        }
     }
-    value(Cluster {
-        id: c.id.0,
-        name: c.name.clone(),
-        profile_id: c.profile_id.0,
-        profile_name: c.profile_name.clone(),
-        user: c.user.clone(),
-        project: c.project.clone(),
-        domain: c.domain.clone(),
-        init_at: time(c.init_at),
-        created_at: c.created_at.map(time),
-        updated_at: c.updated_at.map(time),
-        min_size: c.min_size,
-        max_size: c.max_size,
-        desired_capacity: c.desired_capacity,
-        timeout: c.timeout,
-        status: c.status.as_str(),
-        status_reason: c.status_reason.clone(),
-        metadata: c.metadata.clone(),
-        data: c.data.clone(),
-        dependents,
-        config: c.config.clone(),
-        nodes: c.nodes.iter().map(|n| n.0).collect(),
-        policies: c.policies.iter().map(|p| p.0).collect(),
-        shared_with: (version >= versions::SHARED_WITH).then(|| c.shared_with.clone()),
-    })
 }
 
 /// A node as users see it.
 #[must_use]
 pub fn node(n: &CoreNode, version: Microversion) -> Value {
-    let mut dependents = Map::new();
-    if !n.dependent_nodes.is_empty() {
-        dependents.insert("nodes".to_owned(), json!(n.dependent_nodes));
-    }
-    if !n.dependent_profiles.is_empty() {
-        dependents.insert("profiles".to_owned(), json!(n.dependent_profiles));
-    }
-    let mut data = n.data.clone();
-    if let Some(host) = n.host_id {
-        data.insert("placement".to_owned(), json!({"host_node": host}));
-    }
-    value(Node {
-        id: n.id.0,
-        name: n.name.clone(),
-        cluster_id: n.cluster_id.map(|c| c.to_string()).unwrap_or_default(),
-        physical_id: n.physical_id.clone(),
-        profile_id: n.profile_id.0,
-        profile_name: n.profile_name.clone(),
-        user: n.user.clone(),
-        project: n.project.clone(),
-        domain: n.domain.clone(),
-        index: n.index,
-        role: n.role.clone(),
-        init_at: time(n.init_at),
-        created_at: n.created_at.map(time),
-        updated_at: n.updated_at.map(time),
-        status: n.status.as_str(),
-        status_reason: n.status_reason.clone(),
-        data,
-        metadata: n.metadata.clone(),
-        dependents,
-        tainted: (version >= versions::TAINTED).then_some(n.tainted),
-        details: None,
-    })
+    value(Node::of(n.clone(), version))
 }
 
 /// A policy attached to a cluster as users see it.
@@ -161,34 +177,42 @@ pub fn binding(b: &policy::Binding, version: Microversion) -> Value {
     })
 }
 
+impl Action {
+    /// What callers of this version see of it.
+    #[must_use]
+    pub fn of(a: CoreAction, version: Microversion) -> Self {
+        Self {
+            id: a.id.0,
+            name: a.name,
+            action: a.kind.as_str(),
+            target: a.target,
+            cause: a.cause,
+            owner: a.owner.map(|o| o.0),
+            interval: a.interval,
+            start_time: epoch(a.started_at),
+            end_time: epoch(a.ended_at),
+            timeout: a.timeout,
+            status: a.status.as_str(),
+            status_reason: a.status_reason,
+            inputs: a.inputs,
+            outputs: a.outputs,
+            depends_on: a.depends_on.iter().map(|d| d.0).collect(),
+            depended_by: a.depended_by.iter().map(|d| d.0).collect(),
+            created_at: time(a.created_at),
+            updated_at: a.updated_at.map(time),
+            data: a.data,
+            user: a.user,
+            project: a.project,
+            cluster_id: (version >= versions::ACTION_CLUSTER)
+                .then(|| a.cluster_id.map(|c| c.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
 /// An action as users see it.
 #[must_use]
 pub fn action(a: &CoreAction, version: Microversion) -> Value {
-    value(Action {
-        id: a.id.0,
-        name: a.name.clone(),
-        action: a.kind.as_str(),
-        target: a.target,
-        cause: a.cause.clone(),
-        owner: a.owner.map(|o| o.0),
-        interval: a.interval,
-        start_time: epoch(a.started_at),
-        end_time: epoch(a.ended_at),
-        timeout: a.timeout,
-        status: a.status.as_str(),
-        status_reason: a.status_reason.clone(),
-        inputs: a.inputs.clone(),
-        outputs: a.outputs.clone(),
-        depends_on: a.depends_on.iter().map(|d| d.0).collect(),
-        depended_by: a.depended_by.iter().map(|d| d.0).collect(),
-        created_at: time(a.created_at),
-        updated_at: a.updated_at.map(time),
-        data: a.data.clone(),
-        user: a.user.clone(),
-        project: a.project.clone(),
-        cluster_id: (version >= versions::ACTION_CLUSTER)
-            .then(|| a.cluster_id.map(|c| c.to_string()).unwrap_or_default()),
-    })
+    value(Action::of(a.clone(), version))
 }
 
 /// A receiver as users see it; `alarm_url` is how it works now.

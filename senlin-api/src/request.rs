@@ -1,6 +1,6 @@
 //! What each call brings: identity, microversion, query, body.
 
-use std::{future::Future, pin::Pin};
+use std::{collections::HashMap, future::Future, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -22,6 +22,7 @@ use senlin_db::{
     idempotency::{Claim, Keep, Stored},
 };
 use senlin_openapi::{MAX, MIN, Microversion, SENLIN_MAX, accepted, versions};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -211,6 +212,11 @@ impl Call {
         self.with(HttpResponse::Ok(), body)
     }
 
+    /// 200 with a list of its own name.
+    pub fn list(&self, name: &'static str, items: impl Iterator<Item: Serialize>) -> HttpResponse {
+        self.with(HttpResponse::Ok(), &HashMap::from([(name, items.collect::<Vec<_>>())]))
+    }
+
     /// 201 with a body.
     #[must_use]
     pub fn created(&self, body: Value) -> Stored {
@@ -254,7 +260,7 @@ impl Call {
         Keep::new(self.claim.as_ref(), answer)
     }
 
-    fn with(&self, mut response: HttpResponseBuilder, body: &Value) -> HttpResponse {
+    fn with(&self, mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
         response
             .insert_header(("OpenStack-API-Version", format!("clustering {}", self.version)))
             .insert_header((header::VARY, "OpenStack-API-Version"))

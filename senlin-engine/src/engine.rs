@@ -17,7 +17,7 @@ use crate::{
     hosts::{connections::HostConnections, profile_cache::ProfileCache},
     metrics::Metrics,
     outbound::Outbound,
-    queue::running::RunningActions,
+    queue::{many::Many, running::RunningActions},
     tasks::health::memory::Memory,
 };
 
@@ -63,6 +63,8 @@ pub struct Engine {
     /// Parents to look at, once for many children.
     pub(crate) parents: mpsc::UnboundedSender<ActionId>,
     pub(crate) parents_in: tokio::sync::Mutex<mpsc::UnboundedReceiver<ActionId>>,
+    /// What many workers ask or write at the same moment.
+    pub(crate) many: Many,
     /// Asks addresses that tenants name.
     pub(crate) web: Outbound,
     /// What the health manager keeps in memory.
@@ -111,6 +113,7 @@ impl Engine {
             work: Notify::new(),
             parents,
             parents_in: tokio::sync::Mutex::new(parents_in),
+            many: Many::default(),
             web,
             health: Memory::default(),
             turned: Mutex::default(),

@@ -3,6 +3,8 @@
 
 pub mod dispatcher;
 pub mod lease;
+pub(crate) mod many;
 pub(crate) mod running;
 pub mod sweeper;
+pub(crate) mod together;
 pub mod worker;

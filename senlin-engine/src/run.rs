@@ -11,7 +11,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Engine, failure,
     queue::{
-        dispatcher, lease,
+        dispatcher::{self, Claims},
+        lease,
         sweeper::{self, Sweeper},
     },
     rpc,
@@ -45,7 +46,7 @@ impl Engine {
             let Ok(slot) = self.slots.clone().acquire_owned().await else {
                 return Ok(());
             };
-            let any = dispatcher::claim_some(self, slot).await?;
+            let claims = dispatcher::claim_some(self, slot).await?;
             while self.running.len() > 0 || !self.tasks.is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -56,7 +57,7 @@ impl Engine {
             }
             drop(waiting);
             dispatcher::promote_now(self, &parents).await;
-            if !any && parents.is_empty() {
+            if claims == Claims::None && parents.is_empty() {
                 return Ok(());
             }
         }

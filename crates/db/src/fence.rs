@@ -1,15 +1,13 @@
 //! Writes on behalf of an action, each only while it is still ours.
 
-use diesel::sql_types::{Nullable, Uuid as SqlUuid};
 use senlin_core::{
     Map,
     action::{Action, ActionStatus},
     cluster::{ClusterStatus, MemberCounts, evaluate},
     event::Level,
     ids::*,
-    node::{Condition, NodeStatus},
 };
-use uuid::Uuid;
+use serde_json::{Value, json};
 
 use crate::{
     Conn, DbError, Result, bindings,
@@ -17,6 +15,12 @@ use crate::{
     queue::end,
     sql::{Sql, row},
 };
+
+mod finish;
+mod node_status;
+
+pub use finish::{End, NodeChange, NodeEnd, finish, finish_nodes};
+pub use node_status::{Mark, node_status, node_statuses};
 
 /// Proof of a claim: every write on behalf of an action carries it, and
 /// touches nothing when the action has another owner or attempt by now.
@@ -61,99 +65,38 @@ impl Fenced for Sql {
     }
 }
 
-/// What becomes of a node when its action ends.
-#[derive(Debug, Clone, Default)]
-pub struct NodeChange {
-    /// Its status from now on.
-    pub status: Option<NodeStatus>,
-    /// Why.
-    pub reason: String,
-    /// What was seen of its container or machine; none leaves it as it was.
-    pub condition: Option<Condition>,
-    /// `Some(None)` forgets the physical id.
-    pub physical_id: Option<Option<String>>,
-    /// Its generation from now on.
-    pub generation: Option<i32>,
-    /// It exists from now on: `created_at` is set once.
-    pub created: bool,
-    /// Whether it was stopped or paused on purpose; the database sees to it that one that is ACTIVE is not.
-    pub at_rest: Option<bool>,
-    /// Its place on a host is free from now on.
-    pub unplace: bool,
-    /// If its creation had not begun, it was not counted as asked for and leaves its cluster.
-    pub leave_unbegun: bool,
+/// What a statement about many actions does with one of which somebody else
+/// has locked a row.
+#[derive(Debug, Clone, Copy)]
+enum Locked {
+    Wait,
+    Skip,
 }
 
-/// How an action ends.
-#[derive(Debug, Clone)]
-pub struct End {
-    /// SUCCEEDED, FAILED or CANCELLED.
-    pub status: ActionStatus,
-    /// For the user.
-    pub reason: String,
-    /// What came of it.
-    pub outputs: Map,
-}
+/// A row of `asked`, the list of those that a statement is about, begins with
+/// the fence. `running` is there to be compared with a status: by the word
+/// itself the row would be sought among all that run, not by its id.
+const ASKED: &str = "act uuid, claimer uuid, claim integer, running text";
 
-row! { DependentRow { dependent: Option<Uuid> = Nullable<SqlUuid> } }
-
-/// Ends an action and changes its node, in one statement: status, outputs,
-/// event, dependency edges and locks. Answers the parents to look at.
-///
-/// # Errors
-/// [`DbError::LeaseLost`] when it is no longer ours.
-pub async fn finish(conn: &mut Conn, fence: Fence, end: &End, node: Option<&NodeChange>) -> Result<Vec<ActionId>> {
-    let none = NodeChange::default();
-    let change = node.unwrap_or(&none);
-    let rows: Vec<DependentRow> = Sql::new(
-        "WITH ended AS (
-            UPDATE actions a SET status = :end, status_reason = :end_reason, outputs = a.outputs || :outputs,
-                owner = NULL, lease_expires_at = NULL, ended_at = now(), updated_at = now()
-            WHERE",
+/// The fence as a condition on `a`, and on a list with the columns of [`ASKED`].
+fn is_of(list: &str) -> String {
+    format!(
+        " a.id = {list}.act AND a.owner = {list}.claimer AND a.attempt = {list}.claim AND a.status = {list}.running "
     )
-    .push(FENCED)
-    .push(
-        "RETURNING a.*),
-        node AS (
-            UPDATE nodes n SET
-                status = coalesce(:status, n.status),
-                status_reason = CASE WHEN :status IS NULL THEN n.status_reason ELSE :reason END,
-                condition = coalesce(:condition, n.condition),
-                physical_id = CASE WHEN :sets_physical_id THEN :physical_id ELSE n.physical_id END,
-                generation = coalesce(:generation, n.generation),
-                at_rest = coalesce(:at_rest, n.at_rest),
-                created_at = CASE WHEN :created THEN coalesce(n.created_at, now()) ELSE n.created_at END,
-                host_id = CASE WHEN :unplace THEN NULL ELSE n.host_id END,
-                cluster_id = CASE WHEN :leave_unbegun AND n.status = 'INIT' THEN NULL ELSE n.cluster_id END,
-                index = CASE WHEN :leave_unbegun AND n.status = 'INIT' THEN -1 ELSE n.index END,
-                updated_at = CASE WHEN n.created_at IS NULL THEN n.updated_at ELSE now() END
-            FROM ended e WHERE n.id = e.target AND :changes),
-        ports AS (DELETE FROM host_ports p USING ended e WHERE p.node_id = e.target AND :unplace)",
-    )
-    .push(&end::released())
-    .push(" SELECT e.dependent FROM ended LEFT JOIN edges e ON true")
-    .fence(fence)
-    .set("end", end.status.as_str())
-    .set("end_reason", end.reason.as_str())
-    .set("outputs", &end.outputs)
-    .set("changes", node.is_some())
-    .set("status", change.status.map(NodeStatus::as_str))
-    .set("reason", change.reason.as_str())
-    .set("condition", change.condition.map(Condition::as_str))
-    .set("sets_physical_id", change.physical_id.is_some())
-    .set("physical_id", change.physical_id.clone().flatten())
-    .set("generation", change.generation)
-    .set("at_rest", change.at_rest)
-    .set("created", change.created)
-    .set("unplace", change.unplace)
-    .set("leave_unbegun", change.leave_unbegun)
-    .load(conn)
-    .await?;
-    if rows.is_empty() {
-        return Err(DbError::LeaseLost);
-    }
-    Ok(rows.into_iter().filter_map(|r| r.dependent.map(Into::into)).collect())
 }
+
+/// A row of `asked`, with what it is asked.
+fn ask(fence: Fence, mut what: Map) -> Value {
+    what.insert("act".to_owned(), json!(fence.action));
+    what.insert("claimer".to_owned(), json!(fence.owner));
+    what.insert("claim".to_owned(), json!(fence.attempt));
+    what.insert("running".to_owned(), json!(ActionStatus::Running.as_str()));
+    Value::Object(what)
+}
+
+/// An action and its attempt: the same engine may hold two of them for a
+/// moment, and an answer is of one.
+type Claim = (ActionId, i32);
 
 /// How an action goes back to the queue.
 struct Requeue<'a> {
@@ -238,24 +181,6 @@ pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, re
 /// Nothing touched: the action is not ours any more.
 pub(crate) fn ours(touched: usize) -> Result<()> {
     if touched == 0 { Err(DbError::LeaseLost) } else { Ok(()) }
-}
-
-/// Puts the action's node into a transitional status.
-///
-/// # Errors
-/// [`DbError::LeaseLost`].
-pub async fn node_status(conn: &mut Conn, fence: Fence, status: NodeStatus, reason: &str) -> Result<()> {
-    let touched = Sql::new(
-        "UPDATE nodes n SET status = :status, status_reason = :reason FROM actions a
-        WHERE n.id = a.target AND",
-    )
-    .push(FENCED)
-    .set("status", status.as_str())
-    .set("reason", reason)
-    .fence(fence)
-    .execute(conn)
-    .await?;
-    ours(touched)
 }
 
 /// Puts the action's cluster into a transitional status.

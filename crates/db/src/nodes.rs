@@ -122,6 +122,21 @@ pub async fn get(conn: &mut Conn, id: NodeId) -> Result<Option<Node>> {
     row.map(TryInto::try_into).transpose()
 }
 
+/// The nodes with these ids, in their order: for the engine.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get_all(conn: &mut Conn, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
+    let rows: Vec<NodeRow> = Sql::new(SELECT)
+        .push(" WHERE t.id = ANY (?)")
+        .bind(ids)
+        .load(conn)
+        .await?;
+    let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    let nodes: HashMap<NodeId, Node> = nodes.into_iter().map(|n| (n.id, n)).collect();
+    Ok(ids.iter().map(|id| nodes.get(id).cloned()).collect())
+}
+
 /// The node with that id, name or short id.
 ///
 /// # Errors

@@ -7,7 +7,8 @@
 //!
 //! A statement that locks several rows locks them in this order, so that no
 //! two of them wait for each other: actions, dependencies, locks, nodes,
-//! clusters, what hosts have promised; within a table by id.
+//! clusters, what hosts have promised; within a table by id. Claims and the
+//! end of many node actions wait for none of them: they skip what is locked.
 
 use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use senlin_core::{

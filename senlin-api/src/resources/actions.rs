@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use senlin_core::action::{ActionKind, ActionStatus};
 use senlin_db::{actions as db, clusters, page::Filter, queue};
-use senlin_openapi as wire;
-use serde_json::{Value, json};
+use senlin_openapi::{self as wire, views};
+use serde_json::json;
 
 use crate::{
     error::{ApiError, Result},
@@ -72,8 +72,8 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     } else {
         Vec::new()
     };
-    let shown: Vec<Value> = found.iter().map(|a| wire::action(a, call.version)).collect();
-    Ok(call.ok(&json!({"actions": shown})))
+    let shown = found.into_iter().map(|a| views::Action::of(a, call.version));
+    Ok(call.list("actions", shown))
 }
 
 /// `GET /v1/actions/{id}`

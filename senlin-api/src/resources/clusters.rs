@@ -9,7 +9,7 @@ use senlin_core::{
     naming,
 };
 use senlin_db::clusters::{self as db, Limits, NewCluster};
-use senlin_openapi::{self as wire, versions};
+use senlin_openapi::{self as wire, versions, views};
 use senlin_policies::size::{self, Bounds};
 use serde_json::{Value, json};
 
@@ -46,8 +46,8 @@ const LIST: ListSpec = ListSpec {
 pub async fn list(call: Call) -> Result<HttpResponse> {
     let query = parse_list(&call, &LIST)?;
     let found = db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?;
-    let shown: Vec<Value> = found.iter().map(|c| wire::cluster(c, call.version)).collect();
-    Ok(call.ok(&json!({"clusters": shown})))
+    let shown = found.into_iter().map(|c| views::Cluster::of(c, call.version));
+    Ok(call.list("clusters", shown))
 }
 
 /// The cluster that an identity means.

@@ -14,7 +14,7 @@ use senlin_db::{
     nodes::{self as db},
     page::Filter,
 };
-use senlin_openapi::{self as wire, versions};
+use senlin_openapi::{self as wire, versions, views};
 use serde_json::{Value, json};
 
 use super::{
@@ -62,8 +62,8 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
         });
     }
     let found = db::list(&mut conn, &query.scope, &query.filters, &query.page).await?;
-    let shown: Vec<Value> = found.iter().map(|n| wire::node(n, call.version)).collect();
-    Ok(call.ok(&json!({"nodes": shown})))
+    let shown = found.into_iter().map(|n| views::Node::of(n, call.version));
+    Ok(call.list("nodes", shown))
 }
 
 async fn find(call: &Call, identity: &str) -> Result<Node> {

@@ -6,11 +6,14 @@ use senlin_core::{
     action::{Action, ActionKind, ActionStatus},
     driver::ContainerDriver,
     ids::*,
-    node::Node,
+    node::{Node, NodeStatus},
     profile_type::{Job, ProfileError},
     steps::{Interrupt, Steps, step},
 };
-use senlin_db::{Conn, DbError, fence::Fence};
+use senlin_db::{
+    Conn, DbError,
+    fence::{End, Fence, Mark, NodeChange, NodeEnd},
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -20,7 +23,11 @@ use crate::{
     actions::faults::{Fault, When},
     failure::Failure,
     hosts::profile_cache::LoadedProfile,
-    queue::running::StopSignals,
+    queue::{
+        many::Many,
+        running::StopSignals,
+        together::{Call, Together},
+    },
 };
 
 /// What a handler came to.
@@ -141,6 +148,46 @@ impl Ctx {
         let value = write.await?;
         self.fault(name, When::After)?;
         Ok(value)
+    }
+
+    /// Gives the action's node the status that it has while it is worked on, as
+    /// a step.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn mark(&self, name: &'static str, status: NodeStatus, reason: &str) -> Result<(), Failure> {
+        let mark = Mark {
+            fence: self.fence,
+            status,
+            reason: reason.to_owned(),
+        };
+        self.record(name, self.many(|many| &many.marks, mark)).await
+    }
+
+    /// Ends the action and changes its node. Answers the parents to look at.
+    ///
+    /// # Errors
+    /// [`DbError::LeaseLost`] when it is no longer ours.
+    pub async fn finish(&self, end: End, change: NodeChange) -> Result<Vec<ActionId>, DbError> {
+        let end = NodeEnd {
+            fence: self.fence,
+            end,
+            change,
+        };
+        self.many(|many| &many.ends, end).await
+    }
+
+    /// Carries a call out, together with what other workers do at the moment.
+    ///
+    /// # Errors
+    /// Its own; [`DbError::LeaseLost`] once the work is to stop.
+    pub(crate) async fn many<C: Call>(
+        &self,
+        of: impl Fn(&Many) -> &Together<C> + Send,
+        call: C,
+    ) -> Result<C::Answer, DbError> {
+        let engine = &self.engine;
+        of(&engine.many).call(&engine.db, call, &self.signals.abandon).await
     }
 
     /// An effect on a host, as a step.

@@ -11,8 +11,8 @@ use senlin_core::{
     profile_type::{Health, ProfileError, Seen},
 };
 use senlin_db::{
-    fence::{self, End, NodeChange},
-    members, nodes,
+    fence::{End, NodeChange},
+    members,
 };
 
 use crate::{
@@ -34,10 +34,11 @@ pub mod update;
 
 /// The action's node and its profile.
 pub(crate) async fn load(ctx: &Ctx) -> Result<(Node, Arc<LoadedProfile>), Failure> {
-    let mut conn = ctx.conn();
-    let node = nodes::get(&mut conn, ctx.action.target.into())
+    let node = ctx
+        .many(|many| &many.nodes, ctx.action.target.into())
         .await?
         .ok_or_else(|| Failure::Refused("The node could not be found.".to_owned()))?;
+    let mut conn = ctx.conn();
     let loaded = ctx.engine.profile_cache.load(&mut conn, node.profile_id).await?;
     Ok((node, loaded))
 }
@@ -87,8 +88,8 @@ pub(crate) async fn ended(
         reason: reason.to_owned(),
         outputs,
     };
-    let mut conn = ctx.conn();
     let parents = if ctx.is_members_own() {
+        let mut conn = ctx.conn();
         let write = members::finish_member(
             &mut conn,
             ctx.fence,
@@ -99,11 +100,7 @@ pub(crate) async fn ended(
         );
         ctx.end("record the end", write).await?
     } else {
-        ctx.end(
-            "record the end",
-            fence::finish(&mut conn, ctx.fence, &end, Some(&change)),
-        )
-        .await?
+        ctx.end("record the end", ctx.finish(end, change)).await?
     };
     Ok(Outcome::ended(parents))
 }

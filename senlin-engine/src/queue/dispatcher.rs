@@ -16,6 +16,9 @@ use crate::{Engine, failure, queue::worker};
 /// Most actions claimed by one statement.
 const BATCH: usize = 64;
 
+/// The longest rest between two claims.
+const REST: Duration = Duration::from_millis(20);
+
 /// Turns hints from the bus into looks at the database.
 pub(crate) async fn listen(engine: Arc<Engine>) {
     let mut hints = loop {
@@ -56,9 +59,12 @@ pub(crate) async fn claim(engine: Arc<Engine>) {
                 slot = engine.slots.clone().acquire_owned() => slot,
             };
             let Ok(first) = first else { return };
+            let begun = Instant::now();
             match claim_some(&engine, first).await {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(Claims::None) => break,
+                Ok(Claims::Cluster) => {}
+                // As long as that took: what ends meanwhile makes room for more at once.
+                Ok(Claims::Nodes) => tokio::time::sleep(begun.elapsed().min(REST)).await,
                 Err(error) => {
                     tracing::warn!(error = %failure::chain(&error), "claiming failed; trying again");
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -69,8 +75,22 @@ pub(crate) async fn claim(engine: Arc<Engine>) {
     }
 }
 
-/// Claims what the free slots allow and starts it. False: nothing was claimed.
-pub(crate) async fn claim_some(engine: &Arc<Engine>, first: OwnedSemaphorePermit) -> Result<bool, senlin_db::DbError> {
+/// What was claimed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claims {
+    None,
+    /// An action that needs its cluster: there is one at a time, and more of
+    /// them may be next.
+    Cluster,
+    /// Actions on nodes alone.
+    Nodes,
+}
+
+/// Claims what the free slots allow and starts it.
+pub(crate) async fn claim_some(
+    engine: &Arc<Engine>,
+    first: OwnedSemaphorePermit,
+) -> Result<Claims, senlin_db::DbError> {
     let mut permits: Vec<OwnedSemaphorePermit> = vec![first];
     while permits.len() < BATCH {
         match engine.slots.clone().try_acquire_owned() {
@@ -88,14 +108,20 @@ pub(crate) async fn claim_some(engine: &Arc<Engine>, first: OwnedSemaphorePermit
     let asked = Instant::now();
     let free = i64::try_from(permits.len()).unwrap_or(1);
     let one = queue::claim_cluster(&mut conn, engine.id, free, limits).await?;
-    let mut any = start(engine, one, &mut permits, asked);
+    let mut claims = if start(engine, one, &mut permits, asked) {
+        Claims::Cluster
+    } else {
+        Claims::None
+    };
     if !permits.is_empty() {
         let asked = Instant::now();
         let most = i64::try_from(permits.len()).unwrap_or(1);
         let more = queue::claim_nodes(&mut conn, engine.id, most, limits).await?;
-        any |= start(engine, more, &mut permits, asked);
+        if start(engine, more, &mut permits, asked) && claims == Claims::None {
+            claims = Claims::Nodes;
+        }
     }
-    Ok(any)
+    Ok(claims)
 }
 
 /// Starts the work on claims, each in a slot of its own. True if there were any.

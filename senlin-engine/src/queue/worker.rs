@@ -244,11 +244,7 @@ async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, 
             let write = members::finish_member(&mut conn, ctx.fence, end, Some(&change), id, kind.as_str());
             ctx.end("record the end", write).await?
         } else {
-            ctx.end(
-                "record the end",
-                fence::finish(&mut conn, ctx.fence, end, Some(&change)),
-            )
-            .await?
+            ctx.end("record the end", ctx.finish(end.clone(), change)).await?
         }
     };
     Ok(Outcome::ended(parents))

@@ -4,7 +4,7 @@
 use crate::events::Record;
 
 /// Follows a list of actions `ended`: their edges, locks and places in the
-/// queue go, and their events are told. `edges` answers who depended on them.
+/// queue go, and their events are told. `edges` answers who depended on which.
 pub(crate) fn released() -> String {
     let told = Record {
         from: "ended",
@@ -17,7 +17,7 @@ pub(crate) fn released() -> String {
         ",
 edges AS (
     DELETE FROM action_dependencies d USING ended e WHERE d.depended = e.id OR d.dependent = e.id
-    RETURNING d.dependent),
+    RETURNING d.depended, d.dependent),
 node_lock AS (DELETE FROM node_locks l USING ended e WHERE l.action_id = e.id),
 cluster_lock AS (DELETE FROM cluster_locks l USING ended e WHERE l.action_id = e.id),
 told AS ({})",

@@ -9,11 +9,12 @@ use std::sync::{
 use senlin_core::{
     action::{Action, ActionKind, ActionStatus, LockScope, NewAction},
     ids::*,
+    node::NodeStatus,
 };
 use senlin_db::{
     DbError, Result, actions,
     child_actions::{self, SizeChange},
-    fence::{self, Fence},
+    fence::{self, Fence, NodeChange, NodeEnd},
     members,
     queue::{self, Limits},
 };
@@ -44,6 +45,8 @@ struct Field {
     recorded: Mutex<Vec<ActionId>>,
     held: Mutex<Vec<Action>>,
     ended: AtomicUsize,
+    /// Of them, in statements about many.
+    together: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -192,11 +195,51 @@ impl Field {
                 let end = end(ActionStatus::Succeeded);
                 members::finish_member(conn, fence, &end, None, cluster, "NODE_CHECK").await?
             }
-            (_, _) => fence::finish(conn, fence, &end(ActionStatus::Succeeded), None).await?,
+            (_, _) => self.end_together(conn, action).await?,
         };
         self.ended.fetch_add(1, Ordering::Relaxed);
         queue::promote(conn, &parents).await?;
         Ok(())
+    }
+
+    /// Ends it with others that are held and need only their node, some of
+    /// them claimed by other engines.
+    async fn end_together(&self, conn: &mut senlin_db::Conn, action: Action) -> Result<Vec<ActionId>> {
+        let mut ending = vec![action];
+        {
+            let mut held = self.held.lock().unwrap();
+            let joins =
+                |a: &Action| a.kind == ActionKind::NodeCheck && (a.parent_id.is_some() || a.cluster_id.is_none());
+            ending.extend(held.extract_if(.., |a| joins(a)).take(8));
+        }
+        let change = NodeChange {
+            status: Some(NodeStatus::Active),
+            reason: "Ended with others.".to_owned(),
+            ..NodeChange::default()
+        };
+        let ends: Vec<NodeEnd> = ending
+            .iter()
+            .map(|action| NodeEnd {
+                fence: Fence::of(action).unwrap(),
+                end: end(ActionStatus::Succeeded),
+                change: change.clone(),
+            })
+            .collect();
+        let mut parents = Vec::new();
+        for (one, answer) in ends.iter().zip(fence::finish_nodes(conn, &ends).await?) {
+            match answer {
+                Some(woken) => {
+                    self.together.fetch_add(1, Ordering::Relaxed);
+                    parents.extend(woken);
+                }
+                None => match fence::finish(conn, one.fence, &one.end, Some(&one.change)).await {
+                    Ok(woken) => parents.extend(woken),
+                    Err(DbError::LeaseLost) => {}
+                    Err(other) => return Err(other),
+                },
+            }
+        }
+        Ok(parents)
     }
 
     /// What must hold at every moment.
@@ -299,6 +342,7 @@ async fn a0_locks_hold_whatever_happens_at_once() {
         recorded: Mutex::new(vec![ActionId::random()]),
         held: Mutex::default(),
         ended: AtomicUsize::new(0),
+        together: AtomicUsize::new(0),
         over: AtomicBool::new(false),
     });
     let watcher = {
@@ -328,8 +372,11 @@ async fn a0_locks_hold_whatever_happens_at_once() {
     field.quiet().await;
     let recorded = field.yard.db.count("SELECT count(*) FROM actions").await.unwrap();
     let ended = field.ended.load(Ordering::Relaxed);
-    println!("{recorded} actions, {ended} of them ended by hand, {lost} leases lost, {looks} looks");
-    assert!(ended > 50 && looks > 0, "it was about something");
+    let together = field.together.load(Ordering::Relaxed);
+    println!(
+        "{recorded} actions, {ended} times ended by hand, {together} ended together, {lost} leases lost, {looks} looks"
+    );
+    assert!(ended > 50 && together > 0 && looks > 0, "it was about something");
     for table in ["cluster_locks", "node_locks", "action_dependencies"] {
         let left = field
             .yard

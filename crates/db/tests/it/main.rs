@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says what it counted"
 )]
 
+mod ends;
 mod loads;
 mod locks;
 mod placement;

@@ -16,7 +16,7 @@ use senlin_core::{
     placement::{HostSnapshot, Requirements},
 };
 use senlin_db::{
-    fence::{self, Fence, NodeChange},
+    fence::{self, Fence},
     hosts, placement,
 };
 
@@ -69,6 +69,10 @@ async fn a13_ten_planners_never_promise_a_place_twice() {
         yard.submit(Yard::action("p1", kind, node.0, None, LockScope::Node))
             .await;
     }
+    yard.db
+        .execute("UPDATE nodes SET status = 'CREATING', physical_id = NULL WHERE id IN (SELECT target FROM actions)")
+        .await
+        .unwrap();
     let mut claimed: Vec<Action> = Vec::new();
     let mut conn = yard.db.db.session();
     while claimed.len() < 100 {
@@ -114,12 +118,9 @@ async fn a13_ten_planners_never_promise_a_place_twice() {
                     Err(()) => refused.fetch_add(1, Ordering::Relaxed),
                 };
                 if at == 9 && place.is_ok() {
-                    let change = NodeChange {
-                        unplace: true,
-                        ..NodeChange::default()
-                    };
+                    placement::free(&mut conn, fence, node).await.unwrap();
                     let end = end(ActionStatus::Failed);
-                    fence::finish(&mut conn, fence, &end, Some(&change)).await.unwrap();
+                    fence::finish(&mut conn, fence, &end, None).await.unwrap();
                 }
             }
         });

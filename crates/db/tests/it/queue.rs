@@ -44,6 +44,27 @@ async fn a6_an_action_whose_cluster_is_gone_does_not_block_the_queue() {
     yard.db.close().await.unwrap();
 }
 
+/// An engine with few free slots finds what another, that claims at the same
+/// moment, has not locked; and locks no more than it may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_finds_work_behind_what_others_lock() {
+    let yard = Yard::new().await;
+    let mut ready = Vec::new();
+    for _ in 0..100 {
+        let node = yard.node("p1", None, -1).await;
+        ready.push(yard.check_orphan("p1", node).await);
+    }
+    let other = yard.db.session().await.unwrap();
+    let held = "BEGIN; SELECT id FROM actions ORDER BY seq LIMIT 48 FOR UPDATE";
+    other.batch_execute(held).await.unwrap();
+    let claimed: Vec<ActionId> = yard.claim_nodes(16).await.into_iter().map(|a| a.id).collect();
+    assert_eq!(claimed, ready[48..60], "three quarters of its slots, in order");
+    other.batch_execute("ROLLBACK").await.unwrap();
+    let claimed: Vec<ActionId> = yard.claim_nodes(8).await.into_iter().map(|a| a.id).collect();
+    assert_eq!(claimed, ready[..3], "what runs here already counts");
+    yard.db.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_a_cancel_wakes_what_is_postponed() {
     let yard = Yard::new().await;

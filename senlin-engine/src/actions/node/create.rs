@@ -14,7 +14,7 @@ use senlin_core::{
 };
 use senlin_db::{
     clusters,
-    fence::{self, End, NodeChange},
+    fence::{End, NodeChange},
     hosts, members, placement,
 };
 use senlin_policies::placement::place;
@@ -43,7 +43,10 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     }
     let settled = match settling::under_way(ctx)? {
         Some(settling) => settling::look(ctx, &node, &loaded, settling).await,
-        None => match begin(ctx).await {
+        None => match ctx
+            .mark("mark as creating", NodeStatus::Creating, "Creation in progress")
+            .await
+        {
             Ok(()) => start(ctx, node, &loaded).await,
             Err(failure) => Err(failure),
         },
@@ -92,12 +95,6 @@ async fn elsewhere(ctx: &Ctx, mut node: Node, loaded: &LoadedProfile) -> Result<
         node.generation += 1;
     }
     Ok(node)
-}
-
-async fn begin(ctx: &Ctx) -> Result<(), Failure> {
-    let mut conn = ctx.conn();
-    let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Creating, "Creation in progress");
-    ctx.record("mark as creating", write).await
 }
 
 /// A node that a user creates in a cluster counts as asked for, or is refused.

@@ -134,10 +134,8 @@ async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: ClusterId, reduce: bool) ->
 }
 
 async fn try_remove(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<(), Failure> {
-    let mut conn = ctx.conn();
-    let write = fence::node_status(&mut conn, ctx.fence, NodeStatus::Deleting, "Deletion in progress");
-    ctx.record("mark as deleting", write).await?;
-    drop(conn);
+    ctx.mark("mark as deleting", NodeStatus::Deleting, "Deletion in progress")
+        .await?;
     remove(ctx, node, loaded).await
 }
 

@@ -1,7 +1,7 @@
 //! NODE_OPERATION: one of the profile's own verbs (start, stop, pause …).
 
 use senlin_core::{Map, node::NodeStatus, profile_type::Health};
-use senlin_db::fence::{self, NodeChange};
+use senlin_db::fence::NodeChange;
 
 use super::{change_of, done, driver, load, settle::settled};
 use crate::{
@@ -15,14 +15,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         .input("operation")?
         .ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
     let params: Map = ctx.input("params")?.unwrap_or_default();
-    let mut conn = ctx.conn();
     let reason = format!("Operation '{operation}' in progress");
-    ctx.record(
-        "mark as operating",
-        fence::node_status(&mut conn, ctx.fence, NodeStatus::Operating, &reason),
-    )
-    .await?;
-    drop(conn);
+    ctx.mark("mark as operating", NodeStatus::Operating, &reason).await?;
     let (node, loaded) = settled(ctx, node, loaded).await?;
     let driver = driver(ctx, &node, &loaded).await?;
     let seen = loaded

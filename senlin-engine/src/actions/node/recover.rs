@@ -5,10 +5,7 @@ use senlin_core::{
     node::{Node, NodeStatus},
     profile_type::Health,
 };
-use senlin_db::{
-    fence::{self, NodeChange},
-    members, placement,
-};
+use senlin_db::{fence::NodeChange, members, placement};
 
 use super::{
     change_of,
@@ -36,13 +33,8 @@ const RECREATED: &str = "Recovered by RECREATE";
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let mut conn = ctx.conn();
-    ctx.record(
-        "mark as recovering",
-        fence::node_status(&mut conn, ctx.fence, NodeStatus::Recovering, "Recovery in progress"),
-    )
-    .await?;
-    drop(conn);
+    ctx.mark("mark as recovering", NodeStatus::Recovering, "Recovery in progress")
+        .await?;
     let wanted = wishes(ctx)?;
     if let Some(settling) = settling::under_way(ctx)? {
         let restarted = settling.reason == RESTARTED;

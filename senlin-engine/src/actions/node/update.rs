@@ -14,7 +14,7 @@ use senlin_core::{
 };
 use senlin_db::{
     attempts::{self, Kept},
-    fence::{self, End, NodeChange},
+    fence::{End, NodeChange},
     members::{self, Change},
     whereabouts,
 };
@@ -58,13 +58,8 @@ async fn attempt(
     loaded: Arc<LoadedProfile>,
     profile: Option<ProfileId>,
 ) -> Result<(Node, Arc<LoadedProfile>, Made), Failure> {
-    let mut conn = ctx.conn();
-    ctx.record(
-        "mark as updating",
-        fence::node_status(&mut conn, ctx.fence, NodeStatus::Updating, "Update in progress"),
-    )
-    .await?;
-    drop(conn);
+    ctx.mark("mark as updating", NodeStatus::Updating, "Update in progress")
+        .await?;
     let (node, loaded) = settled(ctx, node, loaded).await?;
     let mut conn = ctx.conn();
     let new = ctx
