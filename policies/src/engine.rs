@@ -7,8 +7,8 @@ use senlin_core::{
     action::ActionKind,
     ids::{BindingId, NodeId},
     placement::HostSnapshot,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{self, Meta, SpecType},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,26 +67,25 @@ pub struct AttachedPolicy {
     pub binding: BindingId,
 }
 
+/// What a policy type is called, and how policies of it are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyMeta {
+    /// What it is called, and since when.
+    pub is: Meta,
+    /// Less goes first.
+    pub priority: i32,
+    /// Whether a cluster may have only one of this name.
+    pub singleton: bool,
+    /// Whether it must know the hosts to decide.
+    pub needs_hosts: bool,
+}
+
 /// A policy type.
 pub trait PolicyType: Send + Sync {
-    /// Such as `senlin.policy.scaling`.
-    fn name(&self) -> &'static str;
-    /// Such as `1.0`.
-    fn version(&self) -> &'static str;
-    /// Its life so far.
-    fn support(&self) -> &'static [Support];
+    /// What it is called, and how it is treated.
+    fn meta(&self) -> &'static PolicyMeta;
     /// The schema of `properties`.
     fn schema(&self) -> &SpecSchema;
-    /// Less goes first.
-    fn priority(&self) -> i32;
-    /// The microversion from which it is listed.
-    fn since(&self) -> (u32, u32) {
-        (1, 0)
-    }
-    /// Whether a cluster may have only one of this name.
-    fn singleton(&self) -> bool {
-        true
-    }
     /// Rules beyond the schema.
     ///
     /// # Errors
@@ -96,10 +95,6 @@ pub trait PolicyType: Send + Sync {
     fn cooldown(&self, bound: &AttachedPolicy, kind: ActionKind, now: Time) -> Option<i64> {
         let _ = (bound, kind, now);
         None
-    }
-    /// Whether it must know the hosts to decide.
-    fn needs_hosts(&self) -> bool {
-        false
     }
     /// What is kept with the binding while the policy is attached (contract/policies, "Binding rules").
     fn binding_data(&self, properties: &Map) -> Option<Map> {
@@ -125,11 +120,18 @@ pub trait PolicyType: Send + Sync {
     ) -> Result<Decision, String>;
 }
 
-/// `name-version` of a type.
-#[must_use]
-pub fn full_name(kind: &dyn PolicyType) -> String {
-    format!("{}-{}", kind.name(), kind.version())
+impl SpecType for dyn PolicyType {
+    fn meta(&self) -> &'static Meta {
+        &PolicyType::meta(self).is
+    }
+
+    fn schema(&self) -> &SpecSchema {
+        PolicyType::schema(self)
+    }
 }
+
+/// Every policy type.
+pub type Registry = types::Registry<dyn PolicyType>;
 
 /// A policy says no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -199,7 +201,7 @@ pub fn after(policies: &[AttachedPolicy], kind: ActionKind) -> Vec<BindingId> {
 /// The order of priorities; among equals by name.
 fn in_order(policies: &[AttachedPolicy]) -> Vec<&AttachedPolicy> {
     let mut ordered: Vec<&AttachedPolicy> = policies.iter().collect();
-    ordered.sort_by(|a, b| (a.kind.priority(), &a.name).cmp(&(b.kind.priority(), &b.name)));
+    ordered.sort_by(|a, b| (a.kind.meta().priority, &a.name).cmp(&(b.kind.meta().priority, &b.name)));
     ordered
 }
 
@@ -210,31 +212,6 @@ fn in_order(policies: &[AttachedPolicy]) -> Vec<&AttachedPolicy> {
 pub(crate) fn read<T: DeserializeOwned>(properties: &Map) -> Result<T, SpecError> {
     serde_json::from_value(Value::Object(properties.clone()))
         .map_err(|e| SpecError(format!("The properties cannot be understood: {e}")))
-}
-
-/// Every type, found by `name-version`.
-#[derive(Clone)]
-pub struct Registry {
-    types: Arc<Vec<Arc<dyn PolicyType>>>,
-}
-
-impl Registry {
-    /// A registry of these types.
-    #[must_use]
-    pub fn new(types: Vec<Arc<dyn PolicyType>>) -> Self {
-        Self { types: Arc::new(types) }
-    }
-
-    /// The type with that `name-version`.
-    #[must_use]
-    pub fn find(&self, full: &str) -> Option<&Arc<dyn PolicyType>> {
-        self.types.iter().find(|t| full == full_name(t.as_ref()))
-    }
-
-    /// Every type, in listing order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn PolicyType>> {
-        self.types.iter()
-    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use senlin_core::{
     },
     ids::NodeId,
     profile_type::{
-        Demand, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, Settled, SpecRules, Started, Support,
+        Demand, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, Settled, SpecRules, Started,
     },
     spec::{SpecError, SpecSchema},
+    types::{Meta, SpecType, Support},
 };
 use serde_json::Value;
 
@@ -40,22 +41,30 @@ use spec::{V1_0, V1_1};
 
 /// The type, in one of its versions.
 pub struct Docker {
-    version: &'static str,
+    meta: &'static Meta,
     schema: SpecSchema,
-    support: &'static [Support],
 }
+
+const V1_0_META: Meta = Meta {
+    name: "container.dockerinc.docker",
+    version: "1.0",
+    support: &[Support::experimental("2017.02")],
+    since: (1, 0),
+};
+
+const V1_1_META: Meta = Meta {
+    version: "1.1",
+    support: &[Support::supported("2026.11")],
+    ..V1_0_META
+};
 
 impl Docker {
     /// Senlin's own schema.
     #[must_use]
     pub fn v1_0() -> Self {
         Self {
-            version: "1.0",
+            meta: &V1_0_META,
             schema: SpecSchema::of::<V1_0>(),
-            support: &[Support {
-                status: "EXPERIMENTAL",
-                since: "2017.02",
-            }],
         }
     }
 
@@ -63,17 +72,13 @@ impl Docker {
     #[must_use]
     pub fn v1_1() -> Self {
         Self {
-            version: "1.1",
+            meta: &V1_1_META,
             schema: SpecSchema::of::<V1_1>(),
-            support: &[Support {
-                status: "SUPPORTED",
-                since: "2026.11",
-            }],
         }
     }
 
     fn parse(&self, properties: &Map) -> Result<ContainerSpec, SpecError> {
-        parse::parse(self.version, properties)
+        parse::parse(self.meta.version, properties)
     }
 }
 
@@ -96,26 +101,20 @@ fn labels(job: &Job<'_>, generation: i32) -> BTreeMap<String, String> {
     labels
 }
 
-#[async_trait::async_trait]
-impl ProfileType for Docker {
-    fn name(&self) -> &'static str {
-        "container.dockerinc.docker"
-    }
-
-    fn version(&self) -> &'static str {
-        self.version
-    }
-
-    fn support(&self) -> &'static [Support] {
-        self.support
+impl SpecType for Docker {
+    fn meta(&self) -> &'static Meta {
+        self.meta
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
     }
+}
 
+#[async_trait::async_trait]
+impl ProfileType for Docker {
     fn operations(&self) -> Vec<Operation> {
-        operate::operations(self.version)
+        operate::operations(self.meta.version)
     }
 
     fn validate(&self, properties: &Map, rules: &SpecRules) -> Result<(), SpecError> {
@@ -180,6 +179,6 @@ impl ProfileType for Docker {
         overrides: &Map,
         of: Option<NodeId>,
     ) -> Result<(String, Map), ProfileError> {
-        adopt::adopt(driver, identity, overrides, self.version, of).await
+        adopt::adopt(driver, identity, overrides, self.meta.version, of).await
     }
 }

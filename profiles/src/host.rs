@@ -7,12 +7,11 @@ use senlin_core::{
     driver::ContainerDriver,
     host::{Endpoint, Tls},
     ids::NodeId,
-    profile_type::{
-        Demand, Health, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, SpecRules, Support,
-    },
+    profile_type::{Demand, Health, HostRefs, Job, Made, Operation, ProfileError, ProfileType, Seen, SpecRules},
     secret::Secret,
     spec::{SpecError, SpecSchema},
     steps::step,
+    types::{Meta, SpecType, Support},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -108,27 +107,25 @@ fn check_endpoint(endpoint: &EndpointSpec, rules: &SpecRules) -> Result<(), Spec
     }
 }
 
-#[async_trait::async_trait]
-impl ProfileType for Engine {
-    fn name(&self) -> &'static str {
-        "host.dockerinc.engine"
-    }
+const META: Meta = Meta {
+    name: "host.dockerinc.engine",
+    version: "1.0",
+    support: &[Support::supported("2026.11")],
+    since: (1, 0),
+};
 
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "SUPPORTED",
-            since: "2026.11",
-        }]
+impl SpecType for Engine {
+    fn meta(&self) -> &'static Meta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
     }
+}
 
+#[async_trait::async_trait]
+impl ProfileType for Engine {
     fn operations(&self) -> Vec<Operation> {
         Vec::new()
     }

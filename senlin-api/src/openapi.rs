@@ -90,12 +90,18 @@ pub fn document(profiles: &Registry, policies: &engine::Registry) -> Value {
     }
     let mut components = schemas::all();
     for kind in profiles.iter() {
-        let name = format!("{}-{}", kind.name(), kind.version());
-        put(&mut components, &name, kind.schema().json_schema().clone());
+        put(
+            &mut components,
+            &kind.meta().full_name(),
+            kind.schema().json_schema().clone(),
+        );
     }
     for kind in policies.iter() {
-        let name = engine::full_name(kind.as_ref());
-        put(&mut components, &name, kind.schema().json_schema().clone());
+        put(
+            &mut components,
+            &kind.meta().is.full_name(),
+            kind.schema().json_schema().clone(),
+        );
     }
     let mut faults = Map::new();
     for (code, meaning, kind, message) in FAULTS {

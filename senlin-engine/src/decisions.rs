@@ -112,7 +112,7 @@ pub(crate) async fn context(
     } else {
         candidates(&members::list(conn, cluster.id).await?)
     };
-    let hosts = if bound.iter().any(|b| b.kind.needs_hosts()) {
+    let hosts = if bound.iter().any(|b| b.kind.meta().needs_hosts) {
         hosts(engine, conn, cluster).await?
     } else {
         Vec::new()

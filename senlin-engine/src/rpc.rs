@@ -100,7 +100,6 @@ async fn one(engine: &Engine, id: NodeId) -> Result<Value, Failure> {
         .connections
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
-    drop(conn);
     let job = Job {
         node: &node,
         properties: &loaded.properties,
@@ -201,7 +200,6 @@ async fn adopt_container(
         .connections
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
-    drop(conn);
     let (physical_id, properties) = kind.adopt(driver.as_ref(), identity, overrides, of).await?;
     let sealed = kind
         .schema()

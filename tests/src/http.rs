@@ -104,7 +104,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Makes a profile; answers its id.
+    /// Makes a profile; returns its id.
     ///
     /// # Errors
     /// When it is refused.

@@ -18,7 +18,7 @@ use senlin_tests::{
 };
 use serde_json::json;
 
-/// Runs a script as a user of project `demo` would; answers what it printed.
+/// Runs a script as a user of project `demo` would; returns what it printed.
 fn script(keystone: &Keystone, name: &str) -> String {
     let file = senlin_testkit::workspace().join("tests/clients").join(name);
     let out = Command::new(venv("clients").join("bin/python"))

@@ -58,7 +58,7 @@ async fn host_ids(plane: &Plane, endpoints: &[String]) -> Vec<String> {
     endpoints.iter().map(of).collect()
 }
 
-/// Scales out by six as planned; answers what was planned and what came on the first host.
+/// Scales out by six as planned; returns what was planned and what came on the first host.
 async fn six_more(plane: &Plane, hosts: &Hosts, cluster: &str, busy: &str) -> (usize, usize) {
     let before = hosts.all[0]
         .labelled(&format!("senlin.cluster={cluster}"))

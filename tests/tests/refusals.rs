@@ -118,7 +118,7 @@ async fn what_cannot_be_is_explained_and_leaves_nothing() {
     nothing_left(&hosts);
 }
 
-/// Asks for a cluster of one; answers the reason that its node gives.
+/// Asks for a cluster of one; returns the reason that its node gives.
 async fn refused(plane: &Plane, hosts: &Hosts, properties: Value) -> String {
     let client = &plane.client;
     let profile = client

@@ -318,7 +318,7 @@ pub trait ContainerDriver: Send + Sync {
     async fn has_image(&self, image: &str) -> Result<bool, DriverError>;
     /// Fetch the image.
     async fn pull(&self, image: &str, auth: Option<&RegistryAuth>) -> Result<(), DriverError>;
-    /// Create, not start; answers the full id. A taken name is `Conflict`.
+    /// Create, not start; returns the full id. A taken name is `Conflict`.
     async fn create(&self, config: &ContainerConfig) -> Result<String, DriverError>;
     /// Start; already running is success.
     async fn start(&self, id: &str) -> Result<(), DriverError>;

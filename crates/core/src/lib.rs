@@ -25,6 +25,7 @@ pub mod service;
 pub mod spec;
 pub mod steps;
 pub mod text;
+pub mod types;
 
 /// A JSON object, as specs, metadata and inputs are kept.
 pub type Map = serde_json::Map<String, serde_json::Value>;

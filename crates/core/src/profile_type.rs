@@ -14,16 +14,8 @@ use crate::{
     placement::Requirements,
     spec::{SpecError, SpecSchema},
     steps::{Interrupt, Steps},
+    types::{self, SpecType},
 };
-
-/// A status in a type's life: since when it is how well supported.
-#[derive(Debug, Clone, Copy)]
-pub struct Support {
-    /// `EXPERIMENTAL`, `SUPPORTED`, `DEPRECATED` or `UNSUPPORTED`.
-    pub status: &'static str,
-    /// Such as `2017.02`.
-    pub since: &'static str,
-}
 
 /// An operation users may ask of a node.
 #[derive(Debug, Clone)]
@@ -239,15 +231,7 @@ pub struct HostRefs {
 
 /// A profile type.
 #[async_trait::async_trait]
-pub trait ProfileType: Send + Sync {
-    /// Such as `container.dockerinc.docker`.
-    fn name(&self) -> &'static str;
-    /// Such as `1.0`.
-    fn version(&self) -> &'static str;
-    /// Its life so far.
-    fn support(&self) -> &'static [Support];
-    /// The schema of `properties`.
-    fn schema(&self) -> &SpecSchema;
+pub trait ProfileType: SpecType + Send + Sync {
     /// What users may ask of its nodes.
     fn operations(&self) -> Vec<Operation>;
     /// Rules beyond the schema; properties are already checked against it.
@@ -261,7 +245,7 @@ pub trait ProfileType: Send + Sync {
         false
     }
 
-    /// Makes the physical side; answers its id. Leaves nothing behind when it fails.
+    /// Makes the physical side; returns its id. Leaves nothing behind when it fails.
     async fn create(&self, job: &Job<'_>) -> Result<String, ProfileError>;
     /// Seconds after which what was just made or started is first looked at;
     /// with 0 it counts as it is.
@@ -307,7 +291,7 @@ pub trait ProfileType: Send + Sync {
     /// When this type is not of hosts, or the overrides do not fit.
     fn adopted(&self, identity: &str, overrides: &Map) -> Result<Map, SpecError> {
         let _ = (identity, overrides);
-        Err(SpecError(format!("'{}' does not describe hosts", self.name())))
+        Err(SpecError(format!("'{}' does not describe hosts", self.meta().name)))
     }
     /// Full id and properties of the container that already runs under
     /// `identity` (its id or name). One that carries a node's label is refused
@@ -321,29 +305,5 @@ pub trait ProfileType: Send + Sync {
     ) -> Result<(String, Map), ProfileError>;
 }
 
-/// Every type, found by `name-version`.
-#[derive(Clone)]
-pub struct Registry {
-    types: Arc<Vec<Arc<dyn ProfileType>>>,
-}
-
-impl Registry {
-    /// A registry of these types.
-    #[must_use]
-    pub fn new(types: Vec<Arc<dyn ProfileType>>) -> Self {
-        Self { types: Arc::new(types) }
-    }
-
-    /// The type with that `name-version`.
-    #[must_use]
-    pub fn find(&self, full: &str) -> Option<&Arc<dyn ProfileType>> {
-        self.types
-            .iter()
-            .find(|t| full == format!("{}-{}", t.name(), t.version()))
-    }
-
-    /// Every type, in listing order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn ProfileType>> {
-        self.types.iter()
-    }
-}
+/// Every profile type.
+pub type Registry = types::Registry<dyn ProfileType>;

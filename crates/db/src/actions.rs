@@ -278,7 +278,7 @@ pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Resul
     ids.iter().fold(sql, |sql, id| sql.bind(*id)).load(conn).await
 }
 
-/// Asks an action and its descendants to end; answers those to be woken. One
+/// Asks an action and its descendants to end; returns those to wake. One
 /// that never began is CANCELLED at once, whatever holds its target.
 ///
 /// # Errors
@@ -291,7 +291,7 @@ pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
 }
 
 /// Ends an action and its descendants at once, without asking whoever works
-/// on them: their later writes are fenced off. Answers parents to be woken.
+/// on them: their later writes are fenced off. Returns the parents to wake.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -274,7 +274,7 @@ pub(crate) async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result
     member_counts(conn, cluster).await
 }
 
-/// Writes the status that is true of the cluster now; answers it. Call it in a
+/// Writes the status that is true of the cluster now; returns it. Call it in a
 /// transaction: it locks the cluster before it counts.
 ///
 /// # Errors

@@ -64,7 +64,7 @@ impl std::fmt::Display for SchemaState {
     }
 }
 
-/// Applies every migration that is missing; answers their names.
+/// Applies every migration that is missing; returns their names.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.

@@ -341,7 +341,7 @@ pub struct Adoption {
 }
 
 /// Records a node that already runs, with a profile of its own: ACTIVE at once,
-/// if the project then has at most `most` nodes. Answers the node.
+/// if the project then has at most `most` nodes. Returns the node.
 ///
 /// # Errors
 /// A duplicate ([`DbError::is_duplicate`]) when another node has it already; a

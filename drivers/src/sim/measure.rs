@@ -21,7 +21,7 @@ struct Burn {
 }
 
 impl Burn {
-    fn so_far(&self) -> u64 {
+    fn spent(&self) -> u64 {
         let elapsed = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.before + elapsed / 1000 * self.millis
     }
@@ -48,7 +48,7 @@ impl Sim {
     /// The container uses so many thousandths of a processor from now on.
     pub fn burn(&self, id: &str, millis: u64) {
         let mut world = self.world();
-        let before = world.meters.burns.get(id).map_or(0, Burn::so_far);
+        let before = world.meters.burns.get(id).map_or(0, Burn::spent);
         let burn = Burn {
             since: Instant::now(),
             before,
@@ -74,7 +74,7 @@ impl World {
             .map(|c| Usage {
                 id: c.id.clone(),
                 labels: c.config.labels.clone(),
-                cpu_ns: self.meters.burns.get(&c.id).map_or(0, Burn::so_far),
+                cpu_ns: self.meters.burns.get(&c.id).map_or(0, Burn::spent),
                 memory: self.meters.memory.get(&c.id).copied().unwrap_or(0),
             })
             .collect()

@@ -14,7 +14,7 @@ use super::{
     spec::PullPolicy,
 };
 
-/// Makes the node's container in its present generation; answers its full id.
+/// Makes the node's container in its present generation; returns its full id.
 pub(super) async fn create(job: &Job<'_>, spec: &ContainerSpec) -> Result<String, ProfileError> {
     let generation = job.node.generation;
     if let Some(id) = reuse(job, generation).await? {

@@ -104,7 +104,6 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     }
     let mut conn = call.conn();
     db::rename(&mut conn, policy.id, &name).await?;
-    drop(conn);
     let policy = find(&call, &policy.id.to_string()).await?;
     Ok(call.ok(&json!({"policy": wire::policy(&policy)})))
 }

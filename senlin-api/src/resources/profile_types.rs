@@ -3,9 +3,10 @@
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    profile_type::{ProfileType, Support},
+    profile_type::ProfileType,
+    types::{Meta, Registry, SpecType},
 };
-use senlin_openapi::versions;
+use senlin_openapi::{Microversion, versions};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,55 +14,72 @@ use crate::{
     request::Call,
 };
 
-/// A type's life, as lists show it.
-pub(crate) fn support(version: &str, life: &[Support]) -> Value {
-    let list: Vec<Value> = life
-        .iter()
-        .map(|s| json!({"status": s.status, "since": s.since}))
-        .collect();
-    json!({ version: list })
+/// A type's life, as answers show it.
+fn support(meta: &Meta) -> Value {
+    let life = meta.support.iter();
+    let life: Vec<Value> = life.map(|s| json!({"status": s.status, "since": s.since})).collect();
+    json!({ meta.version: life })
+}
+
+fn is_known(call: &Call, meta: &Meta) -> bool {
+    Microversion(meta.since.0, meta.since.1) <= call.version
+}
+
+/// The types that the call's version knows.
+pub(crate) fn listed<T: SpecType + ?Sized>(call: &Call, registry: &Registry<T>) -> Vec<Value> {
+    let detailed = call.version >= versions::SUPPORT_STATUS;
+    let known = registry.iter().map(|t| t.meta()).filter(|meta| is_known(call, meta));
+    known
+        .map(|meta| {
+            if detailed {
+                json!({"name": meta.name, "version": meta.version, "support_status": support(meta)})
+            } else {
+                json!({"name": meta.full_name()})
+            }
+        })
+        .collect()
+}
+
+/// The type that the path names.
+pub(crate) fn found<'a, T: SpecType + ?Sized>(
+    call: &Call,
+    registry: &'a Registry<T>,
+    kind: &'static str,
+) -> Result<&'a T> {
+    let found = registry.find(&call.identity).map(AsRef::as_ref);
+    found
+        .filter(|t| is_known(call, t.meta()))
+        .ok_or_else(|| ApiError::NotFound {
+            kind,
+            identity: call.identity.clone(),
+        })
+}
+
+/// One type, with its schema.
+pub(crate) fn shown<T: SpecType + ?Sized>(call: &Call, kind: &T) -> Value {
+    let mut shown = json!({"name": call.identity, "schema": kind.schema().to_senlin()});
+    if call.version >= versions::SUPPORT_STATUS
+        && let Value::Object(map) = &mut shown
+    {
+        map.insert("support_status".to_owned(), support(kind.meta()));
+    }
+    shown
 }
 
 /// `GET /v1/profile-types`
 pub async fn list(call: Call) -> Result<HttpResponse> {
     call.no_query()?;
-    let detailed = call.version >= versions::SUPPORT_STATUS;
-    let types: Vec<Value> = call
-        .api
-        .registry
-        .iter()
-        .map(|t| {
-            if detailed {
-                json!({"name": t.name(), "version": t.version(), "support_status": support(t.version(), t.support())})
-            } else {
-                json!({"name": format!("{}-{}", t.name(), t.version())})
-            }
-        })
-        .collect();
-    Ok(call.ok(&json!({"profile_types": types})))
+    Ok(call.ok(&json!({"profile_types": listed(&call, &call.api.registry)})))
 }
 
 /// `GET /v1/profile-types/{type}`
 pub async fn show(call: Call) -> Result<HttpResponse> {
     let kind = find(&call)?;
-    let mut shown = json!({"name": call.identity, "schema": kind.schema().to_senlin()});
-    if call.version >= versions::SUPPORT_STATUS
-        && let Value::Object(map) = &mut shown
-    {
-        map.insert("support_status".to_owned(), support(kind.version(), kind.support()));
-    }
-    Ok(call.ok(&json!({"profile_type": shown})))
+    Ok(call.ok(&json!({"profile_type": shown(&call, kind)})))
 }
 
 fn find(call: &Call) -> Result<&dyn ProfileType> {
-    call.api
-        .registry
-        .find(&call.identity)
-        .map(AsRef::as_ref)
-        .ok_or_else(|| ApiError::NotFound {
-            kind: "profile_type",
-            identity: call.identity.clone(),
-        })
+    found(call, &call.api.registry, "profile_type")
 }
 
 /// `GET /v1/profile-types/{type}/ops`

@@ -250,7 +250,6 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     }
     let mut conn = call.conn();
     db::update(&mut conn, profile.id, name.as_deref(), metadata.as_ref()).await?;
-    drop(conn);
     let profile = find(&call, &profile.id.to_string()).await?;
     Ok(call.ok(&json!({"profile": wire::profile(&profile)})))
 }

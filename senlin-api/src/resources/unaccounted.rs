@@ -199,7 +199,6 @@ async fn restore(call: &Call, one: &Unaccounted, project: &str) -> Taken {
         Some(id) => clusters::get(&mut conn, id).await?.filter(|c| c.project == project),
         None => None,
     };
-    drop(conn);
     let profile = match known {
         Some(_) => None,
         None => Some(adopted(call, one, project).await?),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Server};
 
-/// A receiver of that type for CLUSTER_SCALE_OUT; answers it and its door.
+/// A receiver of that type for CLUSTER_SCALE_OUT; returns it and its door.
 async fn receiver(server: &Server, kind: &str, options: Value) -> (Answer, String) {
     let body = json!({"receiver": {"name": kind, "type": kind, "cluster_id": "hosts", "action": "CLUSTER_SCALE_OUT",
         "params": {"count": 1}, "options": options}});

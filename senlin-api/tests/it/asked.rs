@@ -331,6 +331,5 @@ async fn g14_a_request_names_so_many_nodes_and_no_more() {
         found(&mut conn, &Scope::Project("p2".to_owned())).await,
         [const { None }; 5]
     );
-    drop(conn);
     server.close().await;
 }

@@ -39,7 +39,6 @@ async fn a11_ended_actions_are_listed_and_shown_as_before() {
     let mut conn = server.db.db.session();
     let moved = senlin_db::history::move_ended(&mut conn, 60.0, 30, 6).await.unwrap();
     assert_eq!(moved, Some(6));
-    drop(conn);
     for (path, before) in paths.iter().zip(before) {
         assert_eq!(server.member("GET", path, None).await.body, before, "{path}");
     }

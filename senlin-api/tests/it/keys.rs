@@ -215,7 +215,6 @@ async fn a8_a_repeat_after_the_commit_gets_the_answer_that_was_lost() {
     assert!(matches!(late, Err(DbError::KeyLost)), "{late:?}");
     let keep = Keep::new(Some(&repeat), &answer);
     profiles::create(&mut conn, &profile("twice"), &keep).await.unwrap();
-    drop(conn);
     for name in ["once", "twice"] {
         let made = format!("SELECT count(*) FROM profiles WHERE name = '{name}'");
         assert_eq!(count(&server, &made).await, 1, "{name}");

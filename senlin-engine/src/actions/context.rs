@@ -164,7 +164,7 @@ impl Ctx {
         self.record(name, self.many(|many| &many.marks, mark)).await
     }
 
-    /// Ends the action and changes its node. Answers the parents to look at.
+    /// Ends the action and changes its node. Returns the parents to wake.
     ///
     /// # Errors
     /// [`DbError::LeaseLost`] when it is no longer ours.

@@ -3,8 +3,8 @@
 use senlin_core::{cluster::Cluster, placement::Rules, profile_type::Demand};
 use senlin_db::{bindings, loads, members, placement};
 use senlin_policies::{
-    host_placement::{self, Rebalance},
     rebalance::{Move, Mover, moves},
+    types::host_placement::{self, Rebalance},
 };
 
 use crate::{Engine, failure::Failure};

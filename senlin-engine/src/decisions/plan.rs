@@ -100,7 +100,6 @@ pub async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> {
         set(&mut plan, "pause_time", batches.pause_time.into());
     }
     if kind == ActionKind::ClusterRebalance {
-        drop(conn);
         let most = inputs.get("max_moves").and_then(Value::as_i64);
         let moves = moves::wanted(engine, &cluster, &intent.decision.rules, most).await?;
         let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.reason});

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure;
 
 /// Most calls that one statement carries out.
-const MOST: usize = 64;
+const MAX_CALLS: usize = 64;
 
 /// A read or a write that one statement can do for many.
 pub(crate) trait Call: Clone + Send + Sync {
@@ -22,7 +22,7 @@ pub(crate) trait Call: Clone + Send + Sync {
     /// Carries one out by itself.
     fn alone(&self, db: &Db) -> impl Future<Output = Result<Self::Answer>> + Send;
 
-    /// Carries many out, in one statement; answers in their order, none for one
+    /// Carries many out, in one statement; returns in their order, none for one
     /// that it left out.
     fn all(db: &Db, calls: &[Self]) -> impl Future<Output = Result<Vec<Option<Self::Answer>>>> + Send;
 }
@@ -90,7 +90,7 @@ impl<C: Call> Together<C> {
         let (calls, callers): (Vec<C>, Vec<_>) = {
             let mut gathered = self.gather();
             gathered.retain(|(_, caller)| !caller.is_closed());
-            let rest = gathered.len().min(MOST);
+            let rest = gathered.len().min(MAX_CALLS);
             let rest = gathered.split_off(rest);
             mem::replace(&mut *gathered, rest).into_iter().unzip()
         };

@@ -26,7 +26,6 @@ pub(crate) async fn list(engine: &Engine, body: &Map) -> Result<Value, Failure> 
         .ok_or_else(|| Failure::Refused("'project' is missing.".to_owned()))?;
     let mut conn = engine.db.session();
     let members = targets::of(&mut conn, project).await?;
-    drop(conn);
     let mut by_host: BTreeMap<NodeId, BTreeMap<String, targets::Target>> = BTreeMap::new();
     for member in members {
         let on = by_host.entry(member.host_id).or_default();
@@ -57,7 +56,6 @@ async fn listed(engine: &Engine, host: NodeId, project: &str) -> Result<(String,
         .await?
         .map(|h| address(&h.endpoint))
         .unwrap_or_default();
-    drop(conn);
     let machine = if machine.is_empty() || machine.starts_with('/') {
         "127.0.0.1".to_owned()
     } else {

@@ -96,7 +96,6 @@ pub(crate) async fn collect(engine: &Engine, driver: &dyn ContainerDriver, host:
     let mut conn = engine.db.session();
     let checks = attempts::check_open(&mut conn, host).await?;
     let verdict = unaccounted::judge(&mut conn, host, &seen).await?;
-    drop(conn);
     if !checks.is_empty() {
         engine.work.notify_one();
         engine.bus.wake(&checks, "");

@@ -23,7 +23,7 @@ use senlin_db::{
     health::{self as db, Begun, Member, Wish},
     settling,
 };
-use senlin_policies::health::{Health as Policy, ModeKind};
+use senlin_policies::types::health::{Health as Policy, ModeKind};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -122,7 +122,6 @@ async fn ask(engine: &Engine, host: NodeId) -> Result<HashMap<String, ContainerS
         .connections
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
-    drop(conn);
     let list = driver
         .find(&[(LABEL_OWNER, engine.installation.as_str())])
         .await
@@ -180,7 +179,6 @@ async fn inspect(engine: &Engine, member: &Member) -> (Health, bool) {
             .connections
             .driver(&mut conn, &engine.profile_cache, host)
             .await?;
-        drop(conn);
         Ok::<_, Failure>(driver.inspect(id).await.map_err(ProfileError::from)?)
     };
     match asked.await {
@@ -314,7 +312,6 @@ pub async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Res
         return Ok(());
     }
     let policy = listening(engine, &mut conn, &member).await?;
-    drop(conn);
     let (seen, starts_again) = inspect(engine, &member).await;
     // The next sweep or list looks again.
     let not_yet = matches!(seen, Health::Unknown(_)) || (starts_again && policy.is_none());
@@ -333,7 +330,6 @@ pub async fn examine(engine: &Arc<Engine>, node: NodeId, only_look: bool) -> Res
         Some(cluster) => clusters::get(&mut conn, cluster).await?,
         None => None,
     };
-    drop(conn);
     let desired = desired.map_or(0, |c| c.desired_capacity);
     begin(engine, &policy, desired, &member, &loss).await
 }

@@ -75,11 +75,9 @@ async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Fa
         .connections
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
-    drop(conn);
     let info = driver.info().await.map_err(ProfileError::from)?;
     let mut conn = engine.db.session();
     let answered = hosts::answered(&mut conn, host, &info).await?;
-    drop(conn);
     if answered.is_back {
         if settling::host_is_back(&mut engine.db.session(), host).await? {
             engine.work.notify_one();

@@ -13,7 +13,7 @@ use senlin_db::{
     DbError, hosts,
     loads::{self, HostLoad, NodeLoad},
 };
-use senlin_policies::target_tracking::is_measure;
+use senlin_policies::types::target_tracking::is_measure;
 use serde_json::{Value, json};
 
 use super::runner::{Scope, Task};
@@ -67,7 +67,6 @@ async fn measure(engine: &Engine, id: NodeId) -> Result<(), Failure> {
     let driver = engine.connections.driver(&mut conn, &engine.profile_cache, id).await?;
     // Read right before the counters: two such times are as far apart as they are.
     let (now, last) = loads::last(&mut conn, id).await?;
-    drop(conn);
     let usage = driver.usage().await.map_err(ProfileError::from)?;
     let seconds = last
         .as_ref()

@@ -8,7 +8,7 @@ use senlin_db::{
     bindings::{self, Due},
     clusters, policy_actions,
 };
-use senlin_policies::{engine::decide, host_placement};
+use senlin_policies::{engine::decide, types::host_placement};
 
 use super::policy_watch::PolicyWatch;
 use crate::{
@@ -42,7 +42,6 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     if let Some(cluster) = clusters::get(&mut conn, due.cluster_id).await? {
         let asked = decisions::unsized_request(ActionKind::ClusterRebalance, &cluster);
         let context = decisions::context(engine, &mut conn, &cluster, false).await?;
-        drop(conn);
         let decision =
             decide(&context.bound, &context.view, &asked).map_err(|refusal| Failure::Refused(refusal.to_string()))?;
         let moves = moves::wanted(engine, &cluster, &decision.rules, None).await?;

@@ -10,7 +10,7 @@ use senlin_db::{
 };
 use senlin_policies::{
     size::Bounds,
-    target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict, is_measure},
+    types::target_tracking::{Facts, Metric, Prometheus, TargetTracking, Verdict, is_measure},
 };
 use serde_json::{Value, json};
 
@@ -48,7 +48,6 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     let Some(cluster) = clusters::get(&mut conn, due.cluster_id).await? else {
         return Ok(());
     };
-    drop(conn);
     let mut state = due.state.clone();
     let (reason, inputs) = match schedule(&policy, &cluster, due.now) {
         Some(found) => found,

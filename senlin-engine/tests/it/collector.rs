@@ -114,7 +114,6 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
         .await
         .unwrap()
         .unwrap();
-    drop(conn);
     let check = world.act_on_node(ActionKind::NodeCheck, updated, json!({})).await;
     world.settle().await;
     assert_eq!(world.outcome(check).await.0, "SUCCEEDED");
@@ -131,7 +130,6 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     // Remove: only what an operator named goes.
     let mut conn = world.db.db.session();
     unaccounted::ask_removal(&mut conn, of(late).id).await.unwrap();
-    drop(conn);
     beat(&world).await;
     let left: Vec<String> = all.iter().filter(|id| **id != of(late).container).cloned().collect();
     assert_eq!(ids(&world).await, left);
@@ -373,7 +371,6 @@ async fn a15_a_rebalance_that_is_cancelled_takes_its_successors_back() {
         assert_eq!(size(&world, cluster).await, 3, "the successor is there");
         let mut conn = world.db.db.session();
         senlin_db::actions::cancel(&mut conn, action).await.unwrap();
-        drop(conn);
         world.settle().await;
         let (status, reason) = world.outcome(action).await;
         assert!(

@@ -384,7 +384,6 @@ async fn a_cluster_follows_its_target_and_says_why() {
         .await
         .unwrap();
     assert!(shown[0].memory["decision"].as_str().unwrap().contains("Mean CPU use"));
-    drop(conn);
     let memory = "SELECT memory->>'decision' FROM cluster_policies";
     assert!(column(&world, memory).await[0].contains("instead of"));
 }

@@ -275,7 +275,7 @@ async fn assert_done(world: &World, story: Story, cluster: ClusterId, action: Ac
     );
 }
 
-/// Puts one story to the test at every step; answers the steps it struck.
+/// Puts one story to the test at every step; returns the steps it struck.
 async fn harness(story: Story) -> (usize, BTreeSet<(String, &'static str)>) {
     let (mut cases, mut steps) = (0, BTreeSet::new());
     for at in 1.. {

@@ -91,7 +91,6 @@ async fn a_member_is_asked_before_it_goes() {
         !senlin_db::hooks::answered(&mut conn, token, "done").await.unwrap(),
         "once"
     );
-    drop(conn);
     world.settle().await;
     assert_eq!(world.outcome(action).await.0, "SUCCEEDED");
     assert_eq!(world.sims[0].list().len(), 2);

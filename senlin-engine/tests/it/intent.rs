@@ -178,7 +178,7 @@ async fn assert_one(world: &World, story: Story, node: NodeId, old: ProfileId, c
     updated
 }
 
-/// Every step of one story fails and crashes; answers how many did.
+/// Every step of one story fails and crashes; returns how many did.
 async fn strike(story: Story) -> usize {
     let world = World::new(1).await;
     let old = world.containers(story.old()).await;

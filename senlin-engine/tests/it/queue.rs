@@ -86,7 +86,6 @@ async fn a_thousand_nodes_of_one_tenant_do_not_stop_another() {
         10,
         "and the limit holds over all engines"
     );
-    drop(conn);
     world.db.close().await.unwrap();
 }
 
@@ -117,7 +116,6 @@ async fn hosts_are_not_asked_for_more_at_once_than_their_limit() {
     );
     let most = "SELECT max(n) FROM (SELECT count(*) AS n FROM actions WHERE status = 'RUNNING' GROUP BY host_id) AS x";
     assert_eq!(world.db.count(most).await.unwrap(), 3);
-    drop(conn);
     world.settle().await;
     world.assert_clean("limits").await;
     world.db.close().await.unwrap();
@@ -148,7 +146,6 @@ async fn a_paused_engine_that_wakes_writes_nothing() {
         Err(DbError::LeaseLost)
     ));
     assert_eq!(world.outcome(action).await.0, "SUCCEEDED");
-    drop(conn);
     world.db.close().await.unwrap();
 }
 
@@ -187,7 +184,6 @@ async fn cancel_ends_a_parent_and_its_children() {
     let claimed = queue::claim_cluster(&mut conn, engine.id(), 64, LIMITS).await.unwrap();
     assert!(claimed.is_some());
     actions::cancel(&mut conn, action).await.unwrap();
-    drop(conn);
     world.settle().await;
     assert_eq!(world.outcome(action).await.0, "CANCELLED");
     assert_eq!(world.containers_by_host(), [0]);
@@ -238,7 +234,6 @@ async fn a_forced_cancel_fences_whoever_works_on_it() {
         .unwrap()
         .unwrap();
     assert_eq!(world.outcome(action).await.0, "CANCELLED");
-    drop(conn);
     world.assert_clean("forced").await;
     world.db.close().await.unwrap();
 }

@@ -89,7 +89,6 @@ async fn f4_a_health_check_has_to_pass_in_time() {
     world.sims[0].set_healthy(&world.sims[0].list()[0].id, true);
     let mut conn = world.db.db.session();
     assert!(senlin_db::settling::look_now(&mut conn, node).await.unwrap());
-    drop(conn);
     engine.drain().await.unwrap();
     assert_eq!(world.outcome(action).await.0, "SUCCEEDED");
     let (_, late) = world.node("two", profile, None).await;

@@ -65,7 +65,7 @@ pub struct NodeEnd {
 row! { EndedRow { id: Uuid = SqlUuid, attempt: i32 = Integer, dependent: Option<Uuid> = Nullable<SqlUuid> } }
 
 /// Ends an action and changes its node, in one statement: status, outputs,
-/// event, dependency edges and locks. Answers the parents to look at.
+/// event, dependency edges and locks. Returns the parents to wake.
 ///
 /// # Errors
 /// [`DbError::LeaseLost`] when it is no longer ours.

@@ -15,7 +15,7 @@ row! { IdRow { id: Uuid = SqlUuid } }
 
 /// Watches over hosts: renews what `owner` watches and takes on more, so that
 /// every host has a watcher and each engine about its share; an engine that has
-/// said nothing for `lease` seconds has none. Answers what `owner` watches now.
+/// said nothing for `lease` seconds has none. Returns what `owner` watches now.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -59,7 +59,7 @@ async fn take_back(conn: &mut Conn) -> Result<Vec<ActionId>> {
 
 /// Actions that can never be claimed, for what they would lock is gone. They
 /// end here; a deletion has got what it wanted, anything else has failed.
-/// Answers who waited for them.
+/// Returns who waited for them.
 async fn end_hopeless(conn: &mut Conn) -> Result<Vec<ActionId>> {
     let rows: Vec<IdRow> = Sql::new(
         "WITH hopeless AS MATERIALIZED (

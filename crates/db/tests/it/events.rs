@@ -137,6 +137,5 @@ async fn e2_a_reader_has_filters_and_a_restored_database_reads_on() {
     for junk in ["x", "1", "1-", "-1-2", "1-2-3", "fffffffffffffffff-1"] {
         assert!(Cursor::parse(junk).is_none(), "{junk}");
     }
-    drop(conn);
     db.close().await.unwrap();
 }

@@ -69,7 +69,6 @@ async fn a11_an_ended_action_moves_after_a_while_and_is_found_as_before() {
             .unwrap()
             .is_none()
     );
-    drop(conn);
     db.close().await.unwrap();
 }
 
@@ -184,7 +183,6 @@ async fn a11_children_stay_until_their_parent_has_ended() {
         .unwrap()
         .unwrap();
     assert_eq!(found.parent_id, Some(parent.into()));
-    drop(conn);
     db.close().await.unwrap();
 }
 
@@ -215,7 +213,6 @@ async fn a11_one_engine_at_a_time_and_nothing_twice() {
     let mut conn = db.db.session();
     let events = history::TABLES[1];
     assert_eq!(history::turn_over(&mut conn, events, 30).await.unwrap(), None);
-    drop(conn);
     held.batch_execute("COMMIT").await.unwrap();
     let (a, b, c) = tokio::join!(moved(&db), moved(&db), moved(&db));
     let sum: i64 = [a, b, c].into_iter().flatten().sum();
@@ -288,7 +285,6 @@ async fn a11_a_partition_in_use_is_left_for_later_and_nothing_waits_for_it() {
     let events = history::TABLES[1];
     let error = history::turn_over(&mut conn, events, 30).await.unwrap_err();
     assert!(format!("{error:?}").contains("lock timeout"), "{error:?}");
-    drop(conn);
     db.execute(&format!("{EVENT} now())")).await.unwrap();
     reader.batch_execute("COMMIT").await.unwrap();
     assert_eq!(turned(&db, events).await.made, 2);
@@ -373,6 +369,5 @@ async fn g13_a_marker_of_another_project_orders_nothing() {
             .unwrap();
         assert_eq!(others.len(), 1, "{sort:?}");
     }
-    drop(conn);
     db.close().await.unwrap();
 }

@@ -87,7 +87,6 @@ async fn a13_ten_planners_never_promise_a_place_twice() {
         assert!(!some.is_empty());
         claimed.extend(some.into_iter().map(|c| c.action));
     }
-    drop(conn);
     let (placed, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let begun = Instant::now();
     let mut planners = tokio::task::JoinSet::new();

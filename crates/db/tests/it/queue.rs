@@ -87,7 +87,6 @@ async fn a9_a_cancel_wakes_what_is_postponed() {
     let fence = Fence::of(&again).unwrap();
     fence::retry(&mut conn, fence, 60.0, "Again.").await.unwrap();
     assert_eq!(yard.claim_cluster(64).await.unwrap().id, action);
-    drop(conn);
     yard.db.close().await.unwrap();
 }
 
@@ -110,7 +109,6 @@ async fn a9_what_is_postponed_is_due_when_its_time_is_up() {
     fence::postpone(&mut conn, fence, "grace", 3000.0, "Waiting.")
         .await
         .unwrap();
-    drop(conn);
     assert!(yard.is(action, "run_after = started_at + interval '5 seconds'").await);
     yard.db.close().await.unwrap();
 }
@@ -159,7 +157,6 @@ async fn a9_children_that_never_began_end_with_their_parents_wish() {
     child_actions::launch(&mut conn, fence, cluster.id, SizeChange::default(), "finish", &children)
         .await
         .unwrap();
-    drop(conn);
     yard.cancel(parent).await;
     for child in &children {
         assert_eq!(yard.status(child.id).await, "CANCELLED");
@@ -254,7 +251,6 @@ async fn a15_projects_take_turns_with_their_clusters() {
         more += 1;
     }
     assert_eq!(more, 2, "and the limit holds for cluster actions: one runs, three may");
-    drop(conn);
     yard.db.close().await.unwrap();
 }
 

@@ -88,11 +88,11 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
     body.insert("identity".to_owned(), identity.into());
     body.insert("overrides".to_owned(), sealed.into());
     let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
-    let version = kind.version();
+    let version = kind.meta().version;
     let properties = seen.get("properties").and_then(Value::as_object).cloned();
     let properties = properties.unwrap_or_default();
     Ok(Seen {
-        spec: json!({"type": kind.name(), "version": version, "properties": properties}),
+        spec: json!({"type": kind.meta().name, "version": version, "properties": properties}),
         properties,
         physical_id: seen
             .get("physical_id")

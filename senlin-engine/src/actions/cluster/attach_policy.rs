@@ -6,7 +6,6 @@ use senlin_db::{
     fence::{self, End},
     policies,
 };
-use senlin_policies::engine::full_name;
 
 use crate::{
     actions::context::{Ctx, Outcome},
@@ -43,16 +42,17 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         ))
     })?;
     // One of a name, whatever its version: two would contradict each other.
-    let rivals = if kind.singleton() {
-        let same = ctx.engine.policies.iter().filter(|t| t.name() == kind.name());
-        same.map(|t| full_name(t.as_ref())).collect()
+    let meta = kind.meta();
+    let rivals = if meta.singleton {
+        let all = ctx.engine.policies.iter().map(|t| t.meta().is);
+        all.filter(|t| t.name == meta.is.name).map(|t| t.full_name()).collect()
     } else {
         Vec::new()
     };
     let new = Attach {
         policy: id,
         enabled: ctx.input("enabled")?.unwrap_or(true),
-        priority: kind.priority(),
+        priority: meta.priority,
         rivals,
         data: kind.binding_data(&policy.spec.properties),
     };
@@ -65,7 +65,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Attached::Rival(name) => {
             return Err(Failure::Refused(format!(
                 "Only one policy of type '{}' may be attached to a cluster, and '{name}' is.",
-                kind.name()
+                meta.is.name
             )));
         }
     };

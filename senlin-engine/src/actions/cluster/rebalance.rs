@@ -234,7 +234,6 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
         fence::merge_data(&mut conn, ctx.fence, &data, &none),
     )
     .await?;
-    drop(conn);
     if found.is_empty() {
         if moves::room(&cluster) == 0 {
             return Err(Failure::Refused(format!(

@@ -51,7 +51,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Phase::Checked => {
             let mut conn = ctx.conn();
             let members = members::list(&mut conn, ctx.cluster_id()?).await?;
-            drop(conn);
             let mut inputs = ctx.action.inputs.clone();
             inputs.retain(|key, _| matches!(key.as_str(), "operation" | "operation_params"));
             if !inputs.contains_key("operation")

@@ -12,7 +12,7 @@ use senlin_db::{
     fence,
     members::{self, Change},
 };
-use senlin_policies::{batch::careful, engine::Batches};
+use senlin_policies::{engine::Batches, types::batch::careful};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -164,7 +164,6 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let mut conn = ctx.conn();
     let write = members::update_cluster(&mut conn, ctx.fence, cluster.id, &change);
     ctx.record("record the fields", write).await?;
-    drop(conn);
     match (rolling, new) {
         (Some(rolling), Some(new)) => first_batch(ctx, &rolling, new).await,
         _ => launch(ctx, SizeChange::default(), FINISH, &[]).await,
@@ -188,7 +187,6 @@ async fn first_batch(ctx: &Ctx, rolling: &Rolling, new: ProfileId) -> Result<Out
         fence::merge_data(&mut conn, ctx.fence, &data, &none),
     )
     .await?;
-    drop(conn);
     let phase = Phase::Roll(Stage::Batch, 0).word();
     launch(ctx, SizeChange::default(), &phase, &updates(ctx, &first, new)).await
 }
@@ -303,7 +301,6 @@ async fn stop(ctx: &Ctx, rolling: &Rolling, number: usize, why: &str) -> Result<
         return Err(Failure::Refused(format!("{what} The other members were not touched.")));
     }
     let members = members::list(&mut conn, ctx.cluster_id()?).await?;
-    drop(conn);
     let touched: Vec<NodeId> = rolling
         .batches
         .plan

@@ -144,7 +144,6 @@ async fn rules(ctx: &Ctx, node: &Node, loaded: &LoadedProfile) -> Result<Rules, 
     let cluster = clusters::get(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::Refused("The cluster could not be found.".to_owned()))?;
-    drop(conn);
     let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeCreate).await?;
     Ok(crate::decisions::rules(&decision, loaded))
 }

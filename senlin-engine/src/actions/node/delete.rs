@@ -32,7 +32,6 @@ const TRIES: i32 = 2;
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let mut conn = ctx.conn();
     if !node.dependent_nodes.is_empty() {
         return Err(Failure::Refused(format!(
             "Host '{}' still has containers, such as {}; delete or move them first.",
@@ -45,14 +44,12 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
                 .join(", ")
         )));
     }
-    if ctx.is_members_own() && !matches!(ctx.action.phase.as_str(), ASKED) {
-        drop(conn);
-        if let Some(waits) = by_policy(ctx, &node).await? {
-            return Ok(waits);
-        }
-        conn = ctx.conn();
+    if ctx.is_members_own()
+        && ctx.action.phase != ASKED
+        && let Some(waits) = by_policy(ctx, &node).await?
+    {
+        return Ok(waits);
     }
-    drop(conn);
     let removed = match over(ctx) {
         Some(last) => Err(last),
         None => try_remove(ctx, &node, &loaded).await,
@@ -98,7 +95,6 @@ async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
     let Some(cluster) = clusters::get(&mut conn, ctx.cluster_id()?).await? else {
         return Ok(None);
     };
-    drop(conn);
     let decision = decisions::of_node(ctx, &cluster, node.id, ActionKind::NodeDelete).await?;
     let mut conn = ctx.conn();
     if ctx.action.phase.is_empty() {

@@ -30,11 +30,10 @@ pub(crate) async fn settled(
     let mut conn = ctx.conn();
     let write = attempts::conclude(&mut conn, ctx.fence, node.id, &kept);
     ctx.record("settle the attempt", write).await?;
-    drop(conn);
     load(ctx).await
 }
 
-/// Leaves one of the old and the new container; answers which, and what the
+/// Leaves one of the old and the new container; returns which, and what the
 /// record is to say. `node` must carry the attempt.
 pub(crate) async fn settle(
     ctx: &Ctx,
@@ -45,7 +44,6 @@ pub(crate) async fn settle(
 ) -> Result<(Settled, Kept), Failure> {
     let mut conn = ctx.conn();
     let new = ctx.engine.profile_cache.load(&mut conn, attempt.profile_id).await?;
-    drop(conn);
     let driver = driver(ctx, node, loaded).await?;
     let settled = loaded
         .kind

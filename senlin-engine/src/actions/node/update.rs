@@ -67,7 +67,6 @@ async fn attempt(
         .profile_cache
         .load(&mut conn, profile.unwrap_or(node.profile_id))
         .await?;
-    drop(conn);
     let made = change_profile(ctx, &node, &loaded, &new).await?;
     Ok((node, new, made))
 }

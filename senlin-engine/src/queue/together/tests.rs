@@ -8,7 +8,7 @@ use senlin_db::{Db, DbError, Result};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Call, MOST, Together};
+use super::{Call, MAX_CALLS, Together};
 
 /// What was asked of the statement, and how it answers.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Call for Question {
     }
 
     async fn all(_: &Db, calls: &[Self]) -> Result<Vec<Option<usize>>> {
-        assert!((1..=MOST).contains(&calls.len()));
+        assert!((1..=MAX_CALLS).contains(&calls.len()));
         let asked = &calls[0].asked;
         asked.statements.fetch_add(1, Ordering::Relaxed);
         asked.go_on.acquire().await.unwrap().forget();
@@ -97,9 +97,9 @@ async fn who_comes_while_one_runs_is_in_the_next() {
 #[tokio::test]
 async fn more_than_one_statement_takes_wait_for_another() {
     let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
-    let callers = ask(&together, &asked, 2 * MOST + 1).await;
+    let callers = ask(&together, &asked, 2 * MAX_CALLS + 1).await;
     asked.go_on.add_permits(100);
-    assert_eq!(callers.join_all().await.len(), 2 * MOST + 2);
+    assert_eq!(callers.join_all().await.len(), 2 * MAX_CALLS + 2);
     assert_eq!(asked.counts(), (4, 0));
 }
 

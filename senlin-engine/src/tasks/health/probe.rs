@@ -5,7 +5,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 use senlin_core::profile_type::{Health, ProfileError};
 use senlin_db::{health::Member, hosts};
-use senlin_policies::health::{Conditional, Health as Policy, ModeKind, Options};
+use senlin_policies::types::health::{Conditional, Health as Policy, ModeKind, Options};
 use serde_json::Value;
 
 use crate::{
@@ -110,7 +110,6 @@ async fn expand(engine: &Engine, template: &str, member: &Member) -> Result<(Str
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
     let known = hosts::get(&mut conn, host).await?;
-    drop(conn);
     let shown = driver.inspect(id).await.map_err(ProfileError::from)?.document;
     if url.contains("{address}") {
         let own = own_address(&shown).ok_or_else(|| Failure::Refused("it has no address of its own".to_owned()))?;

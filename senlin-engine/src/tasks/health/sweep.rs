@@ -14,7 +14,7 @@ use senlin_db::{
     bindings::{self, Due},
     health::{self as db, Member, Standing},
 };
-use senlin_policies::health::{Health as Policy, ModeKind};
+use senlin_policies::types::health::{Health as Policy, ModeKind};
 use tokio::task::JoinSet;
 
 use super::{Containers, TYPE, begin, glance, judge, lists, look, looks, read, record};
@@ -141,7 +141,6 @@ async fn sweep(engine: &Arc<Engine>, due: &[Due]) -> Result<(), Failure> {
     // Not before: the members' ages are of when the database answered.
     let read = Instant::now();
     let standings = db::standings(&mut conn, &ids).await?;
-    drop(conn);
     let standings: BTreeMap<ClusterId, Standing> = standings.into_iter().map(|s| (s.cluster, s)).collect();
     let mut going = JoinSet::new();
     for one in due {

@@ -109,7 +109,6 @@ async fn round(engine: &Arc<Engine>, host: NodeId, before: bool) -> Result<(), F
         .connections
         .driver(&mut conn, &engine.profile_cache, host)
         .await?;
-    drop(conn);
     let label = (LABEL_OWNER, engine.installation.as_str());
     let since = now() - OVERLAP;
     let (send, mut heard) = mpsc::unbounded_channel::<ContainerEvent>();

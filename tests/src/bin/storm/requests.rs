@@ -99,13 +99,15 @@ fn one(chance: &mut StdRng, tenant: &Tenant, sight: &Sight) -> Option<Ask> {
             } else {
                 "CLUSTER_SCALE_IN"
             };
-            let receiver = json!({"receiver": {"name": "door", "type": "webhook", "cluster_id": cluster,
+            let receiver = json!({"receiver": {"name": "webhook", "type": "webhook", "cluster_id": cluster,
                 "action": action, "params": {"count": 1}}});
             Some(post("receiver", "/v1/receivers".to_owned(), receiver))
         }
         46..=50 => {
-            let door = sight.doors.get(chance.random_range(0..sight.doors.len().max(1)))?;
-            Some(post("webhook", door.clone(), Value::Null))
+            let webhook = sight
+                .webhooks
+                .get(chance.random_range(0..sight.webhooks.len().max(1)))?;
+            Some(post("webhook", webhook.clone(), Value::Null))
         }
         _ => of_cluster(chance, tenant, sight),
     }

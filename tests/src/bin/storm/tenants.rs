@@ -51,7 +51,7 @@ pub(crate) struct Tenant {
     /// The last actions, for those who want to cancel.
     recent: Mutex<VecDeque<String>>,
     /// URLs of webhooks.
-    pub(crate) doors: Mutex<Vec<String>>,
+    pub(crate) webhooks: Mutex<Vec<String>>,
     names: Mutex<u32>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Sight {
     pub(crate) clusters: Vec<Value>,
     pub(crate) nodes: Vec<Value>,
     pub(crate) recent: Vec<String>,
-    pub(crate) doors: Vec<String>,
+    pub(crate) webhooks: Vec<String>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -111,7 +111,7 @@ impl Tenant {
             crash,
             policies,
             recent: Mutex::default(),
-            doors: Mutex::default(),
+            webhooks: Mutex::default(),
             names: Mutex::default(),
         };
         for size in [4, 3] {
@@ -143,7 +143,7 @@ impl Tenant {
             clusters: list("/v1/clusters", "clusters").await?,
             nodes: list("/v1/nodes", "nodes").await?,
             recent: held(&self.recent).iter().cloned().collect(),
-            doors: held(&self.doors).clone(),
+            webhooks: held(&self.webhooks).clone(),
         })
     }
 
@@ -165,9 +165,9 @@ impl Tenant {
             held(&ledger.errors).push(format!("{} {}: {body}", ask.verb, ask.path));
         }
         if ask.verb == "receiver"
-            && let Ok(door) = text(&body, "/receiver/channel/alarm_url")
+            && let Ok(webhook) = text(&body, "/receiver/channel/alarm_url")
         {
-            held(&self.doors).push(door);
+            held(&self.webhooks).push(webhook);
         }
         let location = headers.get("location").and_then(|l| l.to_str().ok());
         let named = location

@@ -24,7 +24,7 @@ pub(crate) const QUIET: Duration = Duration::from_secs(180);
 /// How long it must stay so.
 const STAYS: Duration = Duration::from_secs(10);
 
-/// Waits until nothing is under way any more. Answers how long that took.
+/// Waits until nothing is under way any more. Returns how long that took.
 pub(crate) async fn quiet(db: &TestDb, report: &mut Report, when: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut since: Option<Instant> = None;

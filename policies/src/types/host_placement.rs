@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use senlin_core::{
     Map,
     placement::{Strategy, Threshold},
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
     shares::concerns,
 };
 
@@ -137,32 +137,25 @@ impl HostPlacement {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.host_placement",
+        version: "1.0",
+        support: &[Support::supported("2026.11")],
+        since: (1, 15),
+    },
+    priority: 350,
+    singleton: true,
+    needs_hosts: false,
+};
+
 impl PolicyType for HostPlacement {
-    fn name(&self) -> &'static str {
-        "senlin.policy.host_placement"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "SUPPORTED",
-            since: "2026.11",
-        }]
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        350
-    }
-
-    fn since(&self) -> (u32, u32) {
-        (1, 15)
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

@@ -3,14 +3,14 @@
 use senlin_core::{
     Map,
     action::ActionKind,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -246,70 +246,57 @@ const LEAST_INTERVAL: i64 = 1;
 
 /// The type.
 pub(crate) struct HealthPolicy {
-    version: &'static str,
-    support: &'static [Support],
+    meta: &'static PolicyMeta,
     schema: SpecSchema,
 }
+
+const V1_0: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.health",
+        version: "1.0",
+        support: &[Support::experimental("2017.02"), Support::supported("2018.06")],
+        since: (1, 0),
+    },
+    priority: 600,
+    singleton: true,
+    needs_hosts: false,
+};
+
+const V1_1: PolicyMeta = PolicyMeta {
+    is: Meta {
+        version: "1.1",
+        support: &[Support::supported("2018.09")],
+        ..V1_0.is
+    },
+    ..V1_0
+};
+
+const V1_2: PolicyMeta = PolicyMeta {
+    is: Meta {
+        version: "1.2",
+        support: &[Support::supported("2020.09")],
+        ..V1_0.is
+    },
+    ..V1_0
+};
 
 impl HealthPolicy {
     /// 1.0, 1.1 and 1.2, which have one schema.
     pub(crate) fn all() -> [Self; 3] {
-        let of = |version, support| Self {
-            version,
-            support,
+        [&V1_0, &V1_1, &V1_2].map(|meta| Self {
+            meta,
             schema: SpecSchema::of::<Health>(),
-        };
-        [
-            of(
-                "1.0",
-                &[
-                    Support {
-                        status: "EXPERIMENTAL",
-                        since: "2017.02",
-                    },
-                    Support {
-                        status: "SUPPORTED",
-                        since: "2018.06",
-                    },
-                ],
-            ),
-            of(
-                "1.1",
-                &[Support {
-                    status: "SUPPORTED",
-                    since: "2018.09",
-                }],
-            ),
-            of(
-                "1.2",
-                &[Support {
-                    status: "SUPPORTED",
-                    since: "2020.09",
-                }],
-            ),
-        ]
+        })
     }
 }
 
 impl PolicyType for HealthPolicy {
-    fn name(&self) -> &'static str {
-        "senlin.policy.health"
-    }
-
-    fn version(&self) -> &'static str {
-        self.version
-    }
-
-    fn support(&self) -> &'static [Support] {
-        self.support
+    fn meta(&self) -> &'static PolicyMeta {
+        self.meta
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        600
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {
@@ -355,7 +342,7 @@ impl PolicyType for HealthPolicy {
             "detection_modes": properties.get("detection").and_then(|d| d.get("detection_modes")),
             "node_delete_timeout": spec.recovery.node_delete_timeout,
             "node_force_recreate": spec.recovery.node_force_recreate});
-        let whole = json!({"HealthPolicy": {"version": self.version, "data": data}});
+        let whole = json!({"HealthPolicy": {"version": self.meta.is.version, "data": data}});
         whole.as_object().cloned()
     }
 

@@ -3,14 +3,14 @@
 use senlin_core::{
     Map,
     placement::Affinity as How,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
     shares::concerns,
 };
 
@@ -65,28 +65,25 @@ impl Affinity {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.affinity",
+        version: "1.0",
+        support: &[Support::supported("2016.10")],
+        since: (1, 0),
+    },
+    priority: 300,
+    singleton: true,
+    needs_hosts: false,
+};
+
 impl PolicyType for Affinity {
-    fn name(&self) -> &'static str {
-        "senlin.policy.affinity"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "SUPPORTED",
-            since: "2016.10",
-        }]
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        300
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

@@ -3,14 +3,14 @@
 use senlin_core::{
     Map,
     action::ActionKind,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, Hook, PolicyType, Request, Sink, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, Hook, PolicyMeta, PolicyType, Request, Sink, read},
     victims::Criteria,
 };
 
@@ -110,30 +110,42 @@ fn hook(spec: Option<Hooks>) -> Result<Option<Hook>, SpecError> {
 
 /// The type; 1.1 brought hooks.
 pub(crate) struct Deletion {
-    version: &'static str,
-    support: &'static [Support],
+    meta: &'static PolicyMeta,
     schema: SpecSchema,
 }
+
+const V1_0: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.deletion",
+        version: "1.0",
+        support: &[Support::supported("2016.04")],
+        since: (1, 0),
+    },
+    priority: 400,
+    singleton: true,
+    needs_hosts: false,
+};
+
+const V1_1: PolicyMeta = PolicyMeta {
+    is: Meta {
+        version: "1.1",
+        support: &[Support::supported("2018.01")],
+        ..V1_0.is
+    },
+    ..V1_0
+};
 
 impl Deletion {
     pub(crate) fn v1_0() -> Self {
         Self {
-            version: "1.0",
-            support: &[Support {
-                status: "SUPPORTED",
-                since: "2016.04",
-            }],
+            meta: &V1_0,
             schema: SpecSchema::of::<Spec>().without("hooks"),
         }
     }
 
     pub(crate) fn v1_1() -> Self {
         Self {
-            version: "1.1",
-            support: &[Support {
-                status: "SUPPORTED",
-                since: "2018.01",
-            }],
+            meta: &V1_1,
             schema: SpecSchema::of::<Spec>(),
         }
     }
@@ -144,24 +156,12 @@ fn parse(properties: &Map) -> Result<Spec, SpecError> {
 }
 
 impl PolicyType for Deletion {
-    fn name(&self) -> &'static str {
-        "senlin.policy.deletion"
-    }
-
-    fn version(&self) -> &'static str {
-        self.version
-    }
-
-    fn support(&self) -> &'static [Support] {
-        self.support
+    fn meta(&self) -> &'static PolicyMeta {
+        self.meta
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        400
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

@@ -3,14 +3,14 @@
 use senlin_core::{
     Map, Time,
     action::ActionKind,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
     size::{self, Adjustment},
 };
 
@@ -132,32 +132,25 @@ fn amount(spec: &AdjustmentSpec, event: Event, size: i32) -> i32 {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.scaling",
+        version: "1.0",
+        support: &[Support::supported("2016.04")],
+        since: (1, 0),
+    },
+    priority: 100,
+    singleton: false,
+    needs_hosts: false,
+};
+
 impl PolicyType for Scaling {
-    fn name(&self) -> &'static str {
-        "senlin.policy.scaling"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "SUPPORTED",
-            since: "2016.04",
-        }]
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        100
-    }
-
-    fn singleton(&self) -> bool {
-        false
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

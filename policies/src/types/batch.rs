@@ -4,13 +4,13 @@ use senlin_core::{
     Map,
     action::ActionKind,
     ids::NodeId,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, Batches, ClusterSnapshot, Decision, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, Batches, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,28 +99,25 @@ pub fn careful(members: &[NodeId]) -> Batches {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.batch",
+        version: "1.0",
+        support: &[Support::experimental("2017.02")],
+        since: (1, 0),
+    },
+    priority: 200,
+    singleton: true,
+    needs_hosts: false,
+};
+
 impl PolicyType for Batch {
-    fn name(&self) -> &'static str {
-        "senlin.policy.batch"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "EXPERIMENTAL",
-            since: "2017.02",
-        }]
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        200
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

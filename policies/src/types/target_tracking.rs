@@ -8,13 +8,13 @@ use croner::Cron;
 use senlin_core::{
     Map, Time,
     action::ActionKind,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -349,32 +349,25 @@ impl TargetTrackingPolicy {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.target_tracking",
+        version: "1.0",
+        support: &[Support::supported("2026.11")],
+        since: (1, 15),
+    },
+    priority: 700,
+    singleton: true,
+    needs_hosts: false,
+};
+
 impl PolicyType for TargetTrackingPolicy {
-    fn name(&self) -> &'static str {
-        "senlin.policy.target_tracking"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        &[Support {
-            status: "SUPPORTED",
-            since: "2026.11",
-        }]
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        700
-    }
-
-    fn since(&self) -> (u32, u32) {
-        (1, 15)
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

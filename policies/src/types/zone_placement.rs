@@ -3,14 +3,14 @@
 use senlin_core::{
     Map,
     placement::HostSnapshot,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
     shares::{Share, Steering, distinct},
 };
 
@@ -52,40 +52,25 @@ impl ZonePlacement {
     }
 }
 
-pub(crate) const SUPPORT: &[Support] = &[
-    Support {
-        status: "EXPERIMENTAL",
-        since: "2016.04",
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.zone_placement",
+        version: "1.0",
+        support: &[Support::experimental("2016.04"), Support::supported("2016.10")],
+        since: (1, 0),
     },
-    Support {
-        status: "SUPPORTED",
-        since: "2016.10",
-    },
-];
+    priority: 300,
+    singleton: true,
+    needs_hosts: true,
+};
 
 impl PolicyType for ZonePlacement {
-    fn name(&self) -> &'static str {
-        "senlin.policy.zone_placement"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        SUPPORT
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        300
-    }
-
-    fn needs_hosts(&self) -> bool {
-        true
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {

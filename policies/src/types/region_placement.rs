@@ -4,16 +4,16 @@
 use senlin_core::{
     Map,
     placement::HostSnapshot,
-    profile_type::Support,
     spec::{SpecError, SpecSchema},
+    types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyType, Request, read},
+    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
     shares::{Share, Steering, distinct},
-    zone_placement::{SUPPORT, hundred},
+    types::zone_placement::hundred,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -58,29 +58,25 @@ impl RegionPlacement {
     }
 }
 
+const META: PolicyMeta = PolicyMeta {
+    is: Meta {
+        name: "senlin.policy.region_placement",
+        version: "1.0",
+        support: &[Support::experimental("2016.04"), Support::supported("2016.10")],
+        since: (1, 0),
+    },
+    priority: 200,
+    singleton: true,
+    needs_hosts: true,
+};
+
 impl PolicyType for RegionPlacement {
-    fn name(&self) -> &'static str {
-        "senlin.policy.region_placement"
-    }
-
-    fn version(&self) -> &'static str {
-        "1.0"
-    }
-
-    fn support(&self) -> &'static [Support] {
-        SUPPORT
+    fn meta(&self) -> &'static PolicyMeta {
+        &META
     }
 
     fn schema(&self) -> &SpecSchema {
         &self.schema
-    }
-
-    fn priority(&self) -> i32 {
-        200
-    }
-
-    fn needs_hosts(&self) -> bool {
-        true
     }
 
     fn validate(&self, properties: &Map) -> Result<(), SpecError> {
