@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 use senlin_core::secret::Secret;
 
-use crate::programs::free_port;
+use crate::ports::free_port;
 
 /// Three nodes.
 pub struct Brokers {

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -13,7 +12,7 @@ use hyper::Method;
 use senlin_testkit::TestDb;
 use serde_json::{Value, json};
 
-use crate::http::raw;
+use crate::{http::raw, ports::free_port};
 
 /// The password of every user here.
 pub const PASSWORD: &str = "swordfish-keystone";
@@ -62,7 +61,7 @@ impl Keystone {
         run(Command::new(senlin_testkit::workspace().join("scripts/python.sh")).arg("keystone"))?;
         let dir = std::env::temp_dir().join(format!("senlin-keystone-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&dir)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let at = dir.display();
         let db = TestDb::empty().await?;
         let database = db.url().replacen("postgres://", "postgresql+psycopg2://", 1);

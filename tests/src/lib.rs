@@ -6,6 +6,7 @@ pub mod http;
 pub mod keystone;
 pub mod metrics;
 pub mod pair;
+mod ports;
 pub mod programs;
 pub mod registry;
 pub mod story;

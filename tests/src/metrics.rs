@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::Context;
 
+use crate::ports::free_port;
+
 /// A process that ends with the test.
 pub struct Running {
     child: Child,
@@ -39,10 +41,6 @@ fn spawn(mut command: Command, log: &Path, dir: Option<PathBuf>) -> anyhow::Resu
         .spawn()
         .with_context(|| format!("start {command:?}"))?;
     Ok(Running { child, dir })
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Prometheus and Alertmanager: `scrape` (`host:port`) is read every second,
@@ -158,8 +156,11 @@ pub fn exporter(namespace: &str) -> anyhow::Result<Exporter> {
             std::thread::sleep(Duration::from_millis(250));
         }
     });
-    let mut command = Command::new("nsenter");
+    let mut command = Command::new("nice");
     command.args([
+        // Whatever else this machine does meanwhile.
+        "--adjustment=-5",
+        "nsenter",
         &format!("--net=/run/netns/{namespace}"),
         "prometheus-node-exporter",
         "--collector.disable-defaults",

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, ensure};
 
-use crate::programs::free_port;
+use crate::ports::free_port;
 
 /// Two servers on one machine.
 pub struct Pair {

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,7 +12,7 @@ use anyhow::Context;
 use senlin_core::secret::Secret;
 use senlin_testkit::{TestDb, amqp_url, until};
 
-use crate::http::Client;
+use crate::{http::Client, ports::free_port};
 
 /// The token of the tests' user, an admin of project `demo`.
 pub const TOKEN: &str = "test-token";
@@ -131,11 +130,6 @@ pub struct Plane {
     dir: PathBuf,
     settings: String,
     engine: String,
-}
-
-/// A port that nobody listens on just now.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// `127.0.0.1:port` where nobody listens just now.

@@ -44,7 +44,8 @@ async fn hot(plane: &Plane, host: &str, least: f64) {
 /// Starts what keeps a host busy, whatever else this machine does meanwhile.
 fn burner() -> String {
     let burn = "for n in 1 2 3 4 5 6; do while :; do :; done & done; wait";
-    format!("run -d --name burner senlin/busybox sh -c '{burn}'")
+    // Beside all that Docker runs, not a share of what all of that gets.
+    format!("run -d --name burner --cgroup-parent=/ --cpu-shares 3072 senlin/busybox sh -c '{burn}'")
 }
 
 /// The cluster of hosts' node ids, in the order of the endpoints.
