@@ -177,7 +177,7 @@ impl Host {
         let inner = format!(
             "export PATH={path}$PATH; mount --bind {dir}/run /run;
              rm -f {dir}/pid {dir}/exec/containerd/*.pid {dir}/exec/containerd/*.sock*;
-             exec dockerd --data-root {dir}/data --exec-root {dir}/exec -p {dir}/pid -H unix://{dir}/docker.sock \
+             exec dockerd --exec-opt native.cgroupdriver=cgroupfs --data-root {dir}/data --exec-root {dir}/exec -p {dir}/pid -H unix://{dir}/docker.sock \
              -H unix:///run/docker.sock {door} --live-restore --insecure-registry 10.99.0.0/16"
         );
         let log = fs::File::options()

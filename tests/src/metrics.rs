@@ -46,7 +46,7 @@ fn spawn(mut command: Command, log: &Path, dir: Option<PathBuf>) -> anyhow::Resu
 /// Prometheus and Alertmanager: `scrape` (`host:port`) is read every second,
 /// `rule` (a condition) fires the alert `Hot`, and Alertmanager tells `webhook`.
 ///
-/// Answers Prometheus' URL too.
+/// Returns Prometheus' URL too.
 ///
 /// # Errors
 /// When they are not installed.
@@ -156,11 +156,8 @@ pub fn exporter(namespace: &str) -> anyhow::Result<Exporter> {
             std::thread::sleep(Duration::from_millis(250));
         }
     });
-    let mut command = Command::new("nice");
+    let mut command = Command::new("nsenter");
     command.args([
-        // Whatever else this machine does meanwhile.
-        "--adjustment=-5",
-        "nsenter",
         &format!("--net=/run/netns/{namespace}"),
         "prometheus-node-exporter",
         "--collector.disable-defaults",
@@ -183,8 +180,11 @@ pub fn exporter(namespace: &str) -> anyhow::Result<Exporter> {
 /// # Errors
 /// When it cannot be started.
 pub fn burner(namespace: &str) -> anyhow::Result<Running> {
-    let mut command = Command::new("nsenter");
+    let mut command = Command::new("nice");
     command.args([
+        // Whatever else this machine does meanwhile.
+        "--adjustment=-5",
+        "nsenter",
         &format!("--net=/run/netns/{namespace}"),
         "busybox",
         "sh",

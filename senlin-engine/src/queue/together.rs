@@ -22,8 +22,8 @@ pub(crate) trait Call: Clone + Send + Sync {
     /// Carries one out by itself.
     fn alone(&self, db: &Db) -> impl Future<Output = Result<Self::Answer>> + Send;
 
-    /// Carries many out, in one statement; returns in their order, none for one
-    /// that it left out.
+    /// Carries many out, in one statement. Returns their answers in order, none
+    /// for one that it left out.
     fn all(db: &Db, calls: &[Self]) -> impl Future<Output = Result<Vec<Option<Self::Answer>>>> + Send;
 }
 
@@ -39,8 +39,8 @@ type Gathered<C> = Vec<(C, oneshot::Sender<Said<<C as Call>::Answer>>)>;
 /// caller begins at once, and whoever comes meanwhile is in the next statement.
 ///
 /// No caller depends on another: one whose statement was refused, or left it
-/// out, carries its call out by itself. A database that does not answer fails
-/// them all.
+/// out, carries its call out by itself; so does one whose connection broke.
+/// A database that does not answer fails them all.
 pub(crate) struct Together<C: Call> {
     gathered: Mutex<Gathered<C>>,
     turn: Turn<()>,

@@ -32,7 +32,7 @@ const SHARE: i64 = 3;
 /// Rows that others who claim at the same moment may have locked.
 const OTHERS: i64 = 64;
 
-/// The claim's common end: mark the rows, write the start event, answer them.
+/// The claim's common end: mark the rows, write the start event, return them.
 static TAKE: LazyLock<String> = LazyLock::new(|| {
     let started = Record {
         from: "taken",
