@@ -13,6 +13,7 @@ use senlin_core::{
 use senlin_db::{
     Conn, DbError,
     fence::{End, Fence, Mark, NodeChange, NodeEnd},
+    members,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -164,11 +165,16 @@ impl Ctx {
         self.record(name, self.many(|many| &many.marks, mark)).await
     }
 
-    /// Ends the action and changes its node. Returns the parents to wake.
+    /// Ends the action and changes its node; a member's own gives its cluster the
+    /// status that is then true. Returns the parents to wake.
     ///
     /// # Errors
     /// [`DbError::LeaseLost`] when it is no longer ours.
     pub async fn finish(&self, end: End, change: NodeChange) -> Result<Vec<ActionId>, DbError> {
+        if let Some(cluster) = self.action.cluster_id.filter(|_| self.is_members_own()) {
+            let kind = self.action.kind.as_str();
+            return members::finish_member(&mut self.conn(), self.fence, &end, Some(&change), cluster, kind).await;
+        }
         let end = NodeEnd {
             fence: self.fence,
             end,

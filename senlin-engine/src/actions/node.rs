@@ -10,10 +10,7 @@ use senlin_core::{
     node::{Node, NodeStatus},
     profile_type::{Health, ProfileError, Seen},
 };
-use senlin_db::{
-    fence::{End, NodeChange},
-    members,
-};
+use senlin_db::fence::{End, NodeChange};
 
 use crate::{
     actions::context::{Ctx, Outcome},
@@ -88,20 +85,7 @@ pub(crate) async fn ended(
         reason: reason.to_owned(),
         outputs,
     };
-    let parents = if ctx.is_members_own() {
-        let mut conn = ctx.conn();
-        let write = members::finish_member(
-            &mut conn,
-            ctx.fence,
-            &end,
-            Some(&change),
-            ctx.cluster_id()?,
-            ctx.action.kind.as_str(),
-        );
-        ctx.end("record the end", write).await?
-    } else {
-        ctx.end("record the end", ctx.finish(end, change)).await?
-    };
+    let parents = ctx.end("record the end", ctx.finish(end, change)).await?;
     Ok(Outcome::ended(parents))
 }
 

@@ -11,7 +11,7 @@ use senlin_core::{
 use senlin_db::{
     children,
     fence::{self, End, Fence, NodeChange},
-    leases, members, nodes,
+    leases, nodes,
     queue::Claimed,
     settling::{self, Wait},
 };
@@ -239,13 +239,7 @@ async fn record_end(ctx: &Ctx, end: &End, failure: &Failure) -> Result<Outcome, 
             leave_unbegun: kind == ActionKind::NodeCreate && ctx.is_members_own(),
             ..NodeChange::default()
         };
-        if ctx.is_members_own() {
-            let id = ctx.cluster_id()?;
-            let write = members::finish_member(&mut conn, ctx.fence, end, Some(&change), id, kind.as_str());
-            ctx.end("record the end", write).await?
-        } else {
-            ctx.end("record the end", ctx.finish(end.clone(), change)).await?
-        }
+        ctx.end("record the end", ctx.finish(end.clone(), change)).await?
     };
     Ok(Outcome::ended(parents))
 }
