@@ -59,6 +59,8 @@ async fn main() -> anyhow::Result<()> {
     if !wait(&listener, ask, &shutdown).await? {
         return Ok(());
     }
+    let mut metrics = prometheus_client::registry::Registry::default();
+    db.register(&mut metrics);
     let api = Api::new(Parts {
         db: db.clone(),
         bus: Arc::new(AmqpBus::start(broker)),
@@ -68,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         rbac,
         settings: all.api,
         rules: all.rules,
-        metrics: prometheus_client::registry::Registry::default(),
+        metrics,
     });
     api.serve(listener, shutdown).await
 }

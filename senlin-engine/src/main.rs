@@ -73,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
     let bus = Arc::new(AmqpBus::start(broker));
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry);
+    db.register(&mut registry);
     let waiting = Waiting::default();
     let ready = ready(&waiting, &db, &bus);
     let ops = tokio::spawn(ops::serve(listener, Arc::new(registry), ready, shutdown.clone()));

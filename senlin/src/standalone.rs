@@ -85,6 +85,7 @@ async fn serve(
     let bus = Arc::new(LocalBus::default());
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry);
+    db.register(&mut registry);
     let engine = Engine::new(senlin_engine::Parts {
         db: db.clone(),
         bus: bus.clone(),

@@ -15,9 +15,10 @@ use crate::{
     history::all_actions,
     idempotency::{Keep, Stored},
     object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
     queue::{self, end},
     quota::{self, Full, Growth},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -53,6 +54,12 @@ row! { ActionRow {
 }}
 
 const ALL: &str = all_actions!();
+
+const ROWS: Rows = Rows {
+    name: "t",
+    from: ALL,
+    sort: "created_at",
+};
 
 const SELECT: &str = concat!(
     "SELECT t.id, t.name, t.action, t.target, t.cluster_id, t.parent_id, t.cause, t.status, t.status_reason, t.phase, \
@@ -113,7 +120,10 @@ impl TryFrom<ActionRow> for Action {
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Action>> {
-    let rows: Vec<ActionRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    let rows: Vec<ActionRow> = page::identified("t", scope, identity)
+        .of(SELECT)
+        .fetch_all(conn)
+        .await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -124,8 +134,8 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Action>> {
-    let sql = page::page(conn, SELECT, ALL, scope, filters, page, "created_at").await?;
-    let rows: Vec<ActionRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<ActionRow> = sql.fetch_all(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -155,7 +165,7 @@ pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result
     let table = if kind.is_cluster() { "clusters" } else { "nodes" };
     let held: Option<IdRow> = Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE"))
         .bind(target)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     if held.is_none() {
         return Ok(Some(Obstacle::Gone));
@@ -170,7 +180,7 @@ pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result
     .bind(target)
     .bind(target)
     .bind(target)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(row.and_then(|r| {
         if r.locked {
@@ -275,7 +285,7 @@ pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Resul
         .push(end::ASKED)
         .push(&end::released())
         .push(end::UNMADE);
-    ids.iter().fold(sql, |sql, id| sql.bind(*id)).load(conn).await
+    ids.iter().fold(sql, |sql, id| sql.bind(*id)).fetch_all(conn).await
 }
 
 /// Asks an action and its descendants to end; returns those to wake. One
@@ -305,7 +315,7 @@ pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>
                 .push(end::DESCENDANTS)
                 .push(" SELECT a.id FROM actions a WHERE a.id IN (SELECT id FROM tree) ORDER BY a.id FOR UPDATE")
                 .bind(id)
-                .execute(conn)
+                .run(conn)
                 .await?;
             if locked == known {
                 break;
@@ -340,7 +350,7 @@ pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>
             SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
             )
             .bind(id)
-            .load(conn)
+            .fetch_all(conn)
             .await?;
         Ok(rows.into_iter().map(|r| r.id.into()).collect())
     })

@@ -17,6 +17,7 @@ use crate::{
     Conn, Result, child_actions,
     fence::{self, Fence},
     placement::{self, Place, Try},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -54,7 +55,7 @@ pub async fn begin<E: Send>(
             Sql::new("SELECT action_id, generation, profile_id FROM node_attempts WHERE node_id = ? AND action_id = ?")
                 .bind(node)
                 .bind(fence.action)
-                .first(conn)
+                .fetch_optional(conn)
                 .await?;
         if let Some(row) = open {
             return Ok(Ok(Attempt {
@@ -88,7 +89,7 @@ pub async fn begin<E: Send>(
         .bind(fence.action)
         .bind(host)
         .bind(profile)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         let generation = row.ok_or(crate::DbError::LeaseLost)?.generation;
         Ok(Ok(Attempt {
@@ -110,7 +111,7 @@ async fn without(conn: &mut Conn, node: NodeId, host: Option<HostSnapshot>) -> R
         WHERE n.id = ?",
     )
     .bind(node)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     let (Some(mut host), Some(kept)) = (host, kept) else {
         return Ok(None);
@@ -129,7 +130,7 @@ async fn keep(conn: &mut Conn, node: NodeId, host: NodeId, needs: &Requirements)
         .bind(needs.cpu_millis)
         .bind(needs.memory)
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
     let ports = needs.ports.iter();
     let ports: Vec<Value> = ports
@@ -145,7 +146,7 @@ async fn keep(conn: &mut Conn, node: NodeId, host: NodeId, needs: &Requirements)
     .bind(node)
     .bind(Value::Array(ports))
     .bind(node)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -184,7 +185,7 @@ pub async fn settle(conn: &mut Conn, node: NodeId, kept: &Kept) -> Result<()> {
     .bind(container.map(|c| c.physical_id.as_str()))
     .bind(container.map(|c| c.physical_id.as_str()))
     .bind(node)
-    .execute(conn)
+    .run(conn)
     .await?;
     placement::record(conn, &[(node, kept.place.clone())]).await
 }
@@ -227,7 +228,7 @@ pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> 
             RETURNING n.id, n.cluster_id, n.user_id, n.project",
         )
         .bind(host)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
         let checks: Vec<NewAction> = rows.into_iter().map(|row| check_of(row, host)).collect();
         if !checks.is_empty() {

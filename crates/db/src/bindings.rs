@@ -9,6 +9,7 @@ use crate::{
     Conn, Result,
     fence::{self, End, Fence},
     page::Direction,
+    run::Run,
     sql::{Bind, Sql, row},
 };
 
@@ -84,7 +85,7 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId, wanted: &Wanted) -> Resul
         .bind(Bind::Texts(wanted.names.clone()))
         .bind(Bind::Texts(wanted.types.clone()))
         .bind(Bind::Texts(wanted.types.clone()))
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
@@ -107,7 +108,7 @@ pub async fn active(conn: &mut Conn, cluster: ClusterId) -> Result<Option<(Time,
     let rows: Vec<BindingRow> = Sql::new(SELECT)
         .push(" WHERE b.cluster_id = ? AND b.enabled ORDER BY b.priority, b.id")
         .bind(cluster)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     let Some(now) = rows.first().map(|r| r.now) else {
         return Ok(None);
@@ -162,7 +163,7 @@ pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Att
         .bind(new.policy)
         .bind(Bind::Texts(new.rivals.clone()))
         .bind(new.policy)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
         match others.first() {
             Some(other) if other.id == new.policy.0 => return Ok(Attached::Already),
@@ -178,7 +179,7 @@ pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Att
         .bind(new.enabled)
         .bind(new.priority)
         .bind(new.data.clone().map(Value::Object))
-        .execute(conn)
+        .run(conn)
         .await?;
         touch(conn, cluster).await?;
         Ok(Attached::Now)
@@ -202,7 +203,7 @@ pub async fn detach(
         Sql::new("DELETE FROM cluster_policies WHERE cluster_id = ? AND policy_id = ?")
             .bind(cluster)
             .bind(policy)
-            .execute(conn)
+            .run(conn)
             .await?;
         touch(conn, cluster).await?;
         fence::finish(conn, fence, end, None).await
@@ -231,7 +232,7 @@ pub async fn enable(
         .bind(enabled)
         .bind(cluster)
         .bind(policy)
-        .execute(conn)
+        .run(conn)
         .await?;
         if found == 0 {
             return Ok(None);
@@ -245,7 +246,7 @@ pub async fn enable(
 async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
     Sql::new("UPDATE clusters SET updated_at = now() WHERE id = ?")
         .bind(cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -257,7 +258,7 @@ async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
 pub(crate) async fn start_cooldown(conn: &mut Conn, bindings: &[BindingId]) -> Result<()> {
     Sql::new("UPDATE cluster_policies SET last_op = now() WHERE id = ANY (?)")
         .bind(bindings)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -310,7 +311,7 @@ pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Resu
     .bind(type_name)
     .bind(most)
     .bind(hold)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -338,7 +339,7 @@ pub async fn reschedule(conn: &mut Conn, binding: BindingId, since: Time, second
         .bind(seconds)
         .bind(state)
         .bind(binding)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -352,7 +353,7 @@ pub async fn extend(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Re
     Sql::new("UPDATE cluster_policies SET due_at = now() + make_interval(secs => ?) WHERE id = ANY (?)")
         .bind(seconds)
         .bind(bindings)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -372,7 +373,7 @@ pub async fn reschedule_all(conn: &mut Conn, bindings: &[(BindingId, Time)]) -> 
         FROM jsonb_to_recordset(?) AS r(id uuid, due timestamptz) WHERE b.id = r.id",
     )
     .bind(Value::Array(rows))
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -386,7 +387,7 @@ pub async fn of_type(conn: &mut Conn, cluster: ClusterId, type_name: &str) -> Re
         .push(" WHERE b.cluster_id = ? AND b.enabled AND p.type LIKE ? || '-%'")
         .bind(cluster)
         .bind(type_name)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     Ok(row.map(|mut row| Active {
         properties: crate::object(std::mem::take(&mut row.properties)),

@@ -14,6 +14,7 @@ use crate::{
     events::Record,
     fence::{self, FENCED, Fence, Fenced},
     placement::{self, Place},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -64,7 +65,7 @@ async fn insert(conn: &mut Conn, rows: Vec<Value>) -> Result<()> {
     )
     .bind(NodeStatus::Init.as_str())
     .bind(Value::Array(rows))
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -114,7 +115,7 @@ async fn insert_named(conn: &mut Conn, actions: &[NewAction], names: &[String], 
     .bind(phase)
     .bind(phase)
     .bind(Value::Array(rows))
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -142,7 +143,7 @@ async fn wait_for_named(
     Sql::new("INSERT INTO action_dependencies (depended, dependent) SELECT unnest(?), ?")
         .bind(depended)
         .bind(fence.action)
-        .execute(conn)
+        .run(conn)
         .await?;
     let reason = format!("Waiting for {} actions.", children.len());
     park(conn, fence, phase, &reason).await
@@ -173,7 +174,7 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
     .fence(fence)
     .set("phase", phase)
     .set("reason", reason)
-    .execute(conn)
+    .run(conn)
     .await?;
     fence::ours(touched)
 }
@@ -191,7 +192,7 @@ pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
     .push(FENCED)
     .fence(fence)
     .set("phase", phase)
-    .execute(conn)
+    .run(conn)
     .await?;
     fence::ours(touched)
 }
@@ -214,7 +215,7 @@ async fn set_sizes(conn: &mut Conn, cluster: ClusterId, size: SizeChange) -> Res
     .bind(size.min)
     .bind(size.max)
     .bind(cluster)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -288,7 +289,7 @@ pub async fn grow<E: Send>(
                 .bind(count)
                 .bind(cluster)
                 .bind(count)
-                .first(conn)
+                .fetch_optional(conn)
                 .await?;
                 let first = first.ok_or(DbError::LeaseLost)?.first;
                 let (hosts, seen) = placement::snapshot(conn, requirements, Some(cluster), how).await?;

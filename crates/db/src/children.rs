@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, actions,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -40,7 +41,7 @@ pub async fn ends(conn: &mut Conn, parent: ActionId, phase: &str) -> Result<Vec<
     )
     .bind(parent)
     .bind(phase)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|r| {

@@ -15,8 +15,9 @@ use crate::{
     Conn, DbError, Result, child_actions,
     idempotency::Keep,
     object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
     quota::{self, Full, Growth},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -49,6 +50,12 @@ row! { ClusterRow {
 }}
 
 // Dependents are bounded: a list must not cost what others make of one cluster.
+const ROWS: Rows = Rows {
+    name: "t",
+    from: "clusters",
+    sort: "init_at",
+};
+
 const SELECT: &str = "SELECT t.id, t.name, t.profile_id, p.name AS profile_name, p.type AS profile_type, t.user_id, \
     t.project, t.domain, t.init_at, t.created_at, t.updated_at, t.min_size, t.max_size, t.desired_capacity, \
     t.next_index, t.timeout, t.status, t.status_reason, t.metadata, t.data, t.config, t.shared_with, \
@@ -99,7 +106,11 @@ impl TryFrom<ClusterRow> for Cluster {
 /// # Errors
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: ClusterId) -> Result<Option<Cluster>> {
-    let row: Option<ClusterRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    let row: Option<ClusterRow> = Sql::new(SELECT)
+        .push(" WHERE t.id = ?")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -108,7 +119,10 @@ pub async fn get(conn: &mut Conn, id: ClusterId) -> Result<Option<Cluster>> {
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Cluster>> {
-    let rows: Vec<ClusterRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    let rows: Vec<ClusterRow> = page::identified("t", scope, identity)
+        .of(SELECT)
+        .fetch_all(conn)
+        .await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -119,10 +133,10 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find_shared(conn: &mut Conn, project: &str, identity: &str) -> Result<Option<Cluster>> {
-    let sql = page::by_identity(SELECT, identity)
-        .push(" AND t.shared_with && ?")
-        .bind(vec![project.to_owned(), "*".to_owned()]);
-    let rows: Vec<ClusterRow> = page::best(sql, identity).load(conn).await?;
+    let mut choice = page::identified("t", &Scope::All, identity);
+    let anybodys = vec![project.to_owned(), "*".to_owned()];
+    choice.filter = choice.filter.push(" AND t.shared_with && ?").bind(anybodys);
+    let rows: Vec<ClusterRow> = choice.of(SELECT).fetch_all(conn).await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -133,8 +147,8 @@ pub async fn find_shared(conn: &mut Conn, project: &str, identity: &str) -> Resu
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Cluster>> {
-    let sql = page::page(conn, SELECT, "clusters", scope, filters, page, "init_at").await?;
-    let rows: Vec<ClusterRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<ClusterRow> = sql.fetch_all(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -178,7 +192,7 @@ pub async fn insert(conn: &mut Conn, new: &NewCluster) -> Result<()> {
     .bind(new.timeout)
     .bind(&new.metadata)
     .bind(&new.config)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -241,7 +255,7 @@ pub async fn create_within(
             )
             .bind(new.name.as_str())
             .bind(new.project.as_str())
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
             let room = room.unwrap_or(RoomRow { n: 0, taken: false });
             if room.n >= limits.clusters {
@@ -275,7 +289,7 @@ pub async fn share(conn: &mut Conn, id: ClusterId, projects: &[String]) -> Resul
     Sql::new("UPDATE clusters SET shared_with = ?, updated_at = now() WHERE id = ?")
         .bind(projects.to_vec())
         .bind(id)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

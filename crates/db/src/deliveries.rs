@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result,
     history::all_actions,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -60,7 +61,7 @@ pub async fn list(conn: &mut Conn, receiver: ReceiverId) -> Result<Vec<Delivery>
     ))
     .bind(receiver)
     .bind(KEPT)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -110,7 +111,7 @@ pub async fn claim(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, window:
     conn.transaction(async |conn| {
         Sql::new("SELECT id FROM receivers WHERE id = ? FOR UPDATE")
             .bind(receiver)
-            .execute(conn)
+            .run(conn)
             .await?;
         let row: Option<SeenRow> = Sql::new(
             "SELECT EXISTS (SELECT 1 FROM deliveries WHERE receiver_id = ? AND fingerprint = ? AND (
@@ -120,7 +121,7 @@ pub async fn claim(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, window:
         .bind(receiver)
         .bind(noted.fingerprint.as_str())
         .bind(window)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         if row.is_some_and(|r| r.seen) {
             return Ok(Claim::Repeated);
@@ -143,7 +144,7 @@ async fn insert(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, outcome: &
     .bind(noted.state)
     .bind(outcome)
     .bind(reason)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(id)
 }
@@ -167,7 +168,7 @@ async fn trim(conn: &mut Conn, receiver: ReceiverId) -> Result<()> {
     .bind(receiver)
     .bind(receiver)
     .bind(KEPT)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -190,7 +191,7 @@ pub async fn became(
     .bind(reason)
     .bind(action)
     .bind(delivery)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     match row {
         Some(row) => trim(conn, row.id.into()).await,
@@ -205,7 +206,7 @@ pub async fn became(
 pub async fn forget(conn: &mut Conn, delivery: Uuid) -> Result<()> {
     Sql::new("DELETE FROM deliveries WHERE id = ?")
         .bind(delivery)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result, object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -28,6 +29,12 @@ row! { EventRow {
     xid: i64 = BigInt,
     seq: i64 = BigInt,
 }}
+
+const ROWS: Rows = Rows {
+    name: "t",
+    from: "events",
+    sort: "timestamp",
+};
 
 const SELECT: &str = "SELECT t.id, t.timestamp, t.oid, t.oname, t.otype, t.cluster_id, t.level, t.user_id, \
                       t.project, t.action, t.status, t.status_reason, t.meta_data, t.xid::text::bigint AS xid, t.seq \
@@ -116,7 +123,7 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
     if let Scope::Project(project) = scope {
         sql = sql.push(" AND t.project = ?").bind(project.as_str());
     }
-    let rows: Vec<EventRow> = sql.push(" LIMIT 2").load(conn).await?;
+    let rows: Vec<EventRow> = sql.push(" LIMIT 2").fetch_all(conn).await?;
     Ok(page::choose(rows, identity, |r| r.id, |r| r.id.to_string())?.map(Into::into))
 }
 
@@ -125,8 +132,8 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Event>> {
-    let sql = page::page(conn, SELECT, "events", scope, filters, page, "timestamp").await?;
-    let rows: Vec<EventRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<EventRow> = sql.fetch_all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -191,7 +198,7 @@ pub async fn since(
         "SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS known
         FROM pg_current_snapshot() AS now",
     )
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     let Some(horizon) = horizon.filter(|h| after.xid <= h.known) else {
         return Ok(None);
@@ -201,8 +208,11 @@ pub async fn since(
         .bind(after.xid.to_string())
         .bind(after.seq)
         .bind(horizon.settled.to_string());
-    let sql = page::narrowed(sql, scope, filters).push(" ORDER BY t.xid, t.seq LIMIT ?");
-    let rows: Vec<EventRow> = sql.bind(limit).load(conn).await?;
+    let sql = sql
+        .push(" AND ")
+        .append(page::narrowed("t", scope, filters))
+        .push(" ORDER BY t.xid, t.seq LIMIT ?");
+    let rows: Vec<EventRow> = sql.bind(limit).fetch_all(conn).await?;
     let next = match rows.last() {
         Some(last) if i64::try_from(rows.len()).is_ok_and(|n| n >= limit) => Cursor {
             xid: last.xid,
@@ -233,6 +243,6 @@ pub async fn settle_restored(conn: &mut Conn, most: i64) -> Result<usize> {
             WHERE xid > pg_snapshot_xmax(pg_current_snapshot()) LIMIT ?)",
     )
     .bind(most)
-    .execute(conn)
+    .run(conn)
     .await
 }

@@ -13,6 +13,7 @@ use crate::{
     Conn, DbError, Result, bindings,
     events::Record,
     queue::end,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -140,7 +141,7 @@ async fn requeue(conn: &mut Conn, fence: Fence, back: &Requeue<'_>) -> Result<()
     .set("delay", back.delay)
     .set("level", back.level.as_str())
     .set("told", back.told)
-    .execute(conn)
+    .run(conn)
     .await?;
     ours(touched)
 }
@@ -196,7 +197,7 @@ pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus
     .set("status", status.as_str())
     .set("reason", reason)
     .fence(fence)
-    .execute(conn)
+    .run(conn)
     .await?;
     ours(touched)
 }
@@ -211,7 +212,7 @@ pub async fn lock_action(conn: &mut Conn, fence: Fence) -> Result<()> {
         .push(FENCED)
         .push("FOR UPDATE")
         .fence(fence)
-        .execute(conn)
+        .run(conn)
         .await?;
     ours(touched)
 }
@@ -228,7 +229,7 @@ pub async fn merge_data(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map
     .set("data", data)
     .set("outputs", outputs)
     .fence(fence)
-    .execute(conn)
+    .run(conn)
     .await?;
     ours(touched)
 }
@@ -253,7 +254,7 @@ pub async fn member_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option
         FROM clusters c WHERE c.id = ?",
     )
     .bind(cluster)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|r| MemberCounts {
         active: r.active,
@@ -269,7 +270,7 @@ pub(crate) async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result
     // Locked first and counted in a statement of its own, which sees what others did meanwhile.
     Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
         .bind(cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
     member_counts(conn, cluster).await
 }
@@ -295,7 +296,7 @@ pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) ->
     .bind(operation == "CLUSTER_CREATE" && status == ClusterStatus::Active)
     .bind(operation == "CLUSTER_CREATE")
     .bind(cluster)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(Some(status))
 }

@@ -14,6 +14,7 @@ use crate::{
     Conn, DbError, Result, child_actions,
     events::Record,
     fence,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -117,7 +118,7 @@ pub async fn members_of(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<M
     let rows: Vec<MemberRow> = Sql::new(SELECT)
         .push(" WHERE n.cluster_id = ANY (?) ORDER BY n.cluster_id, n.index, n.id")
         .bind(clusters)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     rows.into_iter().map(member).collect()
 }
@@ -130,7 +131,7 @@ pub async fn on_host(conn: &mut Conn, host: NodeId) -> Result<Vec<Member>> {
     let rows: Vec<MemberRow> = Sql::new(SELECT)
         .push(" WHERE n.host_id = ? ORDER BY n.id")
         .bind(host)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     rows.into_iter().map(member).collect()
 }
@@ -173,7 +174,7 @@ pub async fn standings(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<St
         WHERE c.id = ANY (?)",
     )
     .bind(clusters)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let standing = |row: StandingRow| {
         let member_counts = MemberCounts {
@@ -197,7 +198,11 @@ pub async fn standings(conn: &mut Conn, clusters: &[ClusterId]) -> Result<Vec<St
 /// # Errors
 /// When the database does not answer.
 pub async fn node(conn: &mut Conn, node: NodeId) -> Result<Option<Member>> {
-    let row: Option<MemberRow> = Sql::new(SELECT).push(" WHERE n.id = ?").bind(node).first(conn).await?;
+    let row: Option<MemberRow> = Sql::new(SELECT)
+        .push(" WHERE n.id = ?")
+        .bind(node)
+        .fetch_optional(conn)
+        .await?;
     row.map(member).transpose()
 }
 
@@ -242,7 +247,7 @@ pub async fn observe(
         .set("physical_id", seen.physical_id.as_deref())
         .set("was", seen.status.as_str())
         .set("was_reason", seen.status_reason.as_str())
-        .execute(conn)
+        .run(conn)
         .await?;
         if touched > 0
             && let Some(cluster) = seen.cluster_id
@@ -266,7 +271,7 @@ pub async fn settle(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
                 WHERE l.cluster_id = c.id AND l.exclusive) AS free FROM c",
         )
         .bind(cluster)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         if row.is_some_and(|r| r.free) {
             fence::reevaluate(conn, cluster, "HEALTH_CHECK").await?;
@@ -347,7 +352,7 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
         .bind(wish.node)
         .bind(wish.cluster)
         .bind(wish.physical_id.as_deref())
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         let (Some(owner), Some(false)) = (locked, node(conn, wish.node).await?.map(|n| n.busy)) else {
             return Ok(Begun::Busy);
@@ -366,7 +371,7 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
         .bind(wish.node)
         .bind(wish.cluster)
         .bind(window)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         let (times, spent, since) = counts.map_or((0, 0, None), |c| (c.of_node, c.of_cluster, c.since));
         let left = pause(times).saturating_sub(since.unwrap_or(i64::MAX));
@@ -396,7 +401,7 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
             .bind(wish.node)
             .bind(action.id)
             .bind(wish.reason.as_str())
-            .execute(conn)
+            .run(conn)
             .await?;
         Ok(Begun::Yes(action.id))
     })
@@ -435,7 +440,7 @@ pub async fn hold_back(conn: &mut Conn, node: NodeId, reason: &str, unknown: boo
     .set("reason", reason)
     .set("unknown", unknown)
     .set("node", node)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use senlin_core::Time;
 
 use crate::{
     Conn, DbError, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -76,9 +77,9 @@ row! { MovedRow { moved: i64 = BigInt } }
 /// Whether this transaction alone looks after the history: no other engine
 /// does. It waits for no lock for long.
 async fn alone(conn: &mut Conn) -> Result<bool> {
-    Sql::new("SET LOCAL lock_timeout = '500ms'").execute(conn).await?;
+    Sql::new("SET LOCAL lock_timeout = '500ms'").run(conn).await?;
     let row: Option<DoneRow> = Sql::new("SELECT pg_try_advisory_xact_lock(7307) AS done")
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     Ok(row.is_some_and(|r| r.done))
 }
@@ -118,7 +119,7 @@ pub async fn move_ended(conn: &mut Conn, settle: f64, days: i32, most: i64) -> R
         .bind(settle)
         .bind(most)
         .bind(days)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         Ok(Some(row.map_or(0, |r| r.moved)))
     })
@@ -157,7 +158,7 @@ pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Op
             }
             let mut dropped = Vec::new();
             for old in partitions(conn, of, days).await?.into_iter().filter(|p| p.old) {
-                Sql::new(format!("DROP TABLE {}", old.name)).execute(conn).await?;
+                Sql::new(format!("DROP TABLE {}", old.name)).run(conn).await?;
                 dropped.push(old.name);
             }
             Ok::<_, DbError>(Some(dropped))
@@ -193,7 +194,7 @@ async fn partitions(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Vec<P
     )
     .bind(days)
     .bind(of.table)
-    .load(conn)
+    .fetch_all(conn)
     .await
 }
 
@@ -205,7 +206,7 @@ async fn extend(conn: &mut Conn, of: Partitioned, last: Time) -> Result<usize> {
     )
     .bind(last)
     .bind(AHEAD)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let made = missing.len();
     for next in missing {
@@ -214,7 +215,7 @@ async fn extend(conn: &mut Conn, of: Partitioned, last: Time) -> Result<usize> {
             .bind(of.key)
             .bind(next.begins)
             .bind(next.ends)
-            .execute(conn)
+            .run(conn)
             .await?;
     }
     Ok(made)

@@ -11,6 +11,7 @@ use crate::{
     events::Record,
     fence::{self, FENCED, Fence, Fenced},
     object,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -63,7 +64,7 @@ pub async fn unsent(conn: &mut Conn, most: i64, again: f64) -> Result<Vec<Questi
     )
     .bind(most)
     .bind(again)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -89,7 +90,7 @@ pub async fn sent(conn: &mut Conn, action: ActionId) -> Result<()> {
         WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
     )
     .bind(action)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -119,7 +120,7 @@ pub async fn answered(conn: &mut Conn, action: ActionId, reason: &str) -> Result
     .push(&go_on())
     .bind(reason)
     .bind(action)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(!rows.is_empty())
 }
@@ -135,7 +136,7 @@ pub async fn heartbeat(conn: &mut Conn, action: ActionId) -> Result<bool> {
         WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
     )
     .bind(action)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(touched > 0)
 }
@@ -158,7 +159,7 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
             FROM due WHERE a.id = due.id RETURNING a.*)",
     )
     .push(&go_on())
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
@@ -179,7 +180,7 @@ pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Res
     .fence(fence)
     .set("phase", phase)
     .set("hook", hook)
-    .execute(conn)
+    .run(conn)
     .await?;
     fence::ours(touched)
 }
@@ -195,7 +196,7 @@ pub async fn open(conn: &mut Conn, node: NodeId) -> Result<Option<(ActionId, Map
         "SELECT id, data->'hook' AS hook FROM actions WHERE target = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
     )
     .bind(node)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|r| (r.id.into(), object(r.hook))))
 }

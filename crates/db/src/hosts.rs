@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Conn, DbError, Result,
     fence::{self, Fence},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -52,7 +53,7 @@ pub async fn get(conn: &mut Conn, node: NodeId) -> Result<Option<Host>> {
     let row: Option<HostRow> = Sql::new(SELECT)
         .push(" WHERE h.node_id = ?")
         .bind(node)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     Ok(row.map(Into::into))
 }
@@ -70,7 +71,7 @@ pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[
         fence::lock_action(conn, fence).await?;
         let own: Option<EndpointRow> = Sql::new("SELECT endpoint FROM hosts WHERE node_id = ?")
             .bind(node)
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
         if let Some(row) = own {
             return Ok(Some(row.endpoint));
@@ -88,7 +89,7 @@ pub async fn take_endpoint(conn: &mut Conn, fence: Fence, node: NodeId, pool: &[
             )
             .bind(pool.to_vec())
             .bind(node)
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
             match row {
                 Some(FreeRow {
@@ -112,7 +113,7 @@ pub async fn release_endpoint(conn: &mut Conn, fence: Fence, node: NodeId) -> Re
         fence::lock_action(conn, fence).await?;
         Sql::new("DELETE FROM hosts WHERE node_id = ?")
             .bind(node)
-            .execute(conn)
+            .run(conn)
             .await?;
         Ok(())
     })
@@ -134,7 +135,7 @@ pub async fn due(conn: &mut Conn, every: f64, most: i64) -> Result<Vec<NodeId>> 
     )
     .bind(every)
     .bind(most)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
 }
@@ -173,7 +174,7 @@ pub async fn answered(conn: &mut Conn, node: NodeId, info: &HostInfo) -> Result<
     .bind(node)
     .bind(node)
     .bind(node)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(Answered {
         is_back: row.as_ref().is_some_and(|r| !r.up),
@@ -201,7 +202,7 @@ pub async fn silent(conn: &mut Conn, node: NodeId, reason: &str) -> Result<bool>
     )
     .bind(node)
     .bind(format!("Host unknown: {reason}"))
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(!rows.is_empty())
 }
@@ -239,7 +240,7 @@ pub async fn leftovers(conn: &mut Conn, host: NodeId) -> Result<Vec<Leftover>> {
     )
     .bind(host)
     .bind(host)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let leftover = |row: LeftoverRow| match row.container {
         Some(container) if row.asked => Leftover::Container(container),
@@ -257,7 +258,7 @@ pub async fn cleared(conn: &mut Conn, host: NodeId, node: NodeId, generation: i3
         .bind(host)
         .bind(node)
         .bind(generation)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -269,7 +270,7 @@ row! { InstallationRow { id: Uuid = SqlUuid } }
 /// # Errors
 /// When the database does not answer.
 pub async fn installation(conn: &mut Conn) -> Result<Uuid> {
-    let row: Option<InstallationRow> = Sql::new("SELECT id FROM installation").first(conn).await?;
+    let row: Option<InstallationRow> = Sql::new("SELECT id FROM installation").fetch_optional(conn).await?;
     row.map(|r| r.id).ok_or(DbError::Corrupt {
         column: "installation.id",
         value: "nothing".to_owned(),

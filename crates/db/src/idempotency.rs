@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -81,7 +82,7 @@ pub async fn begin(conn: &mut Conn, claim: &Claim, fingerprint: &str) -> Result<
     .bind(fingerprint)
     .bind(claim.token)
     .bind(PATIENCE)
-    .execute(conn)
+    .run(conn)
     .await?;
     if taken == 1 {
         return Ok(Begun::New);
@@ -93,7 +94,7 @@ pub async fn begin(conn: &mut Conn, claim: &Claim, fingerprint: &str) -> Result<
     .bind(claim.project.as_str())
     .bind(claim.user.as_str())
     .bind(claim.key.as_str())
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(match row {
         // Forgotten this moment: the next try finds it free.
@@ -141,7 +142,7 @@ pub async fn finish(conn: &mut Conn, claim: &Claim, answer: &Stored) -> Result<b
     .bind(claim.user.as_str())
     .bind(claim.key.as_str())
     .bind(claim.token)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(touched == 1)
 }
@@ -159,7 +160,7 @@ pub async fn forget(conn: &mut Conn, claim: &Claim) -> Result<()> {
     .bind(claim.user.as_str())
     .bind(claim.key.as_str())
     .bind(claim.token)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -198,6 +199,6 @@ impl<'a, T: ?Sized> Keep<'a, T> {
 pub async fn purge(conn: &mut Conn, hours: i32) -> Result<usize> {
     Sql::new("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(hours => ?)")
         .bind(hours)
-        .execute(conn)
+        .run(conn)
         .await
 }

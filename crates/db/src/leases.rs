@@ -9,6 +9,7 @@ use crate::{
     Conn, Result,
     events::Record,
     queue::end,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -59,7 +60,7 @@ pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i
     .bind(owner)
     .bind(owner)
     .bind(f64::from(lease))
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -100,7 +101,7 @@ pub async fn hand_back_others(
     .bind(ids)
     .bind(attempts)
     .bind("Its engine lost track of it.")
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
@@ -120,7 +121,7 @@ pub async fn release(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &s
     .bind(claim.0)
     .bind(claim.1)
     .bind(reason)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(!rows.is_empty())
 }
@@ -159,7 +160,7 @@ pub async fn cancelled(conn: &mut Conn, owner: ServiceId, claims: &[Claim]) -> R
     )
     .bind(ids)
     .bind(owner)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| (r.id.into(), r.attempt)).collect())
 }
@@ -177,6 +178,6 @@ pub async fn release_all(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
         FROM mine WHERE a.id = mine.id",
     )
     .bind(owner)
-    .execute(conn)
+    .run(conn)
     .await
 }

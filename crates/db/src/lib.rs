@@ -11,7 +11,10 @@ pub mod connect;
 pub mod error;
 pub mod migrate;
 pub mod pool;
+mod run;
+mod schema;
 pub mod sql;
+mod stored;
 
 pub mod actions;
 pub mod attempts;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -27,7 +28,7 @@ pub async fn due(conn: &mut Conn, every: f64, most: i64) -> Result<Vec<NodeId>> 
     )
     .bind(every)
     .bind(most)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.node_id.into()).collect())
 }
@@ -63,7 +64,7 @@ pub async fn last(conn: &mut Conn, host: NodeId) -> Result<(Time, Option<Last>)>
             LEFT JOIN host_loads l ON l.host_id = ?",
     )
     .bind(host)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     let row = row.ok_or(DbError::Corrupt {
         column: "host_loads.measured_at",
@@ -124,7 +125,7 @@ pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[Nod
     .bind(load.source.as_str())
     .bind(load.sample.clone())
     .bind(host)
-    .execute(conn)
+    .run(conn)
     .await?;
     if nodes.is_empty() {
         return Ok(());
@@ -157,7 +158,7 @@ pub async fn record(conn: &mut Conn, host: NodeId, load: &HostLoad, nodes: &[Nod
     .bind(load.cpu_millis)
     .bind(load.memory_bytes)
     .bind(Value::Array(rows))
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -209,7 +210,7 @@ pub async fn clusters(conn: &mut Conn, only: Option<ClusterId>, age: f64) -> Res
     .bind(age)
     .bind(only)
     .bind(only)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -237,7 +238,7 @@ pub async fn newest(conn: &mut Conn, cluster: ClusterId) -> Result<Option<Time>>
     let row: Option<NewestRow> =
         Sql::new("SELECT max(greatest(created_at, placed_at, init_at)) AS at FROM nodes WHERE cluster_id = ?")
             .bind(cluster)
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
     Ok(row.and_then(|r| r.at))
 }
@@ -257,7 +258,7 @@ pub async fn members(conn: &mut Conn, cluster: ClusterId, age: f64) -> Result<Ha
     )
     .bind(cluster)
     .bind(age)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| (r.id.into(), r.share)).collect())
 }
@@ -294,7 +295,7 @@ pub async fn hosts(conn: &mut Conn) -> Result<Vec<Measured>> {
             extract(epoch FROM now() - l.measured_at)::float8 AS age
         FROM host_loads l JOIN nodes n ON n.id = l.host_id ORDER BY n.id LIMIT 10000",
     )
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()

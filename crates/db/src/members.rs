@@ -9,6 +9,7 @@ use crate::{
     attempts::{self, Kept},
     fence::{self, End, Fence, NodeChange},
     placement,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -66,7 +67,7 @@ pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
         WHERE n.cluster_id = ? ORDER BY n.index, n.id",
     )
     .bind(cluster)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|r| {
@@ -109,7 +110,7 @@ pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterI
         .bind(node)
         .bind(cluster)
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
         fence::finish(conn, fence, end, None).await
     })
@@ -125,7 +126,7 @@ pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Re
         fence::lock_action(conn, fence).await?;
         Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1, updated_at = now() WHERE id = ?")
             .bind(node)
-            .execute(conn)
+            .run(conn)
             .await?;
         fence::finish(conn, fence, end, None).await
     })
@@ -159,12 +160,9 @@ pub async fn delete(
             ON CONFLICT (node_id) DO UPDATE SET generation = excluded.generation, departed_at = now()",
         )
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
-        Sql::new("DELETE FROM nodes WHERE id = ?")
-            .bind(node)
-            .execute(conn)
-            .await?;
+        Sql::new("DELETE FROM nodes WHERE id = ?").bind(node).run(conn).await?;
         if let Some(cluster) = cluster {
             fence::reevaluate(conn, cluster, "NODE_DELETE").await?;
         }
@@ -197,7 +195,7 @@ pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, e
         // them; and whoever is to refer to it waits until it is gone.
         Sql::new("SELECT id FROM clusters WHERE id = ? FOR UPDATE")
             .bind(cluster)
-            .execute(conn)
+            .run(conn)
             .await?;
         let references: Option<ReferencesRow> = Sql::new(
             "SELECT EXISTS (SELECT 1 FROM nodes WHERE cluster_id = ?) AS members,
@@ -205,7 +203,7 @@ pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, e
         )
         .bind(cluster)
         .bind(cluster)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
         match references {
             Some(found) if found.members => return Ok(Deletion::HasMembers),
@@ -215,7 +213,7 @@ pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, e
         let parents = fence::finish(conn, fence, end, None).await?;
         Sql::new("DELETE FROM clusters WHERE id = ?")
             .bind(cluster)
-            .execute(conn)
+            .run(conn)
             .await?;
         Ok(Deletion::Done(parents))
     })
@@ -267,7 +265,7 @@ pub async fn update_node(
         .bind(change.metadata.clone().map(serde_json::Value::Object))
         .bind(change.tainted)
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
         let parents = fence::finish(conn, fence, end, Some(after)).await?;
         if let Some(cluster) = cluster {
@@ -297,7 +295,7 @@ pub async fn update_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, c
         .bind(change.timeout)
         .bind(change.config.clone().map(serde_json::Value::Object))
         .bind(cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
         Ok(())
     })
@@ -400,7 +398,7 @@ async fn set_desired(conn: &mut Conn, cluster: ClusterId, desired: i32) -> Resul
     Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
         .bind(desired)
         .bind(cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -416,7 +414,7 @@ pub async fn next_generation(conn: &mut Conn, fence: Fence, node: NodeId, phase:
             "UPDATE nodes SET generation = greatest(generation, generations) + 1, physical_id = NULL WHERE id = ?",
         )
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
         Ok(())
     })

@@ -12,6 +12,7 @@ use senlin_core::secret::Secret;
 
 use crate::{
     Conn, DbError, Result, Servers,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -115,7 +116,7 @@ pub async fn schema_state(conn: &mut Conn) -> Result<SchemaState> {
 async fn versions(conn: &mut Conn, table: &'static str, program: &str) -> Result<Vec<String>> {
     let exists: Option<Exists> = Sql::new("SELECT to_regclass(?) IS NOT NULL AS exists")
         .bind(table)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     if !exists.is_some_and(|t| t.exists) {
         return Ok(Vec::new());
@@ -123,7 +124,7 @@ async fn versions(conn: &mut Conn, table: &'static str, program: &str) -> Result
     let rows: Vec<Version> = Sql::new(format!("SELECT version FROM {table} t"))
         .push(" WHERE coalesce(to_jsonb(t)->>'programs_since', '') <= ? ORDER BY version")
         .bind(program)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|r| r.version).collect())
 }

@@ -6,6 +6,7 @@ use senlin_core::{Time, ids::NodeId};
 use crate::{
     Conn, Result,
     events::Record,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -19,7 +20,7 @@ pub async fn protected_until(conn: &mut Conn, node: NodeId) -> Result<Option<Tim
     let row: Option<UntilRow> =
         Sql::new("SELECT CASE WHEN protected_until > now() THEN protected_until END AS until FROM nodes WHERE id = ?")
             .bind(node)
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
     Ok(row.and_then(|r| r.until))
 }
@@ -36,7 +37,7 @@ pub async fn protect(conn: &mut Conn, node: NodeId, seconds: f64) -> Result<Opti
     .bind(seconds)
     .bind(seconds)
     .bind(node)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     Ok(row.and_then(|r| r.until))
 }
@@ -57,7 +58,7 @@ pub async fn report(conn: &mut Conn, node: NodeId, level: &str, message: &str) -
         .bind(level)
         .bind(message)
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

@@ -20,10 +20,11 @@ use crate::{
     hosts,
     idempotency::Keep,
     object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
     placement::{self, Place},
     profiles::{self, NewProfile},
     quota::{self, Full, Growth},
+    run::Run,
     sql::{Bind, Sql, row},
 };
 
@@ -60,6 +61,12 @@ row! { NodeRow {
 }}
 
 // Dependents are bounded: a list must not cost what others put on one host.
+const ROWS: Rows = Rows {
+    name: "t",
+    from: "nodes",
+    sort: "init_at",
+};
+
 const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
     p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
     t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
@@ -118,7 +125,11 @@ impl TryFrom<NodeRow> for Node {
 /// # Errors
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: NodeId) -> Result<Option<Node>> {
-    let row: Option<NodeRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    let row: Option<NodeRow> = Sql::new(SELECT)
+        .push(" WHERE t.id = ?")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -130,7 +141,7 @@ pub async fn get_all(conn: &mut Conn, ids: &[NodeId]) -> Result<Vec<Option<Node>
     let rows: Vec<NodeRow> = Sql::new(SELECT)
         .push(" WHERE t.id = ANY (?)")
         .bind(ids)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     let nodes: HashMap<NodeId, Node> = nodes.into_iter().map(|n| (n.id, n)).collect();
@@ -142,7 +153,10 @@ pub async fn get_all(conn: &mut Conn, ids: &[NodeId]) -> Result<Vec<Option<Node>
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Node>> {
-    let rows: Vec<NodeRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    let rows: Vec<NodeRow> = page::identified("t", scope, identity)
+        .of(SELECT)
+        .fetch_all(conn)
+        .await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -153,8 +167,8 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Node>> {
-    let sql = page::page(conn, SELECT, "nodes", scope, filters, page, "init_at").await?;
-    let rows: Vec<NodeRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<NodeRow> = sql.fetch_all(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -168,7 +182,7 @@ pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i3
     let row: Option<IndexRow> =
         Sql::new("UPDATE clusters SET next_index = next_index + 1 WHERE id = ? RETURNING next_index - 1 AS index")
             .bind(cluster)
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
     Ok(row.map(|r| r.index))
 }
@@ -210,7 +224,7 @@ pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> 
         .bind(min)
         .bind(max)
         .bind(project);
-    let rows: Vec<NodeRow> = sql.load(conn).await?;
+    let rows: Vec<NodeRow> = sql.fetch_all(conn).await?;
     let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     let by_id: HashMap<Uuid, usize> = nodes.iter().enumerate().map(|(at, n)| (n.id.0, at)).collect();
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -246,7 +260,7 @@ pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Node>> {
     let rows: Vec<NodeRow> = Sql::new(SELECT)
         .push(" WHERE t.cluster_id = ? ORDER BY t.index, t.id")
         .bind(cluster)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
@@ -258,7 +272,7 @@ pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Node>> {
 pub async fn containers_on(conn: &mut Conn, hosts: &[NodeId]) -> Result<Vec<String>> {
     let rows: Vec<NameRow> = Sql::new("SELECT name FROM nodes WHERE host_id = ANY (?) ORDER BY name")
         .bind(hosts)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|r| r.name).collect())
 }
@@ -367,7 +381,7 @@ pub async fn adopt(
         )
         .bind(adoption.physical_id.as_str())
         .bind(node.id)
-        .execute(conn)
+        .run(conn)
         .await?;
         if let Some(place) = &adoption.place {
             placement::occupy(conn, node.id, place).await?;
@@ -376,7 +390,7 @@ pub async fn adopt(
             Sql::new("INSERT INTO hosts (node_id, endpoint, state) VALUES (?, ?, 'UP')")
                 .bind(node.id)
                 .bind(adoption.physical_id.as_str())
-                .execute(conn)
+                .run(conn)
                 .await?;
             hosts::answered(conn, node.id, info).await?;
         }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Bind, Sql, row},
 };
 
@@ -37,22 +38,64 @@ pub struct Filter {
     pub values: Vec<String>,
 }
 
+/// Rows that are listed or looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    /// What the query calls them.
+    pub(crate) name: &'static str,
+    /// The table, or what stands for one.
+    pub(crate) from: &'static str,
+    /// The column they are sorted by unless the caller names others: never
+    /// null, and with the id the beginning of an index.
+    pub(crate) sort: &'static str,
+}
+
+impl Rows {
+    /// Rows of a table that the query calls by its name.
+    pub(crate) const fn of(table: &'static str, sort: &'static str) -> Self {
+        Self {
+            name: table,
+            from: table,
+            sort,
+        }
+    }
+}
+
+/// What of some rows is wanted.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// The condition.
+    pub(crate) filter: Sql,
+    /// What stands behind `ORDER BY`: order and limit.
+    pub(crate) tail: Sql,
+}
+
+impl Choice {
+    /// Completes `SELECT … FROM …`.
+    pub(crate) fn of(self, select: &'static str) -> Sql {
+        let filtered = Sql::new(select).push(" WHERE ").append(self.filter);
+        filtered.push(" ORDER BY ").append(self.tail)
+    }
+}
+
 row! { Found { found: bool = Bool } }
 
-/// Completes `select … FROM table t` by scope, filters, marker, order and limit.
-/// `default_sort` is never null; with the id it is the beginning of an index.
+/// The page of some rows that is asked for, by scope, filters, marker, order and limit.
 pub(crate) async fn page(
     conn: &mut Conn,
-    select: &'static str,
-    table: &'static str,
+    rows: Rows,
     scope: &Scope,
     filters: &[Filter],
     page: &Page,
-    default_sort: &'static str,
-) -> Result<Sql> {
+) -> Result<Choice> {
+    let Rows {
+        name,
+        from,
+        sort: default,
+    } = rows;
     let mut sort = page.sort.clone();
     if sort.is_empty() {
-        sort.push((default_sort, Direction::Asc));
+        sort.push((default, Direction::Asc));
     }
     // Equals follow the direction of the last key: one way is the other's
     // reverse, and the index is read either way.
@@ -60,91 +103,79 @@ pub(crate) async fn page(
     if !sort.iter().any(|(column, _)| *column == "id") {
         sort.push(("id", last));
     }
-    let mut marker = None;
-    if let Some(id) = page.marker
-        && exists(conn, table, scope, id).await?
+    let mut filter = narrowed(name, scope, filters);
+    if let Some(marker) = page.marker
+        && exists(conn, rows, scope, marker).await?
     {
-        marker = Some(id);
+        // The common orders have a form that an index answers.
+        let beyond = match &*sort {
+            [(first, direction), ("id", of_equals)] if *first == default && direction == of_equals => {
+                let after = match direction {
+                    Direction::Asc => ">",
+                    Direction::Desc => "<",
+                };
+                format!(
+                    " AND ({name}.{default}, {name}.id) {after} (SELECT m.{default}, m.id FROM {from} m WHERE m.id = ?)"
+                )
+            }
+            _ => format!(
+                " AND EXISTS (SELECT 1 FROM {from} m WHERE m.id = ? AND ({}))",
+                alternatives(name, &sort)
+            ),
+        };
+        filter = filter.push(&beyond).bind(marker);
     }
-    // The common orders, after a marker too, have a form that an index answers.
-    let indexed = match &*sort {
-        [(first, direction), ("id", of_equals)] if *first == default_sort && direction == of_equals => Some(*direction),
-        _ => None,
-    };
-    let mut sql = Sql::new(select);
-    if let (Some(id), None) = (marker, indexed) {
-        sql = sql
-            .push(&format!(" CROSS JOIN (SELECT * FROM {table} x WHERE x.id = ?) m"))
-            .bind(id);
-    }
-    sql = narrowed(sql.push(" WHERE true"), scope, filters);
-    sql = match (marker, indexed) {
-        (Some(id), Some(direction)) => beyond(sql, table, default_sort, direction, id),
-        (Some(_), None) => sql.push(&format!(" AND ({})", alternatives(&sort))),
-        (None, _) => sql,
-    };
     let order: Vec<String> = sort
         .iter()
         .map(
-            |(column, direction)| match (*column == default_sort || *column == "id", direction) {
-                (true, Direction::Asc) => format!("t.{column}"),
-                (true, Direction::Desc) => format!("t.{column} DESC"),
-                (false, Direction::Asc) => format!("t.{column} ASC NULLS FIRST"),
-                (false, Direction::Desc) => format!("t.{column} DESC NULLS LAST"),
+            |(column, direction)| match (*column == default || *column == "id", direction) {
+                (true, Direction::Asc) => format!("{name}.{column}"),
+                (true, Direction::Desc) => format!("{name}.{column} DESC"),
+                (false, Direction::Asc) => format!("{name}.{column} ASC NULLS FIRST"),
+                (false, Direction::Desc) => format!("{name}.{column} DESC NULLS LAST"),
             },
         )
         .collect();
-    sql = sql.push(&format!(" ORDER BY {}", order.join(", ")));
+    let mut tail = Sql::new(order.join(", "));
     if let Some(limit) = page.limit {
-        sql = sql.push(" LIMIT ?").bind(limit);
+        tail = tail.push(" LIMIT ?").bind(limit);
     }
-    Ok(sql)
+    Ok(Choice { filter, tail })
 }
 
 /// Whether the scope has it: another's marker would tell where it stands.
-async fn exists(conn: &mut Conn, table: &'static str, scope: &Scope, id: Uuid) -> Result<bool> {
-    let sql = Sql::new(format!("SELECT EXISTS (SELECT 1 FROM {table} t WHERE t.id = ?")).bind(id);
-    let row: Option<Found> = scoped(sql, scope).push(") AS found").first(conn).await?;
+async fn exists(conn: &mut Conn, rows: Rows, scope: &Scope, id: Uuid) -> Result<bool> {
+    let Rows { name, from, .. } = rows;
+    let sql = Sql::new(format!(
+        "SELECT EXISTS (SELECT 1 FROM {from} {name} WHERE {name}.id = ? AND "
+    ));
+    let sql = sql.bind(id).append(narrowed(name, scope, &[])).push(") AS found");
+    let row: Option<Found> = sql.fetch_optional(conn).await?;
     Ok(row.is_some_and(|r| r.found))
 }
 
-/// Adds what the scope and the filters ask for.
-pub(crate) fn narrowed(sql: Sql, scope: &Scope, filters: &[Filter]) -> Sql {
-    filters.iter().fold(scoped(sql, scope), filtered)
-}
-
-fn scoped(sql: Sql, scope: &Scope) -> Sql {
-    match scope {
-        Scope::Project(project) => sql.push(" AND t.project = ?").bind(project.as_str()),
-        Scope::All => sql,
-    }
-}
-
-/// The rows after the marker in the order of a column that is never null, and
-/// of ids among equals.
-fn beyond(sql: Sql, table: &'static str, column: &'static str, direction: Direction, marker: Uuid) -> Sql {
-    let after = match direction {
-        Direction::Asc => ">",
-        Direction::Desc => "<",
+/// What the scope and the filters ask of the rows that the query calls so.
+pub(crate) fn narrowed(name: &str, scope: &Scope, filters: &[Filter]) -> Sql {
+    let scoped = match scope {
+        Scope::Project(project) => Sql::new(format!("{name}.project = ?")).bind(project.as_str()),
+        Scope::All => Sql::new("true"),
     };
-    sql.push(&format!(
-        " AND (t.{column}, t.id) {after} (SELECT m.{column}, m.id FROM {table} m WHERE m.id = ?)"
-    ))
-    .bind(marker)
+    filters.iter().fold(scoped, |sql, filter| filtered(sql, name, filter))
 }
 
-/// The condition that `t` comes after `m` in sort order.
-fn alternatives(sort: &[(&'static str, Direction)]) -> String {
+/// The condition that a row comes after `m` in sort order.
+fn alternatives(name: &str, sort: &[(&'static str, Direction)]) -> String {
     let mut alternatives = Vec::new();
     for (position, (column, direction)) in sort.iter().enumerate() {
         let mut terms: Vec<String> = sort
             .iter()
             .take(position)
-            .map(|(equal, _)| format!("t.{equal} IS NOT DISTINCT FROM m.{equal}"))
+            .map(|(equal, _)| format!("{name}.{equal} IS NOT DISTINCT FROM m.{equal}"))
             .collect();
+        let (row, marker) = (format!("{name}.{column}"), format!("m.{column}"));
         terms.push(match direction {
-            Direction::Asc => format!("(t.{column} > m.{column} OR (m.{column} IS NULL AND t.{column} IS NOT NULL))"),
-            Direction::Desc => format!("(t.{column} < m.{column} OR (t.{column} IS NULL AND m.{column} IS NOT NULL))"),
+            Direction::Asc => format!("({row} > {marker} OR ({marker} IS NULL AND {row} IS NOT NULL))"),
+            Direction::Desc => format!("({row} < {marker} OR ({row} IS NULL AND {marker} IS NOT NULL))"),
         });
         alternatives.push(format!("({})", terms.join(" AND ")));
     }
@@ -155,9 +186,9 @@ fn alternatives(sort: &[(&'static str, Direction)]) -> String {
 const IDS: [&str; 4] = ["id", "cluster_id", "target", "oid"];
 
 /// One value is compared with `=`: rows of one value come out of an index in order.
-fn filtered(sql: Sql, filter: &Filter) -> Sql {
-    let one = format!(" AND t.{} = ?", filter.column);
-    let any = format!(" AND t.{} = ANY (?)", filter.column);
+fn filtered(sql: Sql, name: &str, filter: &Filter) -> Sql {
+    let one = format!(" AND {name}.{} = ?", filter.column);
+    let any = format!(" AND {name}.{} = ANY (?)", filter.column);
     if IDS.contains(&filter.column) {
         let ids: Vec<Uuid> = filter.values.iter().filter_map(|v| v.parse().ok()).collect();
         match &*ids {
@@ -172,36 +203,28 @@ fn filtered(sql: Sql, filter: &Filter) -> Sql {
     }
 }
 
-/// Completes `select … FROM table t` to find one by identity: a UUID is an id
-/// or else a name, anything else a name or else the beginning of an id. The
-/// best come first; [`choose`] knows which one is meant.
-pub(crate) fn identified(select: &'static str, scope: &Scope, identity: &str) -> Sql {
-    best(scoped(by_identity(select, identity), scope), identity)
-}
-
-/// Begins [`identified`]; more conditions may follow, then [`best`].
-pub(crate) fn by_identity(select: &'static str, identity: &str) -> Sql {
-    if let Ok(id) = identity.parse::<Uuid>() {
-        return Sql::new(select)
-            .push(" WHERE (t.id = ? OR t.name = ?)")
-            .bind(id)
-            .bind(identity);
-    }
-    match id_prefix_range(identity) {
-        Some((min, max)) => Sql::new(select)
-            .push(" WHERE (t.name = ? OR t.id BETWEEN ? AND ?)")
+/// One row by identity: a UUID is an id or else a name, anything else a name or
+/// else the beginning of an id. The best come first, and two tell whether the
+/// best one is the only one; [`choose`] knows which one is meant.
+pub(crate) fn identified(name: &str, scope: &Scope, identity: &str) -> Choice {
+    let id = identity.parse::<Uuid>();
+    let by_identity = match (&id, id_prefix_range(identity)) {
+        (Ok(id), _) => Sql::new(format!("({name}.id = ? OR {name}.name = ?)"))
+            .bind(*id)
+            .bind(identity),
+        (Err(_), Some((min, max))) => Sql::new(format!("({name}.name = ? OR {name}.id BETWEEN ? AND ?)"))
             .bind(identity)
             .bind(min)
             .bind(max),
-        None => Sql::new(select).push(" WHERE t.name = ?").bind(identity),
-    }
-}
-
-/// Ends [`by_identity`]: two rows tell whether the best one is the only one.
-pub(crate) fn best(sql: Sql, identity: &str) -> Sql {
-    match identity.parse::<Uuid>() {
-        Ok(id) => sql.push(" ORDER BY t.id = ? DESC LIMIT 2").bind(id),
-        Err(_) => sql.push(" ORDER BY t.name = ? DESC LIMIT 2").bind(identity),
+        (Err(_), None) => Sql::new(format!("{name}.name = ?")).bind(identity),
+    };
+    let tail = match id {
+        Ok(id) => Sql::new(format!("{name}.id = ? DESC LIMIT 2")).bind(id),
+        Err(_) => Sql::new(format!("{name}.name = ? DESC LIMIT 2")).bind(identity),
+    };
+    Choice {
+        filter: by_identity.push(" AND ").append(narrowed(name, scope, &[])),
+        tail,
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     Conn, DbError, Result,
     fence::{self, Fence},
+    run::Run,
     sql::Sql,
 };
 
@@ -104,7 +105,7 @@ pub(crate) async fn snapshot(
         .bind(needs.host_node)
         .bind(needs.host_cluster)
         .bind(needs.host_cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
     }
     let hosts = look(conn, needs, cluster).await?;
@@ -130,7 +131,7 @@ impl Seen {
         let chosen: Vec<NodeId> = chosen.into_iter().collect();
         Sql::new("SELECT host_id FROM host_use WHERE host_id = ANY (?) ORDER BY host_id FOR NO KEY UPDATE")
             .bind(chosen.as_slice())
-            .execute(conn)
+            .run(conn)
             .await?;
         let ports: BTreeSet<i64> = places
             .iter()
@@ -179,7 +180,7 @@ pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
         WHERE n.id = r.id",
     )
     .bind(Value::Array(rows))
-    .execute(conn)
+    .run(conn)
     .await?;
     keep_ports(conn, places).await
 }
@@ -204,7 +205,7 @@ pub(crate) async fn keep_ports(conn: &mut Conn, places: &[(NodeId, Place)]) -> R
             FROM jsonb_to_recordset(?) AS r(host_id uuid, port integer, protocol text, node_id uuid)",
         )
         .bind(Value::Array(ports))
-        .execute(conn)
+        .run(conn)
         .await?;
     }
     Ok(())
@@ -228,12 +229,12 @@ pub async fn occupy(conn: &mut Conn, node: NodeId, place: &Place) -> Result<()> 
     )
     .bind(place.host)
     .bind(node)
-    .execute(conn)
+    .run(conn)
     .await?;
     // The ports that it had elsewhere, or with another profile, are free.
     Sql::new("DELETE FROM host_ports WHERE node_id = ?")
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
     Sql::new(
         "WITH ports AS (
@@ -249,7 +250,7 @@ pub async fn occupy(conn: &mut Conn, node: NodeId, place: &Place) -> Result<()> 
     .bind(place.cpu_millis)
     .bind(place.memory)
     .bind(node)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -285,7 +286,7 @@ pub async fn place<E: Send>(
                 Sql::new("UPDATE actions SET host_id = ? WHERE id = ?")
                     .bind(host)
                     .bind(fence.action)
-                    .execute(conn)
+                    .run(conn)
                     .await?;
                 Ok(Some(Ok(host)))
             })
@@ -313,7 +314,7 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
         note_leftover(conn, node).await?;
         Sql::new("DELETE FROM host_ports WHERE node_id = ?")
             .bind(node)
-            .execute(conn)
+            .run(conn)
             .await?;
         Sql::new(
             "WITH attempt AS (DELETE FROM node_attempts WHERE node_id = ?)
@@ -322,7 +323,7 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
         )
         .bind(node)
         .bind(node)
-        .execute(conn)
+        .run(conn)
         .await?;
         Ok(())
     })
@@ -338,11 +339,11 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
         fence::lock_action(conn, fence).await?;
         Sql::new("DELETE FROM host_ports WHERE node_id = ?")
             .bind(node)
-            .execute(conn)
+            .run(conn)
             .await?;
         Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL WHERE id = ?")
             .bind(node)
-            .execute(conn)
+            .run(conn)
             .await?;
         Ok(())
     })
@@ -362,7 +363,7 @@ pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
             container_id = coalesce(excluded.container_id, leftovers.container_id)",
     )
     .bind(node)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }

@@ -1,54 +1,54 @@
 //! Policies.
 
-use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use senlin_core::{Time, caller::Scope, ids::*, policy::Policy, profile::Spec};
+use diesel::prelude::*;
+use senlin_core::{Map, Time, caller::Scope, ids::*, policy::Policy, profile::Spec};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, Result,
     idempotency::Keep,
-    object,
-    page::{self, Filter, Page},
-    sql::{Sql, row},
+    page::{self, Filter, Page, Rows},
+    run::Run,
+    schema::policies,
+    sql::Term,
+    stored::Document,
 };
 
-row! { PolicyRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    type_name: String = Text,
-    spec: Value = Jsonb,
-    data: Value = Jsonb,
-    user_id: String = Text,
-    project: String = Text,
-    domain: Option<String> = Nullable<Text>,
-    created_at: Time = Timestamptz,
-    updated_at: Option<Time> = Nullable<Timestamptz>,
-}}
+const ROWS: Rows = Rows::of("policies", "created_at");
 
-const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.spec, t.data, t.user_id, t.project, t.domain, \
-                      t.created_at, t.updated_at FROM policies t";
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = policies, check_for_backend(diesel::pg::Pg))]
+struct PolicyRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: PolicyId,
+    name: String,
+    type_name: String,
+    #[diesel(deserialize_as = Document<Spec>)]
+    spec: Spec,
+    #[diesel(deserialize_as = Document<Map>)]
+    data: Map,
+    user_id: String,
+    project: String,
+    domain: Option<String>,
+    created_at: Time,
+    updated_at: Option<Time>,
+}
 
-impl TryFrom<PolicyRow> for Policy {
-    type Error = DbError;
-
-    fn try_from(row: PolicyRow) -> Result<Self> {
-        let spec: Spec = serde_json::from_value(row.spec).map_err(|e| DbError::Corrupt {
-            column: "policies.spec",
-            value: e.to_string(),
-        })?;
-        Ok(Self {
-            id: row.id.into(),
+impl From<PolicyRow> for Policy {
+    fn from(row: PolicyRow) -> Self {
+        Self {
+            id: row.id,
             name: row.name,
             type_name: row.type_name,
-            spec,
-            data: object(row.data),
+            spec: row.spec,
+            data: row.data,
             user: row.user_id,
             project: row.project,
             domain: row.domain,
             created_at: row.created_at,
             updated_at: row.updated_at,
-        })
+        }
     }
 }
 
@@ -57,30 +57,31 @@ impl TryFrom<PolicyRow> for Policy {
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Policy>> {
-    let rows: Vec<PolicyRow> = page::identified(SELECT, scope, identity).load(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
-        .map(TryInto::try_into)
-        .transpose()
+    let choice = page::identified("policies", scope, identity);
+    let query = policies::table.filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<PolicyRow> = query.select(PolicyRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.name.clone())?.map(Into::into))
 }
 
 /// A page of policies.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Policy>> {
-    let sql = page::page(conn, SELECT, "policies", scope, filters, page, "created_at").await?;
-    let rows: Vec<PolicyRow> = sql.load(conn).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let query = policies::table.filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<PolicyRow> = query.select(PolicyRow::as_select()).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// A policy to be recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = policies)]
 #[expect(missing_docs, reason = "columns of the same names")]
 pub struct NewPolicy {
+    #[diesel(serialize_as = Uuid)]
     pub id: PolicyId,
     pub name: String,
     pub type_name: String,
     pub spec: Value,
+    #[diesel(column_name = user_id)]
     pub user: String,
     pub project: String,
     pub domain: Option<String>,
@@ -91,32 +92,20 @@ pub struct NewPolicy {
 /// # Errors
 /// When the database refuses.
 pub async fn insert(conn: &mut Conn, new: &NewPolicy) -> Result<()> {
-    Sql::new("INSERT INTO policies (id, name, type, spec, user_id, project, domain) VALUES (?, ?, ?, ?, ?, ?, ?)")
-        .bind(new.id)
-        .bind(new.name.as_str())
-        .bind(new.type_name.as_str())
-        .bind(new.spec.clone())
-        .bind(new.user.as_str())
-        .bind(new.project.as_str())
-        .bind(new.domain.as_deref())
-        .execute(conn)
-        .await?;
+    let new = new.clone();
+    diesel::insert_into(policies::table).values(new).run(conn).await?;
     Ok(())
 }
 
-/// Records a policy, and answers it.
+/// Records a policy, and returns it.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn create(conn: &mut Conn, new: &NewPolicy, keep: &Keep<'_, Policy>) -> Result<Policy> {
     conn.transaction(async |conn| {
-        insert(conn, new).await?;
-        let row: Option<PolicyRow> = Sql::new(SELECT)
-            .push(" WHERE t.id = ?")
-            .bind(new.id)
-            .first(conn)
-            .await?;
-        let made = row.ok_or(diesel::result::Error::NotFound)?.try_into()?;
+        let insert = diesel::insert_into(policies::table).values(new.clone());
+        let row: Option<PolicyRow> = insert.returning(PolicyRow::as_select()).fetch_optional(conn).await?;
+        let made = row.ok_or(diesel::result::Error::NotFound)?.into();
         keep.settle(conn, &made).await?;
         Ok(made)
     })
@@ -124,14 +113,10 @@ pub async fn create(conn: &mut Conn, new: &NewPolicy, keep: &Keep<'_, Policy>) -
 }
 
 /// Renames a policy.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn rename(conn: &mut Conn, id: PolicyId, name: &str) -> Result<()> {
-    Sql::new("UPDATE policies SET name = ?, updated_at = now() WHERE id = ?")
-        .bind(name)
-        .bind(id)
-        .execute(conn)
+    diesel::update(policies::table.find(id.0))
+        .set((policies::name.eq(name), policies::updated_at.eq(diesel::dsl::now)))
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -139,11 +124,8 @@ pub async fn rename(conn: &mut Conn, id: PolicyId, name: &str) -> Result<()> {
 /// Removes a policy.
 ///
 /// # Errors
-/// In use ([`DbError::is_in_use`]) while it is attached.
+/// In use ([`crate::DbError::is_in_use`]) while it is attached.
 pub async fn delete(conn: &mut Conn, id: PolicyId) -> Result<()> {
-    Sql::new("DELETE FROM policies WHERE id = ?")
-        .bind(id)
-        .execute(conn)
-        .await?;
+    diesel::delete(policies::table.find(id.0)).run(conn).await?;
     Ok(())
 }

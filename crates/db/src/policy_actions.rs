@@ -9,6 +9,7 @@ use senlin_core::{
 
 use crate::{
     Conn, Result, child_actions,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -26,7 +27,7 @@ pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inpu
         let held: Option<OwnerRow> =
             Sql::new("SELECT timeout, user_id, project FROM clusters WHERE id = ? FOR NO KEY UPDATE")
                 .bind(cluster)
-                .first(conn)
+                .fetch_optional(conn)
                 .await?;
         let open = Sql::new(
             "SELECT id FROM actions WHERE target = ?
@@ -34,7 +35,7 @@ pub async fn cluster(conn: &mut Conn, cluster: ClusterId, kind: ActionKind, inpu
             LIMIT 1",
         )
         .bind(cluster)
-        .execute(conn)
+        .run(conn)
         .await?;
         let Some(owner) = held.filter(|_| open == 0) else {
             return Ok(None);

@@ -10,7 +10,11 @@
 //! (by the server, and by the client for a server that hangs), waiting for a
 //! lock, and a transaction that its client forgot.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::QueryResult;
 use diesel_async::{
@@ -19,10 +23,15 @@ use diesel_async::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Object, deadpool::Pool,
     },
 };
+use prometheus_client::registry::Registry;
 use senlin_core::secret::Secret;
 use tokio::{runtime::Handle, time::error::Elapsed};
 
-use crate::{DbError, Result, Servers};
+use crate::{
+    DbError, Result, Servers,
+    run::{Operation, Run, Stats},
+    sql::Sql,
+};
 
 /// How long a caller waits for a connection.
 const WAIT: Duration = Duration::from_secs(10);
@@ -45,6 +54,7 @@ pub struct Db {
     pool: Pool<AsyncPgConnection>,
     servers: Arc<Servers>,
     runtime: Handle,
+    stats: Stats,
 }
 
 impl Db {
@@ -57,7 +67,12 @@ impl Db {
     /// # Errors
     /// When the URL cannot be understood, or the pool cannot be built.
     pub fn connect(url: &Secret, size: usize) -> Result<Self> {
-        Self::on(Arc::new(Servers::parse(url)?), Handle::current(), size)
+        Self::on(
+            Arc::new(Servers::parse(url)?),
+            Handle::current(),
+            Stats::default(),
+            size,
+        )
     }
 
     /// A pool of its own to the same database, for what must not wait for
@@ -66,10 +81,10 @@ impl Db {
     /// # Errors
     /// As [`Self::connect`].
     pub fn apart(&self, size: usize) -> Result<Self> {
-        Self::on(self.servers.clone(), self.runtime.clone(), size)
+        Self::on(self.servers.clone(), self.runtime.clone(), self.stats.clone(), size)
     }
 
-    fn on(servers: Arc<Servers>, runtime: Handle, size: usize) -> Result<Self> {
+    fn on(servers: Arc<Servers>, runtime: Handle, stats: Stats, size: usize) -> Result<Self> {
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.recycling_method = RecyclingMethod::Fast;
         let (driver, asked) = (runtime.clone(), servers.clone());
@@ -86,7 +101,12 @@ impl Db {
             .max_size(size)
             .build()
             .map_err(|e| DbError::Unavailable(Box::new(e)))?;
-        Ok(Self { pool, servers, runtime })
+        Ok(Self {
+            pool,
+            servers,
+            runtime,
+            stats,
+        })
     }
 
     /// What statements run on. It holds no connection until one does.
@@ -103,8 +123,13 @@ impl Db {
     /// # Errors
     /// [`DbError::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
-        crate::sql::Sql::new("SELECT 1").execute(&mut self.session()).await?;
+        Sql::new("SELECT 1").run(&mut self.session()).await?;
         Ok(())
+    }
+
+    /// Puts what the database is asked among a program's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        self.stats.register(registry);
     }
 
     async fn take(&self) -> Result<Pooled> {
@@ -165,10 +190,16 @@ where
 
 impl Conn {
     /// The connection for one statement.
-    pub(crate) async fn lease(&mut self) -> Result<Lease<'_>> {
-        Ok(match &mut self.transaction {
-            Some(transaction) => Lease::Part(transaction),
-            None => Lease::Own(Box::new(self.db.take().await?)),
+    pub(crate) async fn lease(&mut self, of: Operation) -> Result<Lease<'_>> {
+        let holder = match &mut self.transaction {
+            Some(transaction) => Holder::Part(transaction),
+            None => Holder::Own(Box::new(self.db.take().await?)),
+        };
+        Ok(Lease {
+            holder,
+            of,
+            since: Instant::now(),
+            stats: &self.db.stats,
         })
     }
 
@@ -214,7 +245,7 @@ impl Conn {
     }
 
     async fn step(&mut self, step: Step) -> Result<()> {
-        let mut lease = self.lease().await?;
+        let mut lease = self.lease(Operation::TRANSACTION).await?;
         let connection = lease.connection();
         let run = async {
             match step {
@@ -242,7 +273,14 @@ pub(crate) async fn bounded<T>(
 }
 
 /// The connection of one statement.
-pub(crate) enum Lease<'a> {
+pub(crate) struct Lease<'a> {
+    holder: Holder<'a>,
+    of: Operation,
+    since: Instant,
+    stats: &'a Stats,
+}
+
+enum Holder<'a> {
     /// Goes back to the pool.
     Own(Box<Pooled>),
     /// The transaction's.
@@ -251,26 +289,26 @@ pub(crate) enum Lease<'a> {
 
 impl Lease<'_> {
     pub(crate) fn connection(&mut self) -> &mut AsyncPgConnection {
-        match self {
-            Self::Own(connection) => connection,
-            Self::Part(transaction) => &mut transaction.connection,
+        match &mut self.holder {
+            Holder::Own(connection) => connection,
+            Holder::Part(transaction) => &mut transaction.connection,
         }
     }
 
     /// Judges the outcome of [`bounded`]. A connection that is still waiting
     /// for its answer is of no use to anybody else.
     pub(crate) fn end<T>(self, done: std::result::Result<QueryResult<T>, Elapsed>) -> Result<T> {
-        let error = match done {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => DbError::Query(error),
-            Err(elapsed) => DbError::Unavailable(Box::new(elapsed)),
+        let done = match done {
+            Ok(done) => done.map_err(DbError::Query),
+            Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         };
-        if error.is_connection_lost() {
-            match self {
-                Self::Own(connection) => drop(Object::take(*connection)),
-                Self::Part(transaction) => transaction.lost = true,
+        self.stats.record(self.of, self.since.elapsed(), done.is_err());
+        if done.as_ref().is_err_and(DbError::is_connection_lost) {
+            match self.holder {
+                Holder::Own(connection) => drop(Object::take(*connection)),
+                Holder::Part(transaction) => transaction.lost = true,
             }
         }
-        Err(error)
+        done
     }
 }

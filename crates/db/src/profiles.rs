@@ -14,7 +14,8 @@ use crate::{
     Conn, DbError, Result,
     idempotency::Keep,
     object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -30,6 +31,12 @@ row! { ProfileRow {
     created_at: Time = Timestamptz,
     updated_at: Option<Time> = Nullable<Timestamptz>,
 }}
+
+const ROWS: Rows = Rows {
+    name: "t",
+    from: "profiles",
+    sort: "created_at",
+};
 
 const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.spec, t.user_id, t.project, t.domain, t.metadata, \
                       t.created_at, t.updated_at FROM profiles t";
@@ -62,7 +69,11 @@ impl TryFrom<ProfileRow> for Profile {
 /// # Errors
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: ProfileId) -> Result<Option<Profile>> {
-    let row: Option<ProfileRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    let row: Option<ProfileRow> = Sql::new(SELECT)
+        .push(" WHERE t.id = ?")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -71,7 +82,10 @@ pub async fn get(conn: &mut Conn, id: ProfileId) -> Result<Option<Profile>> {
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Profile>> {
-    let rows: Vec<ProfileRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    let rows: Vec<ProfileRow> = page::identified("t", scope, identity)
+        .of(SELECT)
+        .fetch_all(conn)
+        .await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
@@ -82,8 +96,8 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Profile>> {
-    let sql = page::page(conn, SELECT, "profiles", scope, filters, page, "created_at").await?;
-    let rows: Vec<ProfileRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<ProfileRow> = sql.fetch_all(conn).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -99,7 +113,7 @@ row! { HostsRow {
 pub async fn hosts(conn: &mut Conn, id: ProfileId) -> Result<(Option<NodeId>, Option<ClusterId>)> {
     let row: Option<HostsRow> = Sql::new("SELECT host_node_id, host_cluster_id FROM profiles WHERE id = ?")
         .bind(id)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     Ok(row.map_or((None, None), |r| {
         (r.host_node_id.map(Into::into), r.host_cluster_id.map(Into::into))
@@ -141,7 +155,7 @@ pub async fn insert(conn: &mut Conn, new: &NewProfile) -> Result<()> {
     .bind(&new.metadata)
     .bind(new.host_node)
     .bind(new.host_cluster)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -172,7 +186,7 @@ pub async fn update(conn: &mut Conn, id: ProfileId, name: Option<&str>, metadata
     .bind(name)
     .bind(metadata.map(|m| Value::Object(m.clone())))
     .bind(id)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -182,9 +196,6 @@ pub async fn update(conn: &mut Conn, id: ProfileId, name: Option<&str>, metadata
 /// # Errors
 /// In use ([`DbError::is_in_use`]) while nodes or clusters have it.
 pub async fn delete(conn: &mut Conn, id: ProfileId) -> Result<()> {
-    Sql::new("DELETE FROM profiles WHERE id = ?")
-        .bind(id)
-        .execute(conn)
-        .await?;
+    Sql::new("DELETE FROM profiles WHERE id = ?").bind(id).run(conn).await?;
     Ok(())
 }

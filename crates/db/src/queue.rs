@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, object,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -145,7 +146,7 @@ pub async fn promote(conn: &mut Conn, parents: &[ActionId]) -> Result<Vec<Action
         UPDATE actions a SET status = 'READY', updated_at = now() FROM free WHERE a.id = free.id RETURNING a.id",
     )
     .bind(parents)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }

@@ -8,6 +8,7 @@ use senlin_core::ids::*;
 
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -36,7 +37,7 @@ pub struct Full {
 pub(crate) async fn turn(conn: &mut Conn, project: &str) -> Result<()> {
     Sql::new("SELECT pg_advisory_xact_lock(7307, hashtext(?))")
         .bind(project)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -73,7 +74,7 @@ pub async fn nodes(conn: &mut Conn, project: &str, growth: Growth, most: i64) ->
     .bind(project)
     .bind(project)
     .bind(cluster)
-    .first(conn)
+    .fetch_optional(conn)
     .await?;
     let NodesRow { have, own } = row.unwrap_or(NodesRow { have: 0, own: 0 });
     let more = match growth {
@@ -95,7 +96,7 @@ pub(crate) async fn promise(conn: &mut Conn, cluster: ClusterId, action: ActionI
     .bind(cluster)
     .bind(action)
     .bind(size.max(0))
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }

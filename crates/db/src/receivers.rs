@@ -9,7 +9,8 @@ use crate::{
     Conn, Result,
     idempotency::Keep,
     object,
-    page::{self, Filter, Page},
+    page::{self, Filter, Page, Rows},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -31,6 +32,12 @@ row! { ReceiverRow {
     updated_at: Option<Time> = Nullable<Timestamptz>,
     expires_at: Option<Time> = Nullable<Timestamptz>,
 }}
+
+const ROWS: Rows = Rows {
+    name: "t",
+    from: "receivers",
+    sort: "name",
+};
 
 const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.user_id, t.project, t.domain, t.cluster_id, \
                       t.action, t.actor, t.params, t.channel, t.options, t.key, t.created_at, t.updated_at, t.expires_at \
@@ -64,7 +71,10 @@ impl From<ReceiverRow> for Receiver {
 /// # Errors
 /// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Receiver>> {
-    let rows: Vec<ReceiverRow> = page::identified(SELECT, scope, identity).load(conn).await?;
+    let rows: Vec<ReceiverRow> = page::identified("t", scope, identity)
+        .of(SELECT)
+        .fetch_all(conn)
+        .await?;
     Ok(page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(Into::into))
 }
 
@@ -73,7 +83,11 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: ReceiverId) -> Result<Option<Receiver>> {
-    let row: Option<ReceiverRow> = Sql::new(SELECT).push(" WHERE t.id = ?").bind(id).first(conn).await?;
+    let row: Option<ReceiverRow> = Sql::new(SELECT)
+        .push(" WHERE t.id = ?")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
     Ok(row.map(Into::into))
 }
 
@@ -82,8 +96,8 @@ pub async fn get(conn: &mut Conn, id: ReceiverId) -> Result<Option<Receiver>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Receiver>> {
-    let sql = page::page(conn, SELECT, "receivers", scope, filters, page, "name").await?;
-    let rows: Vec<ReceiverRow> = sql.load(conn).await?;
+    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
+    let rows: Vec<ReceiverRow> = sql.fetch_all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -121,7 +135,7 @@ async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
     .bind(&new.options)
     .bind(new.key.as_str())
     .bind(new.expires_at)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -155,7 +169,7 @@ pub async fn update(conn: &mut Conn, id: ReceiverId, change: &Change) -> Result<
     .bind(change.key.as_deref())
     .bind(change.expires_at)
     .bind(id)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -168,7 +182,7 @@ pub async fn delete(conn: &mut Conn, id: ReceiverId) -> Result<()> {
     Sql::new("WITH came AS (DELETE FROM deliveries WHERE receiver_id = ?) DELETE FROM receivers WHERE id = ?")
         .bind(id)
         .bind(id)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -34,7 +35,7 @@ pub async fn register(conn: &mut Conn, id: ServiceId, host: &str, binary: &str, 
     .bind(host)
     .bind(binary)
     .bind(topic)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(())
 }
@@ -44,10 +45,7 @@ pub async fn register(conn: &mut Conn, id: ServiceId, host: &str, binary: &str, 
 /// # Errors
 /// When the database does not answer.
 pub async fn unregister(conn: &mut Conn, id: ServiceId) -> Result<()> {
-    Sql::new("DELETE FROM services WHERE id = ?")
-        .bind(id)
-        .execute(conn)
-        .await?;
+    Sql::new("DELETE FROM services WHERE id = ?").bind(id).run(conn).await?;
     Ok(())
 }
 
@@ -58,7 +56,7 @@ pub async fn unregister(conn: &mut Conn, id: ServiceId) -> Result<()> {
 pub async fn forget_silent(conn: &mut Conn, age: f64) -> Result<usize> {
     Sql::new("DELETE FROM services WHERE updated_at < now() - make_interval(secs => ?)")
         .bind(age)
-        .execute(conn)
+        .run(conn)
         .await
 }
 
@@ -73,7 +71,7 @@ pub async fn list(conn: &mut Conn, down_after: f64) -> Result<Vec<Service>> {
         FROM services ORDER BY \"binary\", host, id",
     )
     .bind(down_after)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()

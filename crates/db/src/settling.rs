@@ -8,6 +8,7 @@ use crate::{
     events::Record,
     fence::{self, FENCED, Fence, Fenced},
     queue::end,
+    run::Run,
     sql::Sql,
 };
 
@@ -71,7 +72,7 @@ pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> 
         .set("data", wait.data)
         .set("delay", wait.delay)
         .set("physical_id", wait.physical_id)
-        .execute(conn)
+        .run(conn)
         .await?;
     fence::ours(touched)
 }
@@ -87,7 +88,7 @@ pub async fn look_now(conn: &mut Conn, node: NodeId) -> Result<bool> {
     )
     .bind(node)
     .bind(SETTLING)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(touched > 0)
 }
@@ -106,7 +107,7 @@ pub async fn host_is_back(conn: &mut Conn, host: NodeId) -> Result<bool> {
     )
     .bind(host)
     .bind(SETTLING)
-    .execute(conn)
+    .run(conn)
     .await?;
     Ok(touched > 0)
 }

@@ -10,16 +10,14 @@
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use diesel::{
-    QueryResult,
+    AppearsOnTable, Expression, QueryResult,
+    expression::ValidGrouping,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
-
-use crate::{Conn, Result, pool::bounded};
 
 /// A bound value.
 #[derive(Debug, Clone)]
@@ -156,38 +154,13 @@ impl Sql {
         self
     }
 
-    /// Every row.
-    ///
-    /// # Errors
-    /// When the database does not answer with such rows.
-    pub async fn load<R>(self, conn: &mut Conn) -> Result<Vec<R>>
-    where
-        R: diesel::deserialize::FromSqlRow<Untyped, Pg> + Send + 'static,
-    {
-        let mut lease = conn.lease().await?;
-        let done = bounded(RunQueryDsl::load(self, lease.connection())).await;
-        lease.end(done)
-    }
-
-    /// The first row, if any.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub async fn first<R>(self, conn: &mut Conn) -> Result<Option<R>>
-    where
-        R: diesel::deserialize::FromSqlRow<Untyped, Pg> + Send + 'static,
-    {
-        Ok(self.load(conn).await?.into_iter().next())
-    }
-
-    /// How many rows it touched.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn execute(self, conn: &mut Conn) -> Result<usize> {
-        let mut lease = conn.lease().await?;
-        let done = bounded(RunQueryDsl::execute(self, lease.connection())).await;
-        lease.end(done)
+    /// Another text behind this one, with its values.
+    #[must_use]
+    pub(crate) fn append(mut self, more: Self) -> Self {
+        self = self.push(&more.text);
+        self.binds.extend(more.binds);
+        self.named.extend(more.named);
+        self
     }
 }
 
@@ -314,6 +287,36 @@ impl QueryId for Sql {
 
 impl Query for Sql {
     type SqlType = Untyped;
+}
+
+/// A condition or an order as text, within a query of diesel's. Its values are
+/// those of `?`: names would not count the query's own. What stands beside an
+/// `OR` needs its own brackets.
+#[derive(Debug, Clone)]
+pub(crate) struct Term(pub(crate) Sql);
+
+impl QueryFragment<Pg> for Term {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.0.named.is_empty() {
+            return Err(diesel::result::Error::QueryBuilderError("a term has names".into()));
+        }
+        self.0.walk_ast(out.reborrow())
+    }
+}
+
+impl QueryId for Term {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Expression for Term {
+    type SqlType = Bool;
+}
+
+impl<From> AppearsOnTable<From> for Term {}
+
+impl ValidGrouping<()> for Term {
+    type IsAggregate = diesel::expression::is_aggregate::No;
 }
 
 /// Declares a row: `row! { Name { column: RustType = SqlType, … } }`.

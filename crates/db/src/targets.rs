@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -44,7 +45,7 @@ pub async fn of(conn: &mut Conn, project: &str) -> Result<Vec<Target>> {
         WHERE n.project = ? AND n.status = 'ACTIVE' ORDER BY n.id LIMIT 10000",
     )
     .bind(project)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()

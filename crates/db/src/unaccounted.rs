@@ -13,6 +13,7 @@ use crate::{
     events::Record,
     placement::{self, Place},
     profiles::{self, NewProfile},
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -134,7 +135,7 @@ pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<V
     .bind(MAX_ROWS_PER_HOST)
     .bind(host)
     .bind(host)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let mut verdict = Verdict::default();
     for row in rows {
@@ -154,7 +155,7 @@ pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<V
 pub async fn forget(conn: &mut Conn) -> Result<usize> {
     Sql::new("DELETE FROM departed_nodes WHERE departed_at < now() - make_interval(secs => ?)")
         .bind(AGE)
-        .execute(conn)
+        .run(conn)
         .await
 }
 
@@ -166,7 +167,7 @@ pub async fn removed(conn: &mut Conn, host: NodeId, container: &str) -> Result<(
     Sql::new("DELETE FROM unaccounted_containers WHERE host_id = ? AND container_id = ?")
         .bind(host)
         .bind(container)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -273,7 +274,7 @@ pub async fn list(conn: &mut Conn, limit: i64, marker: Option<Uuid>) -> Result<V
         .bind(marker)
         .bind(marker)
         .bind(limit)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
@@ -296,7 +297,7 @@ pub async fn get(conn: &mut Conn, identity: &str) -> Result<Option<Unaccounted>>
         .bind(identity.len() >= SHORT)
         .bind(identity)
         .bind(identity)
-        .first(conn)
+        .fetch_optional(conn)
         .await?;
     Ok(row.map(Into::into))
 }
@@ -308,7 +309,7 @@ pub async fn get(conn: &mut Conn, identity: &str) -> Result<Option<Unaccounted>>
 pub async fn ask_removal(conn: &mut Conn, id: Uuid) -> Result<()> {
     Sql::new("UPDATE unaccounted_containers SET remove_asked_at = coalesce(remove_asked_at, now()) WHERE id = ?")
         .bind(id)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -352,7 +353,7 @@ pub async fn repair(
         .bind(one.generation)
         .bind(one.node)
         .bind(has)
-        .execute(conn)
+        .run(conn)
         .await?;
         if touched == 0 {
             return Ok(Err(Refusal::Busy));
@@ -399,7 +400,7 @@ pub async fn restore(
         .bind(one.generation)
         .bind(one.generation)
         .bind(node.id)
-        .execute(conn)
+        .run(conn)
         .await?;
         placement::occupy(conn, node.id, place).await?;
         if let Some(cluster) = node.cluster_id {
@@ -408,7 +409,7 @@ pub async fn restore(
                     (SELECT count(*)::integer FROM nodes n WHERE n.cluster_id = c.id)) WHERE id = ?",
             )
             .bind(cluster)
-            .execute(conn)
+            .run(conn)
             .await?;
         }
         removed(conn, one.host, &one.container).await?;
@@ -421,7 +422,7 @@ pub async fn restore(
 async fn is_listed(conn: &mut Conn, one: &Unaccounted) -> Result<bool> {
     let found = Sql::new("SELECT id FROM unaccounted_containers WHERE id = ? AND remove_asked_at IS NULL FOR UPDATE")
         .bind(one.id)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(found == 1)
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result, placement,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -34,7 +35,7 @@ pub async fn of(conn: &mut Conn, nodes: &[NodeId]) -> Result<Vec<Whereabouts>> {
         WHERE n.id = ANY (?) ORDER BY n.host_id, n.index, n.id",
     )
     .bind(nodes)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let whereabouts = rows.into_iter().map(|row| Whereabouts {
         name: row.name,

@@ -16,6 +16,7 @@ use super::{ASKED, Claim, Fence, Locked, ask, is_of};
 use crate::{
     Conn, DbError, Result, object,
     queue::end,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -159,7 +160,7 @@ async fn run(conn: &mut Conn, ends: Vec<Value>, locked: Locked) -> Result<HashMa
         .push(&end::released())
         .push(" SELECT e.id, e.attempt, d.dependent FROM ended e LEFT JOIN edges d ON d.depended = e.id")
         .set("ends", Value::Array(ends))
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     let mut parents: HashMap<Claim, Vec<ActionId>> = HashMap::new();
     for row in rows {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{ASKED, Claim, Fence, Locked, ask, is_of, ours};
 use crate::{
     Conn, Result, object,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -71,7 +72,7 @@ async fn run(conn: &mut Conn, marks: &[Mark], locked: Locked) -> Result<HashSet<
         FROM held h WHERE n.id = h.node RETURNING h.act, h.claim",
         )
         .set("marks", asked)
-        .load(conn)
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|row| (row.act.into(), row.claim)).collect())
 }

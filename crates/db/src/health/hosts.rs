@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::settle;
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -42,7 +43,7 @@ pub async fn watch(conn: &mut Conn, owner: ServiceId, lease: f64) -> Result<Vec<
     .bind(owner)
     .bind(owner)
     .bind(lease)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
@@ -64,7 +65,7 @@ pub async fn known_again(conn: &mut Conn, host: NodeId, running: &[String]) -> R
     )
     .bind(host)
     .bind(running.to_vec())
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let clusters: Vec<ClusterId> = rows.into_iter().map(|r| r.id.into()).collect();
     for cluster in &clusters {
@@ -88,7 +89,7 @@ pub async fn unknown(conn: &mut Conn, host: NodeId) -> Result<()> {
         SELECT DISTINCT cluster_id AS id FROM seen WHERE cluster_id IS NOT NULL",
     )
     .bind(host)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     for row in rows {
         settle(conn, row.id.into()).await?;

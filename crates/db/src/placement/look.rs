@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::MEASURE_AGE;
 use crate::{
     Conn, Result,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -93,7 +94,7 @@ pub async fn look(
     .bind(needs.host_cluster)
     .bind(needs.host_cluster)
     .push(" ORDER BY n.id")
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
@@ -141,7 +142,7 @@ pub(super) async fn now(
     )
     .bind(sibling_cluster)
     .bind(hosts)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     let mut taken: HashMap<Uuid, Vec<(u16, String)>> = HashMap::new();
     if !ports.is_empty() {
@@ -151,7 +152,7 @@ pub(super) async fn now(
         )
         .bind(hosts)
         .bind(ports.iter().copied().collect::<Vec<i64>>())
-        .load(conn)
+        .fetch_all(conn)
         .await?;
         for row in rows {
             let port = u16::try_from(row.port).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use senlin_core::{action::ActionKind, ids::*};
 
 use super::{Claimed, ClaimedRow, Limits};
-use crate::{Conn, DbError, Result, events::Record, sql::Sql};
+use crate::{Conn, DbError, Result, events::Record, run::Run, sql::Sql};
 
 /// What runs, per project and per host. `here` is on the account of the engine
 /// that asks.
@@ -142,7 +142,7 @@ pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: L
     .set("per_host", limits.per_host)
     .set("share", SHARE)
     .set("others", OTHERS)
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
@@ -218,7 +218,7 @@ pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits:
     .set("per_host", limits.per_host)
     .set("share", SHARE);
     conn.transaction(async |conn| {
-        let row: Option<ClaimedRow> = claim.first(conn).await?;
+        let row: Option<ClaimedRow> = claim.fetch_optional(conn).await?;
         // A lock may have been taken without its pair: undo it.
         row.map(TryInto::try_into).transpose()?.ok_or(DbError::LeaseLost)
     })

@@ -5,6 +5,7 @@ use senlin_core::ids::*;
 use super::{IdRow, end, promote};
 use crate::{
     Conn, Result, hooks, leases,
+    run::Run,
     sql::{Sql, row},
 };
 
@@ -34,7 +35,7 @@ pub async fn sweep(conn: &mut Conn) -> Result<Swept> {
     promoted.extend(wake_parents(conn).await?);
     let ready: Option<ReadyRow> =
         Sql::new("SELECT EXISTS (SELECT 1 FROM actions WHERE status = 'READY' AND run_after <= now()) AS ready")
-            .first(conn)
+            .fetch_optional(conn)
             .await?;
     Ok(Swept {
         expired,
@@ -52,7 +53,7 @@ async fn take_back(conn: &mut Conn) -> Result<Vec<ActionId>> {
     )
     .push(&leases::back())
     .bind("The engine that worked on it went silent.")
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
@@ -82,7 +83,7 @@ async fn end_hopeless(conn: &mut Conn) -> Result<Vec<ActionId>> {
     )
     .push(&end::released())
     .push("SELECT DISTINCT dependent AS id FROM edges")
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
@@ -101,7 +102,7 @@ async fn wake_parents(conn: &mut Conn) -> Result<Vec<ActionId>> {
             WHERE a.status = 'WAITING' ORDER BY a.id FOR UPDATE OF a SKIP LOCKED)
         UPDATE actions a SET status = 'READY', updated_at = now() FROM free WHERE a.id = free.id RETURNING a.id",
     )
-    .load(conn)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }

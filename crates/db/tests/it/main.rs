@@ -13,6 +13,7 @@ mod loads;
 mod locks;
 mod placement;
 mod queue;
+mod schema;
 mod transitions;
 mod upgrade;
 mod yard;

@@ -1,0 +1,60 @@
+//! What a column holds beside its SQL type: a word of an enum, or a document of
+//! a known form. A model names it with `deserialize_as`.
+
+use diesel::{
+    deserialize::{self, FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
+    sql_types::{Jsonb, Text},
+};
+use senlin_core::{
+    Map,
+    action::{ActionKind, ActionStatus},
+    cluster::ClusterStatus,
+    node::NodeStatus,
+    profile::Spec,
+};
+use serde::de::DeserializeOwned;
+
+/// An enum's word in a text column.
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct Word<T>(pub(crate) T);
+
+/// A document in a jsonb column.
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct Document<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Document<T> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let value = <serde_json::Value as FromSql<Jsonb, Pg>>::from_sql(value)?;
+        Ok(Self(serde_json::from_value(value)?))
+    }
+}
+
+macro_rules! words {
+    ($($word:ty),* $(,)?) => {$(
+        impl FromSql<Text, Pg> for Word<$word> {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                let text = <String as FromSql<Text, Pg>>::from_sql(value)?;
+                let word = <$word>::parse(&text);
+                word.map(Self).ok_or_else(|| format!("'{text}' is none of its words").into())
+            }
+        }
+        impl From<Word<$word>> for $word {
+            fn from(stored: Word<$word>) -> Self {
+                stored.0
+            }
+        }
+    )*};
+}
+words!(ActionKind, ActionStatus, ClusterStatus, NodeStatus);
+
+macro_rules! documents {
+    ($($form:ty),* $(,)?) => {$(
+        impl From<Document<$form>> for $form {
+            fn from(stored: Document<$form>) -> Self {
+                stored.0
+            }
+        }
+    )*};
+}
+documents!(Map, Spec);
