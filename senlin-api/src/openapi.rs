@@ -1,12 +1,20 @@
 //! The OpenAPI document, made of the table of operations and the structs that
 //! answers, bodies and specs are made of; and a page to read it.
 
-use actix_web::{HttpResponse, web::Data};
+use std::sync::{Arc, LazyLock};
+
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{Data, Path},
+};
 use senlin_core::{Map, profile_type::Registry};
 use senlin_policies::engine;
 use serde_json::{Value, json};
+use utoipa_swagger_ui::Config;
 
 use crate::{
+    error::{ApiError, Result},
     operations::{OPERATIONS, Operation},
     state::Api,
 };
@@ -19,12 +27,31 @@ pub async fn serve(api: Data<Api>) -> HttpResponse {
     HttpResponse::Ok().json(document(&api.registry, &api.policies))
 }
 
-/// `GET /v1/docs`: the document as a page, with nothing from outside.
-pub async fn page() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header(("Content-Security-Policy", "default-src 'self' 'unsafe-inline'"))
-        .body(include_str!("openapi/page.html"))
+/// What the page may load: its own files.
+const PAGE_MAY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                        connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// `GET /v1/docs`: where the page is.
+pub async fn to_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "docs/"))
+        .finish()
+}
+
+/// `GET /v1/docs/{file}`: the document as a page, by Swagger UI.
+///
+/// # Errors
+/// [`ApiError::UnknownPath`] for a file that it does not have.
+pub async fn page(file: Path<String>) -> Result<HttpResponse> {
+    // Relative to the page, for whoever is reached under another path.
+    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("../openapi.json")));
+    let file = utoipa_swagger_ui::serve(&file, CONFIG.clone()).map_err(|e| ApiError::Internal(e.to_string()))?;
+    let file = file.ok_or(ApiError::UnknownPath)?;
+    Ok(HttpResponse::Ok()
+        .content_type(file.content_type)
+        .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_MAY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(file.bytes.into_owned()))
 }
 
 /// What an error status means here, in a sentence.
@@ -85,7 +112,7 @@ pub fn document(profiles: &Registry, policies: &engine::Registry) -> Value {
     let examples: Value = serde_json::from_str(include_str!("openapi/examples.json")).unwrap_or_default();
     let mut paths = Map::new();
     for operation in OPERATIONS {
-        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        let path = paths.entry(operation.template()).or_insert_with(|| json!({}));
         put(path, operation.method, describe(operation, &examples));
     }
     let mut components = schemas::all();
@@ -163,7 +190,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     let reference = |kind: &str, name: &str| json!({"$ref": format!("#/components/{kind}/{name}")});
     let mut parameters = Vec::new();
     for (segment, name) in [("{id}", "id"), ("{sub}", "sub")] {
-        if operation.path.contains(segment) {
+        if operation.template().contains(segment) {
             parameters.push(reference("parameters", name));
         }
     }

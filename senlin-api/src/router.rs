@@ -11,19 +11,15 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
     middleware::{Next, from_fn},
-    web::{self, Data, delete, get, patch, post},
+    web::{self, Data, get},
 };
 use senlin_db::idempotency::{self, Claim, Stored};
 use tracing::Instrument;
 
 use crate::{
     error::ApiError,
-    openapi,
+    openapi, operations,
     request::RequestId,
-    resources::{
-        actions, alerts, build_info, cluster_policies, clusters, events, node_self, nodes, policies, policy_types,
-        profile_types, profiles, receivers, services, targets, unaccounted, versions, webhooks,
-    },
     state::{Api, Served},
 };
 
@@ -42,83 +38,20 @@ pub fn app(
     App::new()
         .app_data(api)
         .wrap(from_fn(middleware))
-        .configure(routes)
+        .configure(probes)
+        .configure(operations::routes)
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::UnknownPath) }))
 }
 
-fn routes(config: &mut web::ServiceConfig) {
+/// What is no operation: it needs no token, has no version, and is in no document.
+fn probes(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", get().to(HttpResponse::Ok))
         .route("/readyz", get().to(ready))
         .route("/metrics", get().to(metrics))
-        .route("/", get().to(versions::list))
-        .route("/versions", get().to(versions::list))
-        .route("/v1", get().to(versions::show))
-        .route("/v1/", get().to(versions::show_authenticated))
         .route("/v1/openapi.json", get().to(openapi::serve))
-        .route("/v1/docs", get().to(openapi::page))
-        .route("/v1/build-info", get().to(build_info::show))
-        .route("/v1/profile-types", get().to(profile_types::list))
-        .route("/v1/profile-types/{id}", get().to(profile_types::show))
-        .route("/v1/profile-types/{id}/ops", get().to(profile_types::ops))
-        .route("/v1/policy-types", get().to(policy_types::list))
-        .route("/v1/policy-types/{id}", get().to(policy_types::show))
-        .route("/v1/policies", get().to(policies::list))
-        .route("/v1/policies", post().to(policies::create))
-        .route("/v1/policies/validate", post().to(policies::validate))
-        .route("/v1/policies/{id}", get().to(policies::show))
-        .route("/v1/policies/{id}", patch().to(policies::update))
-        .route("/v1/policies/{id}", delete().to(policies::delete))
-        .route("/v1/profiles", get().to(profiles::list))
-        .route("/v1/profiles", post().to(profiles::create))
-        .route("/v1/profiles/validate", post().to(profiles::validate))
-        .route("/v1/profiles/{id}", get().to(profiles::show))
-        .route("/v1/profiles/{id}", patch().to(profiles::update))
-        .route("/v1/profiles/{id}", delete().to(profiles::delete))
-        .route("/v1/clusters", get().to(clusters::list))
-        .route("/v1/clusters", post().to(clusters::create))
-        .route("/v1/clusters/{id}", get().to(clusters::show))
-        .route("/v1/clusters/{id}", patch().to(clusters::update))
-        .route("/v1/clusters/{id}", delete().to(clusters::delete))
-        .route("/v1/clusters/{id}/actions", post().to(clusters::act))
-        .route("/v1/clusters/{id}/ops", post().to(clusters::operate))
-        .route("/v1/clusters/{id}/attrs/{sub:.*}", get().to(clusters::collect))
-        .route("/v1/clusters/{id}/policies", get().to(cluster_policies::list))
-        .route("/v1/clusters/{id}/policies/{sub}", get().to(cluster_policies::show))
-        .route("/v1/nodes", get().to(nodes::list))
-        .route("/v1/nodes", post().to(nodes::create))
-        .route("/v1/nodes/adopt", post().to(nodes::adopt))
-        .route("/v1/nodes/adopt-preview", post().to(nodes::adopt_preview))
-        .route("/v1/nodes/{id}", get().to(nodes::show))
-        .route("/v1/nodes/{id}", patch().to(nodes::update))
-        .route("/v1/nodes/{id}", delete().to(nodes::delete))
-        .route("/v1/nodes/{id}/actions", post().to(nodes::act))
-        .route("/v1/nodes/{id}/ops", post().to(nodes::operate))
-        .route("/v1/actions", get().to(actions::list))
-        .route("/v1/actions", post().to(actions::create))
-        .route("/v1/actions/{id}", get().to(actions::show))
-        .route("/v1/actions/{id}", patch().to(actions::update))
-        .route("/v1/receivers", get().to(receivers::list))
-        .route("/v1/receivers", post().to(receivers::create))
-        .route("/v1/receivers/{id}", get().to(receivers::show))
-        .route("/v1/receivers/{id}", patch().to(receivers::update))
-        .route("/v1/receivers/{id}", delete().to(receivers::delete))
-        .route("/v1/receivers/{id}/rotate", post().to(receivers::rotate))
-        .route("/v1/receivers/{id}/notify", post().to(receivers::notify))
-        .route("/v1/webhooks/{id}/trigger", post().to(webhooks::trigger))
-        .route("/v1/receivers/{id}/deliveries", get().to(alerts::list))
-        .route("/v1/clusters/{id}/plan", post().to(clusters::preview))
-        .route("/v1/prometheus/targets", get().to(targets::list))
-        .route("/v1/self", get().to(node_self::show))
-        .route("/v1/self/members", get().to(node_self::members))
-        .route("/v1/self/events", post().to(node_self::report))
-        .route("/v1/self/protection", post().to(node_self::protect))
-        .route("/v1/self/lifecycle", post().to(node_self::lifecycle))
-        .route("/v1/events", get().to(events::list))
-        .route("/v1/events/{id}", get().to(events::show))
-        .route("/v1/unaccounted-containers", get().to(unaccounted::list))
-        .route("/v1/unaccounted-containers/{id}/actions", post().to(unaccounted::act))
-        .route("/v1/services", get().to(services::list));
+        .route("/v1/docs", get().to(openapi::to_page))
+        .route("/v1/docs/{file:.*}", get().to(openapi::page));
 }
 
 async fn ready(api: Data<Api>) -> HttpResponse {
