@@ -19,8 +19,10 @@ use crate::{
 };
 
 mod decision;
+mod typed;
 
 pub use decision::{Batches, Decision, Hook, Sink};
+pub(crate) use typed::{Behaviour, Typed};
 
 /// A cluster as a decision sees it.
 #[derive(Debug, Clone)]

@@ -1,12 +1,14 @@
 //! How many members each of several places has or gives up, by their weights
 //! (contract/policies, "zone_placement", "Plan").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use senlin_core::{action::ActionKind, host::HostState, placement::HostSnapshot, spec::SpecError};
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, Request},
+    engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, Request},
     victims::Candidate,
 };
 
@@ -71,6 +73,8 @@ pub(crate) fn divide(
 
 /// A policy that says how many members each zone, or each region, has.
 pub(crate) struct Steering {
+    /// Such as `Zone`.
+    pub(crate) one: &'static str,
     /// Such as `zones`.
     pub(crate) what: &'static str,
     /// Where a host is.
@@ -117,6 +121,55 @@ impl Steering {
     }
 }
 
+/// Properties that share members among places of one kind.
+pub(crate) trait Places: DeserializeOwned + ToSchema + 'static {
+    /// The kind.
+    const STEERING: Steering;
+
+    /// The places and their shares.
+    fn shares(&self) -> Vec<Share>;
+
+    /// Records who comes or goes where.
+    fn put(decision: &mut Decision, plan: BTreeMap<String, i64>, shrinks: bool);
+}
+
+impl<P: Places> Behaviour for P {
+    fn check(&self) -> Result<(), SpecError> {
+        let mut seen = BTreeSet::new();
+        for share in self.shares() {
+            if seen.contains(&share.name) {
+                let text = format!("{} '{}' is listed twice", P::STEERING.one, share.name);
+                return Err(SpecError(text));
+            }
+            seen.insert(share.name);
+        }
+        Ok(())
+    }
+
+    fn concerns(request: &Request) -> bool {
+        concerns(request.kind)
+    }
+
+    fn before(
+        self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
+        let plan = P::STEERING.plan(bound, view, request, &mut decision, self.shares())?;
+        if let Some(plan) = plan {
+            P::put(&mut decision, plan, request.shrinks);
+        }
+        Ok(decision)
+    }
+}
+
+/// The weight of a place that has none of its own.
+pub(crate) fn hundred() -> i64 {
+    100
+}
+
 /// Whether a placement policy has a say in such an action.
 pub(crate) fn concerns(kind: ActionKind) -> bool {
     matches!(
@@ -129,17 +182,6 @@ pub(crate) fn concerns(kind: ActionKind) -> bool {
             | ActionKind::NodeCreate
             | ActionKind::NodeRecover
     )
-}
-
-/// No two of a name.
-pub(crate) fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), SpecError> {
-    let mut seen = std::collections::BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(SpecError(format!("{what} '{name}' is listed twice")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,22 +1,20 @@
 //! `senlin.policy.affinity`: members together on hosts, or apart.
 
 use senlin_core::{
-    Map,
     placement::Affinity as How,
-    spec::{SpecError, SpecSchema},
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
+    engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request},
     shares::concerns,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// Properties of the VM server group
     #[serde(default)]
     #[schema(value_type = Option<ServerGroup>)]
@@ -52,20 +50,7 @@ enum Kind {
     SoftAntiAffinity,
 }
 
-/// The type.
-pub(crate) struct Affinity {
-    schema: SpecSchema,
-}
-
-impl Affinity {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.affinity",
         version: "1.0",
@@ -77,31 +62,19 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: false,
 };
 
-impl PolicyType for Affinity {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        read::<Spec>(properties).map(|_| ())
+impl Behaviour for Spec {
+    fn concerns(request: &Request) -> bool {
+        concerns(request.kind) && !request.shrinks
     }
 
     fn before(
-        &self,
+        self,
         bound: &AttachedPolicy,
         _: &ClusterSnapshot,
-        request: &Request,
+        _: &Request,
         mut decision: Decision,
     ) -> Result<Decision, String> {
-        if !concerns(request.kind) || request.shrinks {
-            return Ok(decision);
-        }
-        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let (how, words) = match spec.servergroup.policies {
+        let (how, words) = match self.servergroup.policies {
             Kind::Affinity => (How::Affinity, "keeps members on one host"),
             Kind::SoftAffinity => (How::SoftAffinity, "prefers members on one host"),
             Kind::AntiAffinity => (How::AntiAffinity, "keeps members on different hosts"),
@@ -109,7 +82,7 @@ impl PolicyType for Affinity {
         };
         decision.rules.affinity = Some(how);
         decision.reasons.push(format!("'{}' {words}.", bound.name));
-        if let Some(zone) = spec.availability_zone.filter(|z| !z.is_empty()) {
+        if let Some(zone) = self.availability_zone.filter(|z| !z.is_empty()) {
             decision
                 .reasons
                 .push(format!("'{}' allows only zone '{zone}'.", bound.name));

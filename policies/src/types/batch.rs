@@ -1,20 +1,19 @@
 //! `senlin.policy.batch`: an update, some members at a time.
 
 use senlin_core::{
-    Map,
     action::ActionKind,
     ids::NodeId,
-    spec::{SpecError, SpecSchema},
+    spec::SpecError,
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, Batches, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, Batches, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request};
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// Minimum number of nodes in service when performing updates.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 0)]
@@ -54,19 +53,6 @@ fn minute() -> i64 {
     60
 }
 
-/// The type.
-pub(crate) struct Batch {
-    schema: SpecSchema,
-}
-
-impl Batch {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
 /// Members per batch (contract/policies, "batch-1.0").
 fn batch_size(spec: &Spec, total: i32) -> i32 {
     let most = if total > spec.min_in_service {
@@ -99,7 +85,7 @@ pub fn careful(members: &[NodeId]) -> Batches {
     }
 }
 
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.batch",
         version: "1.0",
@@ -111,18 +97,9 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: false,
 };
 
-impl PolicyType for Batch {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        let spec: Spec = read(properties)?;
-        if spec.max_batch_size == 0 {
+impl Behaviour for Spec {
+    fn check(&self) -> Result<(), SpecError> {
+        if self.max_batch_size == 0 {
             return Err(SpecError(
                 "'max_batch_size' must be -1 for no limit, or at least 1".to_owned(),
             ));
@@ -130,18 +107,18 @@ impl PolicyType for Batch {
         Ok(())
     }
 
+    fn concerns(request: &Request) -> bool {
+        request.kind == ActionKind::ClusterUpdate
+    }
+
     fn before(
-        &self,
+        self,
         bound: &AttachedPolicy,
         view: &ClusterSnapshot,
-        request: &Request,
+        _: &Request,
         mut decision: Decision,
     ) -> Result<Decision, String> {
-        if request.kind != ActionKind::ClusterUpdate {
-            return Ok(decision);
-        }
-        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let size = batch_size(&spec, view.size);
+        let size = batch_size(&self, view.size);
         let mut members: Vec<_> = view.members.iter().collect();
         // What does not work already is updated first: it has nothing to lose.
         members.sort_by_key(|m| !m.bad);
@@ -155,12 +132,12 @@ impl PolicyType for Batch {
             bound.name,
             view.size,
             plan.len(),
-            spec.pause_time
+            self.pause_time
         ));
         decision.batches = Some(Batches {
-            pause_time: spec.pause_time,
+            pause_time: self.pause_time,
             plan,
-            rollback: spec.on_failure == OnFailure::Rollback,
+            rollback: self.on_failure == OnFailure::Rollback,
         });
         Ok(decision)
     }

@@ -1,7 +1,6 @@
 //! `senlin.policy.deletion`: who goes when a cluster shrinks, and how.
 
 use senlin_core::{
-    Map,
     action::ActionKind,
     spec::{SpecError, SpecSchema},
     types::{Meta, Support},
@@ -10,13 +9,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, Hook, PolicyMeta, PolicyType, Request, Sink, read},
+    engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, Hook, PolicyMeta, Request, Sink, Typed},
     victims::Criteria,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// Criteria used in selecting candidates for deletion
     #[serde(default)]
     #[schema(inline, default = "RANDOM")]
@@ -78,10 +77,13 @@ struct HookParams {
 const LONGEST: i64 = 86_400;
 
 /// The hook that a spec describes; none when it has no type.
-fn hook(spec: Option<Hooks>) -> Result<Option<Hook>, SpecError> {
+fn hook(spec: Option<&Hooks>) -> Result<Option<Hook>, SpecError> {
     let refuse = |text: &str| Err(SpecError(text.to_owned()));
     let Some(spec) = spec else { return Ok(None) };
-    let (queue, url) = spec.params.map_or((None, None), |p| (p.queue, p.url));
+    let (queue, url) = spec
+        .params
+        .as_ref()
+        .map_or((None, None), |p| (p.queue.clone(), p.url.clone()));
     let given = |text: Option<String>| text.filter(|t| !t.is_empty());
     let (queue, url) = (given(queue), given(url));
     if spec.kind.is_none() && spec.timeout.is_none() && queue.is_none() && url.is_none() {
@@ -108,12 +110,6 @@ fn hook(spec: Option<Hooks>) -> Result<Option<Hook>, SpecError> {
     Ok(Some(Hook { sink, timeout }))
 }
 
-/// The type; 1.1 brought hooks.
-pub(crate) struct Deletion {
-    meta: &'static PolicyMeta,
-    schema: SpecSchema,
-}
-
 const V1_0: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.deletion",
@@ -135,46 +131,20 @@ const V1_1: PolicyMeta = PolicyMeta {
     ..V1_0
 };
 
-impl Deletion {
-    pub(crate) fn v1_0() -> Self {
-        Self {
-            meta: &V1_0,
-            schema: SpecSchema::of::<Spec>().without("hooks"),
-        }
-    }
-
-    pub(crate) fn v1_1() -> Self {
-        Self {
-            meta: &V1_1,
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
+/// 1.0, and 1.1 that brought hooks.
+pub(crate) fn all() -> [Typed<Spec>; 2] {
+    [
+        Typed::with(&V1_0, SpecSchema::of::<Spec>().without("hooks")),
+        Typed::new(&V1_1),
+    ]
 }
 
-fn parse(properties: &Map) -> Result<Spec, SpecError> {
-    read(properties)
-}
-
-impl PolicyType for Deletion {
-    fn meta(&self) -> &'static PolicyMeta {
-        self.meta
+impl Behaviour for Spec {
+    fn check(&self) -> Result<(), SpecError> {
+        hook(self.hooks.as_ref()).map(|_| ())
     }
 
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        hook(parse(properties)?.hooks).map(|_| ())
-    }
-
-    fn before(
-        &self,
-        bound: &AttachedPolicy,
-        view: &ClusterSnapshot,
-        request: &Request,
-        mut decision: Decision,
-    ) -> Result<Decision, String> {
+    fn concerns(request: &Request) -> bool {
         let shrinks = matches!(
             request.kind,
             ActionKind::ClusterScaleIn
@@ -182,21 +152,27 @@ impl PolicyType for Deletion {
                 | ActionKind::ClusterResize
                 | ActionKind::NodeDelete
         );
-        if !shrinks || !request.shrinks {
-            return Ok(decision);
-        }
-        let spec = parse(&bound.properties).map_err(|e| e.0)?;
+        shrinks && request.shrinks
+    }
+
+    fn before(
+        self,
+        bound: &AttachedPolicy,
+        view: &ClusterSnapshot,
+        request: &Request,
+        mut decision: Decision,
+    ) -> Result<Decision, String> {
         if decision.victims.is_empty() {
             let count = decision.count.unwrap_or(1).clamp(0, view.size);
-            decision.choose(view, count, spec.criteria, request.seed);
+            decision.choose(view, count, self.criteria, request.seed);
             decision
                 .reasons
-                .push(format!("'{}' chooses by {:?}.", bound.name, spec.criteria));
+                .push(format!("'{}' chooses by {:?}.", bound.name, self.criteria));
         }
-        decision.destroy = Some(spec.destroy_after_deletion);
-        decision.grace = spec.grace_period;
-        decision.reduce = spec.reduce_desired_capacity;
-        decision.hook = hook(spec.hooks).map_err(|e| e.0)?;
+        decision.destroy = Some(self.destroy_after_deletion);
+        decision.grace = self.grace_period;
+        decision.reduce = self.reduce_desired_capacity;
+        decision.hook = hook(self.hooks.as_ref()).map_err(|e| e.0)?;
         if let Some(hook) = &decision.hook {
             decision.reasons.push(format!(
                 "'{}' asks {} first, for up to {} s.",
@@ -208,15 +184,15 @@ impl PolicyType for Deletion {
                 hook.timeout
             ));
         }
-        if !spec.destroy_after_deletion {
+        if !self.destroy_after_deletion {
             decision
                 .reasons
                 .push(format!("'{}' lets them go as orphans.", bound.name));
         }
-        if spec.grace_period > 0 {
+        if self.grace_period > 0 {
             decision
                 .reasons
-                .push(format!("'{}' waits {} s before.", bound.name, spec.grace_period));
+                .push(format!("'{}' waits {} s before.", bound.name, self.grace_period));
         }
         Ok(decision)
     }

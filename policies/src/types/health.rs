@@ -3,14 +3,14 @@
 use senlin_core::{
     Map,
     action::ActionKind,
-    spec::{SpecError, SpecSchema},
+    spec::SpecError,
     types::{Meta, Support},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request, Typed, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -244,12 +244,6 @@ impl Health {
 /// has it where an operator lowers it.
 const LEAST_INTERVAL: i64 = 1;
 
-/// The type.
-pub(crate) struct HealthPolicy {
-    meta: &'static PolicyMeta,
-    schema: SpecSchema,
-}
-
 const V1_0: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.health",
@@ -280,36 +274,22 @@ const V1_2: PolicyMeta = PolicyMeta {
     ..V1_0
 };
 
-impl HealthPolicy {
-    /// 1.0, 1.1 and 1.2, which have one schema.
-    pub(crate) fn all() -> [Self; 3] {
-        [&V1_0, &V1_1, &V1_2].map(|meta| Self {
-            meta,
-            schema: SpecSchema::of::<Health>(),
-        })
-    }
+/// 1.0, 1.1 and 1.2, which have one schema.
+pub(crate) fn all() -> [Typed<Health>; 3] {
+    [&V1_0, &V1_1, &V1_2].map(Typed::new)
 }
 
-impl PolicyType for HealthPolicy {
-    fn meta(&self) -> &'static PolicyMeta {
-        self.meta
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        let spec = Health::read(properties)?;
+impl Behaviour for Health {
+    fn check(&self) -> Result<(), SpecError> {
         let refuse = |text: String| Err(SpecError(text));
-        if spec.detection.interval < LEAST_INTERVAL {
+        if self.detection.interval < LEAST_INTERVAL {
             return refuse(format!(
                 "Specified interval of {} seconds has to be larger than health_check_interval_min of {LEAST_INTERVAL} \
                  seconds set in configuration.",
-                spec.detection.interval
+                self.detection.interval
             ));
         }
-        let modes = &spec.detection.detection_modes;
+        let modes = &self.detection.detection_modes;
         for (at, mode) in modes.iter().enumerate() {
             if modes.iter().take(at).any(|m| m == mode) {
                 return refuse(format!("Duplicate detection modes are not allowed: {:?}", mode.kind));
@@ -331,43 +311,42 @@ impl PolicyType for HealthPolicy {
         Ok(())
     }
 
-    fn binding_data(&self, properties: &Map) -> Option<Map> {
-        let spec = Health::read(properties).ok()?;
-        let data = json!({"interval": spec.detection.interval,
-            "node_update_timeout": spec.detection.node_update_timeout,
-            "recovery_conditional": match spec.detection.recovery_conditional {
+    fn binding_data(&self, properties: &Map, meta: &PolicyMeta) -> Option<Map> {
+        let data = json!({"interval": self.detection.interval,
+            "node_update_timeout": self.detection.node_update_timeout,
+            "recovery_conditional": match self.detection.recovery_conditional {
                 Conditional::AllFailed => "ALL_FAILED",
                 Conditional::AnyFailed => "ANY_FAILED",
             },
             "detection_modes": properties.get("detection").and_then(|d| d.get("detection_modes")),
-            "node_delete_timeout": spec.recovery.node_delete_timeout,
-            "node_force_recreate": spec.recovery.node_force_recreate});
-        let whole = json!({"HealthPolicy": {"version": self.meta.is.version, "data": data}});
+            "node_delete_timeout": self.recovery.node_delete_timeout,
+            "node_force_recreate": self.recovery.node_force_recreate});
+        let whole = json!({"HealthPolicy": {"version": meta.is.version, "data": data}});
         whole.as_object().cloned()
     }
 
+    fn concerns(request: &Request) -> bool {
+        request.kind == ActionKind::ClusterRecover
+    }
+
     fn before(
-        &self,
+        self,
         bound: &AttachedPolicy,
         _: &ClusterSnapshot,
-        request: &Request,
+        _: &Request,
         mut decision: Decision,
     ) -> Result<Decision, String> {
-        if request.kind != ActionKind::ClusterRecover {
-            return Ok(decision);
-        }
-        let spec = Health::read(&bound.properties).map_err(|e| e.0)?;
-        let actions: Vec<_> = spec
+        let actions: Vec<_> = self
             .operations()
             .into_iter()
             .map(|name| json!({"name": name}))
             .collect();
-        let data = json!({"recover_action": actions, "fencing": spec.recovery.fencing});
+        let data = json!({"recover_action": actions, "fencing": self.recovery.fencing});
         decision.health = data.as_object().cloned();
         decision.reasons.push(format!(
             "'{}' recovers by {}.",
             bound.name,
-            match spec.operations().as_slice() {
+            match self.operations().as_slice() {
                 [] => "what fits".to_owned(),
                 list => list.join(", then "),
             }
@@ -379,6 +358,7 @@ impl PolicyType for HealthPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::PolicyType;
 
     fn properties(detection: serde_json::Value, actions: serde_json::Value) -> Map {
         Map::from_iter([
@@ -390,7 +370,7 @@ mod tests {
     /// Worked examples: detection → why not.
     #[test]
     fn bad_specs_are_named() {
-        let kind = &HealthPolicy::all()[2];
+        let kind = &all()[2];
         let polling = json!({"type": "NODE_STATUS_POLLING"});
         let url = "NODE_STATUS_POLL_URL";
         for (detection, part) in [
@@ -421,7 +401,7 @@ mod tests {
             json!({"detection_modes": [{"type": "LIFECYCLE_EVENTS"}]}),
             json!([{"name": "REBOOT"}, {"name": "RECREATE"}]),
         );
-        let kind = &HealthPolicy::all()[0];
+        let kind = &all()[0];
         let checked = kind.schema().check(&raw).unwrap();
         kind.validate(&checked).unwrap();
         let health = Health::read(&checked).unwrap();

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use senlin_core::{
     Map,
     placement::{Strategy, Threshold},
-    spec::{SpecError, SpecSchema},
+    spec::SpecError,
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
+    engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request, read},
     shares::concerns,
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// How to choose among the hosts that fit: the one with the lowest CPU load, with the least memory in use, with
     /// the fewest members, the fullest, or any.
     #[serde(default)]
@@ -124,20 +124,7 @@ pub fn rebalance(properties: &Map) -> Result<Rebalance, SpecError> {
     Ok(read::<Spec>(properties)?.rebalance.unwrap_or_default())
 }
 
-/// The type.
-pub(crate) struct HostPlacement {
-    schema: SpecSchema,
-}
-
-impl HostPlacement {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.host_placement",
         version: "1.0",
@@ -149,31 +136,19 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: false,
 };
 
-impl PolicyType for HostPlacement {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        read::<Spec>(properties).map(|_| ())
+impl Behaviour for Spec {
+    fn concerns(request: &Request) -> bool {
+        concerns(request.kind) && !request.shrinks
     }
 
     fn before(
-        &self,
+        self,
         bound: &AttachedPolicy,
         _: &ClusterSnapshot,
-        request: &Request,
+        _: &Request,
         mut decision: Decision,
     ) -> Result<Decision, String> {
-        if !concerns(request.kind) || request.shrinks {
-            return Ok(decision);
-        }
-        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let (strategy, words) = match spec.strategy {
+        let (strategy, words) = match self.strategy {
             Kind::LowCpu => (Strategy::LowCpu, "the host with the lowest CPU load"),
             Kind::LowMemory => (Strategy::LowMemory, "the host with the least memory in use"),
             Kind::Spread => (Strategy::Spread, "the host with the fewest members"),
@@ -181,7 +156,7 @@ impl PolicyType for HostPlacement {
             Kind::Random => (Strategy::Random, "any host"),
         };
         let mut text = format!("'{}' prefers {words}", bound.name);
-        if let Some(limit) = spec.cpu_threshold {
+        if let Some(limit) = self.cpu_threshold {
             let never = limit.over == Over::Never;
             text.push_str(&format!(
                 ", and takes one over {} % CPU {}",
@@ -195,9 +170,9 @@ impl PolicyType for HostPlacement {
         }
         decision.reasons.push(text + ".");
         decision.rules.strategy = Some(strategy);
-        decision.rules.most = spec.max_per_host;
-        decision.rules.labels.extend(spec.labels);
-        decision.rules.zones.extend(spec.zones);
+        decision.rules.most = self.max_per_host;
+        decision.rules.labels.extend(self.labels);
+        decision.rules.zones.extend(self.zones);
         Ok(decision)
     }
 }

@@ -1,24 +1,23 @@
 //! `senlin.policy.region_placement`: members over regions of hosts, by weight
 //! and up to a cap. A host's region is its label `region`.
 
+use std::collections::BTreeMap;
+
 use senlin_core::{
-    Map,
     placement::HostSnapshot,
-    spec::{SpecError, SpecSchema},
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
-    shares::{Share, Steering, distinct},
-    types::zone_placement::hundred,
+    engine::{Decision, PolicyMeta},
+    shares::{Places, Share, Steering, hundred},
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// List of regions to choose from.
     #[schema(min_items = 1)]
     regions: Vec<Region>,
@@ -45,20 +44,7 @@ fn uncapped() -> i64 {
     -1
 }
 
-/// The type.
-pub(crate) struct RegionPlacement {
-    schema: SpecSchema,
-}
-
-impl RegionPlacement {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.region_placement",
         version: "1.0",
@@ -70,46 +56,28 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: true,
 };
 
-impl PolicyType for RegionPlacement {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
+impl Places for Spec {
+    const STEERING: Steering = Steering {
+        one: "Region",
+        what: "regions",
+        of_host: HostSnapshot::region,
+        of_member: |m| m.region.as_deref(),
+    };
 
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        let spec: Spec = read(properties)?;
-        distinct("Region", spec.regions.iter().map(|r| r.name.as_str()))
-    }
-
-    fn before(
-        &self,
-        bound: &AttachedPolicy,
-        view: &ClusterSnapshot,
-        request: &Request,
-        mut decision: Decision,
-    ) -> Result<Decision, String> {
-        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let places = spec.regions.into_iter().map(|r| Share {
-            name: r.name,
-            weight: r.weight,
-            cap: r.cap,
-        });
-        let steering = Steering {
-            what: "regions",
-            of_host: HostSnapshot::region,
-            of_member: |m| m.region.as_deref(),
+    fn shares(&self) -> Vec<Share> {
+        let share = |p: &Region| Share {
+            name: p.name.clone(),
+            weight: p.weight,
+            cap: p.cap,
         };
-        let Some(plan) = steering.plan(bound, view, request, &mut decision, places.collect())? else {
-            return Ok(decision);
-        };
-        if request.shrinks {
+        self.regions.iter().map(share).collect()
+    }
+
+    fn put(decision: &mut Decision, plan: BTreeMap<String, i64>, shrinks: bool) {
+        if shrinks {
             decision.regions = Some(plan);
         } else {
             decision.rules.region_shares = Some(plan);
         }
-        Ok(decision)
     }
 }

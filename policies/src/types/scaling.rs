@@ -1,16 +1,15 @@
 //! `senlin.policy.scaling`: by how much a cluster grows or shrinks, and how often.
 
 use senlin_core::{
-    Map, Time,
+    Time,
     action::ActionKind,
-    spec::{SpecError, SpecSchema},
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
+    engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request},
     size::{self, Adjustment},
 };
 
@@ -81,7 +80,7 @@ impl Default for AdjustmentSpec {
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// Event that will trigger this policy. Must be one of CLUSTER_SCALE_IN and CLUSTER_SCALE_OUT.
     #[schema(inline)]
     event: Event,
@@ -89,23 +88,6 @@ struct Spec {
     #[serde(default)]
     #[schema(value_type = Option<AdjustmentSpec>)]
     adjustment: AdjustmentSpec,
-}
-
-/// The type.
-pub(crate) struct Scaling {
-    schema: SpecSchema,
-}
-
-impl Scaling {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
-fn parse(properties: &Map) -> Result<Spec, SpecError> {
-    read(properties)
 }
 
 fn is_mine(event: Event, kind: ActionKind) -> bool {
@@ -132,7 +114,7 @@ fn amount(spec: &AdjustmentSpec, event: Event, size: i32) -> i32 {
     }
 }
 
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.scaling",
         version: "1.0",
@@ -144,38 +126,28 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: false,
 };
 
-impl PolicyType for Scaling {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        parse(properties).map(|_| ())
-    }
-
+impl Behaviour for Spec {
     fn cooldown(&self, bound: &AttachedPolicy, kind: ActionKind, now: Time) -> Option<i64> {
-        let spec = parse(&bound.properties).ok().filter(|s| is_mine(s.event, kind))?;
-        let passed = (now - bound.last_op?).num_seconds();
-        Some(spec.adjustment.cooldown - passed).filter(|left| *left > 0)
+        let passed = (now - bound.last_op.filter(|_| is_mine(self.event, kind))?).num_seconds();
+        Some(self.adjustment.cooldown - passed).filter(|left| *left > 0)
     }
 
-    fn after(&self, kind: ActionKind) -> bool {
+    fn after(kind: ActionKind) -> bool {
         matches!(kind, ActionKind::ClusterScaleIn | ActionKind::ClusterScaleOut)
     }
 
+    fn concerns(request: &Request) -> bool {
+        Self::after(request.kind)
+    }
+
     fn before(
-        &self,
+        self,
         bound: &AttachedPolicy,
         view: &ClusterSnapshot,
         request: &Request,
         mut decision: Decision,
     ) -> Result<Decision, String> {
-        let spec = parse(&bound.properties).map_err(|e| e.0)?;
-        if !is_mine(spec.event, request.kind) {
+        if !is_mine(self.event, request.kind) {
             return Ok(decision);
         }
         if let Some(left) = self.cooldown(bound, request.kind, view.now) {
@@ -183,28 +155,28 @@ impl PolicyType for Scaling {
         }
         let wanted = decision
             .count
-            .unwrap_or_else(|| amount(&spec.adjustment, spec.event, view.size));
+            .unwrap_or_else(|| amount(&self.adjustment, self.event, view.size));
         if wanted <= 0 {
             return Err(format!(
                 "invalid count ({wanted}) for scaling: it must be a positive integer"
             ));
         }
         let bounds = view.bounds;
-        let room = match spec.event {
+        let room = match self.event {
             Event::ClusterScaleIn => view.size.saturating_sub(bounds.min),
             Event::ClusterScaleOut if bounds.max < 0 => bounds.limit.saturating_sub(view.size),
             Event::ClusterScaleOut => bounds.max.saturating_sub(view.size),
         };
-        let count = if spec.adjustment.best_effort {
+        let count = if self.adjustment.best_effort {
             wanted.min(room.max(0))
         } else {
             wanted
         };
-        let desired = match spec.event {
+        let desired = match self.event {
             Event::ClusterScaleIn => view.size.saturating_sub(count),
             Event::ClusterScaleOut => view.size.saturating_add(count),
         };
-        size::check(Some(desired), None, None, !spec.adjustment.best_effort, bounds).map_err(|e| e.to_string())?;
+        size::check(Some(desired), None, None, !self.adjustment.best_effort, bounds).map_err(|e| e.to_string())?;
         decision.reasons.push(if count == wanted {
             format!("'{}' asks for {count}.", bound.name)
         } else {

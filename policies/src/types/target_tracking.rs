@@ -8,13 +8,13 @@ use croner::Cron;
 use senlin_core::{
     Map, Time,
     action::ActionKind,
-    spec::{SpecError, SpecSchema},
+    spec::SpecError,
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read};
+use crate::engine::{AttachedPolicy, Behaviour, ClusterSnapshot, Decision, PolicyMeta, Request, read};
 
 /// What the policy says.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -336,20 +336,7 @@ fn ceil(number: f64) -> i32 {
     number.ceil().clamp(0.0, 1e9) as i32
 }
 
-/// The type.
-pub(crate) struct TargetTrackingPolicy {
-    schema: SpecSchema,
-}
-
-impl TargetTrackingPolicy {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<TargetTracking>(),
-        }
-    }
-}
-
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.target_tracking",
         version: "1.0",
@@ -361,32 +348,23 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: false,
 };
 
-impl PolicyType for TargetTrackingPolicy {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
-
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        let spec = TargetTracking::read(properties)?;
+impl Behaviour for TargetTracking {
+    fn check(&self) -> Result<(), SpecError> {
         let refuse = |text: &str| Err(SpecError(text.to_owned()));
-        if spec.target.is_none() && spec.schedules.is_empty() {
+        if self.target.is_none() && self.schedules.is_empty() {
             return refuse("'target' or 'schedules' is required");
         }
-        if spec.min_step > spec.max_step {
+        if self.min_step > self.max_step {
             return refuse("'min_step' must not be greater than 'max_step'");
         }
-        match (&spec.prometheus, spec.metric) {
+        match (&self.prometheus, self.metric) {
             (None, Metric::Prometheus) => return refuse("'prometheus' is required when 'metric' is 'prometheus'"),
             (Some(p), Metric::Prometheus) if !p.url.starts_with("http://") && !p.url.starts_with("https://") => {
                 return refuse("'prometheus.url' must begin with http:// or https://");
             }
             _ => {}
         }
-        for schedule in &spec.schedules {
+        for schedule in &self.schedules {
             schedule.when()?;
             if schedule.min_size.is_none() && schedule.max_size.is_none() {
                 return refuse("A schedule must name 'min_size', 'max_size' or both");
@@ -401,18 +379,22 @@ impl PolicyType for TargetTrackingPolicy {
         Ok(())
     }
 
+    // It asks for actions; it has no say in those of others.
+    fn concerns(_: &Request) -> bool {
+        false
+    }
+
     fn before(
-        &self,
+        self,
         _: &AttachedPolicy,
         _: &ClusterSnapshot,
         _: &Request,
         decision: Decision,
     ) -> Result<Decision, String> {
-        // It asks for actions; it has no say in those of others.
         Ok(decision)
     }
 
-    fn after(&self, kind: ActionKind) -> bool {
+    fn after(kind: ActionKind) -> bool {
         kind == ActionKind::ClusterResize
     }
 }

@@ -1,22 +1,22 @@
 //! `senlin.policy.zone_placement`: members over zones of hosts, by weight.
 
+use std::collections::BTreeMap;
+
 use senlin_core::{
-    Map,
     placement::HostSnapshot,
-    spec::{SpecError, SpecSchema},
     types::{Meta, Support},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AttachedPolicy, ClusterSnapshot, Decision, PolicyMeta, PolicyType, Request, read},
-    shares::{Share, Steering, distinct},
+    engine::{Decision, PolicyMeta},
+    shares::{Places, Share, Steering, hundred},
 };
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct Spec {
     /// List of zones to choose from.
     #[schema(min_items = 1)]
     zones: Vec<Zone>,
@@ -35,24 +35,7 @@ struct Zone {
     weight: i64,
 }
 
-pub(crate) fn hundred() -> i64 {
-    100
-}
-
-/// The type.
-pub(crate) struct ZonePlacement {
-    schema: SpecSchema,
-}
-
-impl ZonePlacement {
-    pub(crate) fn new() -> Self {
-        Self {
-            schema: SpecSchema::of::<Spec>(),
-        }
-    }
-}
-
-const META: PolicyMeta = PolicyMeta {
+pub(crate) const META: PolicyMeta = PolicyMeta {
     is: Meta {
         name: "senlin.policy.zone_placement",
         version: "1.0",
@@ -64,46 +47,28 @@ const META: PolicyMeta = PolicyMeta {
     needs_hosts: true,
 };
 
-impl PolicyType for ZonePlacement {
-    fn meta(&self) -> &'static PolicyMeta {
-        &META
-    }
+impl Places for Spec {
+    const STEERING: Steering = Steering {
+        one: "Zone",
+        what: "zones",
+        of_host: HostSnapshot::zone,
+        of_member: |m| m.zone.as_deref(),
+    };
 
-    fn schema(&self) -> &SpecSchema {
-        &self.schema
-    }
-
-    fn validate(&self, properties: &Map) -> Result<(), SpecError> {
-        let spec: Spec = read(properties)?;
-        distinct("Zone", spec.zones.iter().map(|z| z.name.as_str()))
-    }
-
-    fn before(
-        &self,
-        bound: &AttachedPolicy,
-        view: &ClusterSnapshot,
-        request: &Request,
-        mut decision: Decision,
-    ) -> Result<Decision, String> {
-        let spec: Spec = read(&bound.properties).map_err(|e| e.0)?;
-        let places = spec.zones.into_iter().map(|z| Share {
-            name: z.name,
-            weight: z.weight,
+    fn shares(&self) -> Vec<Share> {
+        let share = |p: &Zone| Share {
+            name: p.name.clone(),
+            weight: p.weight,
             cap: -1,
-        });
-        let steering = Steering {
-            what: "zones",
-            of_host: HostSnapshot::zone,
-            of_member: |m| m.zone.as_deref(),
         };
-        let Some(plan) = steering.plan(bound, view, request, &mut decision, places.collect())? else {
-            return Ok(decision);
-        };
-        if request.shrinks {
+        self.zones.iter().map(share).collect()
+    }
+
+    fn put(decision: &mut Decision, plan: BTreeMap<String, i64>, shrinks: bool) {
+        if shrinks {
             decision.zones = Some(plan);
         } else {
             decision.rules.zone_shares = Some(plan);
         }
-        Ok(decision)
     }
 }

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::engine::{PolicyType, Typed};
 
 fn policy(properties: Value) -> Result<TargetTracking, SpecError> {
-    let kind = TargetTrackingPolicy::new();
+    let kind = Typed::<TargetTracking>::new(&META);
     let checked = kind.schema().check(properties.as_object().unwrap())?;
     kind.validate(&checked)?;
     TargetTracking::read(&checked)
