@@ -4,7 +4,10 @@
 
 use senlin_core::{
     Map,
-    action::ActionKind,
+    action::{
+        ActionKind,
+        inputs::{Common, DelNodes, Resize, Scale},
+    },
     cluster::Cluster,
     ids::*,
     node::NodeStatus,
@@ -23,10 +26,13 @@ use senlin_policies::{
     size::{self, Adjustment, Bounds},
     victims::Candidate,
 };
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::{Engine, actions::context::Ctx, failure::Failure, hosts::profile_cache::LoadedProfile};
+use crate::{
+    Engine,
+    actions::context::{Ctx, read_inputs},
+    failure::Failure,
+    hosts::profile_cache::LoadedProfile,
+};
 
 pub(crate) mod moves;
 pub mod plan;
@@ -142,28 +148,6 @@ pub(crate) fn size_of(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX)
 }
 
-fn input<T: DeserializeOwned>(inputs: &Map, name: &str) -> Result<Option<T>, Failure> {
-    match inputs.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => serde_json::from_value(value.clone())
-            .map(Some)
-            .map_err(|e| Failure::Refused(format!("Input '{name}' is not usable: {e}"))),
-    }
-}
-
-/// The input `count`, as a positive whole number, if there is one.
-fn count(inputs: &Map) -> Result<Option<i32>, Failure> {
-    let value = match inputs.get("count") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => text.parse::<i32>().ok(),
-        Some(other) => other.as_i64().and_then(|n| i32::try_from(n).ok()),
-    };
-    value
-        .filter(|n| *n > 0)
-        .map(Some)
-        .ok_or_else(|| Failure::Refused("Invalid count for scaling: it must be a positive integer.".to_owned()))
-}
-
 fn refused(error: size::SizeError) -> Failure {
     Failure::Refused(error.to_string())
 }
@@ -187,29 +171,28 @@ fn request(kind: ActionKind, inputs: &Map, cluster: &Cluster) -> Result<(Request
     let mut asked = unsized_request(kind, cluster);
     let mut change = SizeChange::default();
     match kind {
-        ActionKind::ClusterScaleOut => asked.count = count(inputs)?,
-        ActionKind::ClusterScaleIn => {
-            asked.shrinks = true;
+        ActionKind::ClusterScaleOut | ActionKind::ClusterScaleIn => {
+            asked.shrinks = kind == ActionKind::ClusterScaleIn;
             // Policies see what is asked, not what the cluster has.
-            asked.count = count(inputs)?;
+            asked.count = read_inputs::<Scale>(inputs)?.count;
         }
         ActionKind::ClusterDelNodes => {
-            let wanted: Vec<NodeId> = input(inputs, "candidates")?.unwrap_or_default();
+            let DelNodes { candidates, .. } = read_inputs(inputs)?;
             // One that has gone meanwhile needs no removal.
-            asked.candidates = wanted.into_iter().filter(|id| cluster.nodes.contains(id)).collect();
+            asked.candidates = candidates.into_iter().filter(|id| cluster.nodes.contains(id)).collect();
             asked.count = i32::try_from(asked.candidates.len()).ok();
             asked.shrinks = true;
         }
         ActionKind::ClusterResize => {
-            change.min = input(inputs, "min_size")?;
-            change.max = input(inputs, "max_size")?;
-            let strict = input::<bool>(inputs, "strict")?.unwrap_or(true);
-            let number: Option<f64> = input(inputs, "number")?;
-            let mut wanted = match (input::<String>(inputs, "adjustment_type")?, number) {
+            let resize: Resize = read_inputs(inputs)?;
+            change.min = resize.min_size;
+            change.max = resize.max_size;
+            let strict = resize.strict.unwrap_or(true);
+            let mut wanted = match (resize.adjustment_type, resize.number) {
                 (Some(name), Some(number)) => {
                     let adjustment = Adjustment::parse(&name)
                         .ok_or_else(|| Failure::Refused(format!("Unknown adjustment_type '{name}'.")))?;
-                    Some(size::desired(current, adjustment, number, input(inputs, "min_step")?))
+                    Some(size::desired(current, adjustment, number, resize.min_step))
                 }
                 _ => None,
             };
@@ -270,8 +253,8 @@ fn apply_sizes(
         ActionKind::ClusterDelNodes => {
             fewer = i32::try_from(decision.victims.len()).unwrap_or(i32::MAX);
             // A deletion policy goes before what the request says.
-            let destroy = input::<bool>(inputs, "destroy_after_deletion")?.unwrap_or(false);
-            decision.destroy = Some(decision.destroy.unwrap_or(destroy));
+            let asked: DelNodes = read_inputs(inputs)?;
+            decision.destroy = Some(decision.destroy.unwrap_or(asked.destroy_after_deletion));
             change.desired = Some(current - fewer);
         }
         ActionKind::ClusterResize if asked.shrinks => fewer = decision.count.unwrap_or(0),
@@ -327,7 +310,7 @@ fn refusal_data(reason: &str) -> Map {
 
 /// Where the action demands a plan that does not place anybody, it must be as planned.
 fn demand_plan(inputs: &Map, cluster: &Cluster, kind: ActionKind, intent: &Intent) -> Result<(), Failure> {
-    match inputs.get("plan_token").and_then(Value::as_str) {
+    match read_inputs::<Common>(inputs)?.plan_token {
         Some(token) if intent.more == 0 && token != crate::decisions::plan::token(cluster, kind, intent, &[]) => {
             Err(Failure::Refused(crate::decisions::plan::STALE.to_owned()))
         }

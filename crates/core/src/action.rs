@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::{Map, Time, ids::*};
 
+pub mod inputs;
+
 /// Senlin's nine states. They move only along [`ActionStatus::may_become`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

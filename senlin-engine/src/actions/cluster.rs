@@ -3,7 +3,7 @@
 
 use senlin_core::{
     Map,
-    action::{Action, ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{Action, ActionKind, ActionStatus, Cause, LockScope, NewAction, inputs::Common},
     cluster::{Cluster, ClusterStatus},
     ids::*,
     naming,
@@ -146,7 +146,7 @@ pub(crate) async fn grow(
         .and_then(serde_json::Value::as_str)
         .unwrap_or("")
         .to_owned();
-    let wanted = ctx.input::<String>("plan_token")?;
+    let wanted = ctx.inputs::<Common>()?.plan_token;
     let plan = |hosts, first: i32| {
         let mut planner = Planner::new(hosts, rules.clone(), decisions::seed(cluster));
         let (mut new_members, mut told) = (Vec::new(), Vec::new());

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use senlin_core::{
-    action::{Action, ActionKind, ActionStatus},
+    Map,
+    action::{Action, ActionKind, ActionStatus, inputs},
     driver::ContainerDriver,
     ids::*,
     node::{Node, NodeStatus},
@@ -16,7 +17,6 @@ use senlin_db::{
     members,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -65,6 +65,14 @@ impl Outcome {
     }
 }
 
+/// Inputs as those of a kind.
+///
+/// # Errors
+/// When they are something else.
+pub(crate) fn read_inputs<T: DeserializeOwned>(inputs: &Map) -> Result<T, Failure> {
+    inputs::read(inputs).map_err(|e| Failure::Refused(format!("The action's inputs are not usable: {e}.")))
+}
+
 /// One claimed action and everything its handler may use.
 pub struct Ctx {
     pub(crate) engine: Arc<Engine>,
@@ -83,17 +91,12 @@ impl Ctx {
         self.engine.db.session()
     }
 
-    /// An input, of the type the handler wants.
+    /// What the action is told to do, as its kind has it.
     ///
     /// # Errors
-    /// Names the input.
-    pub fn input<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
-        match self.action.inputs.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => serde_json::from_value(value.clone())
-                .map(Some)
-                .map_err(|e| Failure::Refused(format!("Input '{name}' is not usable: {e}"))),
-        }
+    /// When the row says something else.
+    pub fn inputs<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        read_inputs(&self.action.inputs)
     }
 
     /// The cluster the action is about.

@@ -1,6 +1,12 @@
 //! What an action would do, without doing it.
 
-use senlin_core::{Map, action::ActionKind, cluster::Cluster, ids::*, profile_type::Demand};
+use senlin_core::{
+    Map,
+    action::{ActionKind, inputs::Rebalance},
+    cluster::Cluster,
+    ids::*,
+    profile_type::Demand,
+};
 use senlin_db::{clusters, members, placement};
 use senlin_policies::placement::Planner;
 use serde_json::{Value, json};
@@ -8,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Engine,
+    actions::context::read_inputs,
     decisions::{self, Intent, hosts, moves, rules, size_of},
     failure::Failure,
 };
@@ -100,8 +107,8 @@ pub async fn plan(engine: &Engine, body: &Map) -> Result<Value, Failure> {
         set(&mut plan, "pause_time", batches.pause_time.into());
     }
     if kind == ActionKind::ClusterRebalance {
-        let most = inputs.get("max_moves").and_then(Value::as_i64);
-        let moves = moves::wanted(engine, &cluster, &intent.decision.rules, most).await?;
+        let Rebalance { max_moves } = read_inputs(&inputs)?;
+        let moves = moves::wanted(engine, &cluster, &intent.decision.rules, max_moves).await?;
         let told = |m: &senlin_policies::rebalance::Move| json!({"id": m.id, "from": m.from, "reason": m.reason});
         set(&mut plan, "moves", moves.iter().map(told).collect());
     }

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use senlin_core::{Map, action::ActionKind};
+use senlin_core::{
+    Map,
+    action::{ActionKind, inputs},
+};
 use senlin_db::{
     bindings::{self, Due},
     clusters, policy_actions,
@@ -47,10 +50,7 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         let moves = moves::wanted(engine, &cluster, &decision.rules, None).await?;
         conn = engine.db.session();
         if let Some(first) = moves.first() {
-            let inputs = Map::from_iter([(
-                "because".to_owned(),
-                format!("'{}': {}", due.policy_name, first.reason).into(),
-            )]);
+            let inputs = inputs::because(Map::new(), format!("'{}': {}", due.policy_name, first.reason));
             if let Some(action) =
                 policy_actions::cluster(&mut conn, cluster.id, ActionKind::ClusterRebalance, &inputs).await?
             {

@@ -3,7 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use senlin_core::{Map, Time, action::ActionKind, cluster::Cluster};
+use senlin_core::{
+    Map, Time,
+    action::{
+        ActionKind,
+        inputs::{self, Resize},
+    },
+    cluster::Cluster,
+};
 use senlin_db::{
     bindings::{self, Due},
     clusters, loads, placement, policy_actions,
@@ -60,9 +67,12 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
             let facts = facts(&cluster, &policy, &state, measure, newest, due.now);
             let verdict = policy.decide(&facts);
             remember(&mut state, &facts, &verdict, &policy, due.now);
-            let inputs = verdict
-                .size
-                .map(|size| json!({"adjustment_type": "EXACT_CAPACITY", "number": size, "strict": false}));
+            let inputs = verdict.size.map(|size| Resize {
+                adjustment_type: Some("EXACT_CAPACITY".to_owned()),
+                number: Some(f64::from(size)),
+                strict: Some(false),
+                ..Resize::default()
+            });
             (verdict.reason, inputs)
         }
     };
@@ -70,13 +80,14 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     state.insert("decided_at".to_owned(), json!(due.now));
     let mut conn = engine.db.session();
     if let Some(inputs) = inputs {
-        let mut inputs = inputs.as_object().cloned().unwrap_or_default();
-        inputs.insert("because".to_owned(), format!("'{}': {reason}", due.policy_name).into());
+        let because = format!("'{}': {reason}", due.policy_name);
+        let resize = inputs;
+        let inputs = inputs::because(inputs::write(&resize), because);
         match policy_actions::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
             Some(action) => {
                 tracing::info!(cluster = %due.cluster_id, %action, reason, "a target asks for another size");
                 engine.metrics.decided(ActionKind::ClusterResize, "asked");
-                acted(&mut state, &inputs, &cluster, due.now);
+                acted(&mut state, &resize, &cluster, due.now);
                 engine.work.notify_one();
                 engine.bus.wake(&[action], "");
             }
@@ -105,7 +116,7 @@ async fn unmeasured(engine: &Engine, due: &Due, policy: &TargetTracking, why: &s
 }
 
 /// Bounds that a schedule asks for and the cluster does not have yet.
-fn schedule(policy: &TargetTracking, cluster: &Cluster, now: Time) -> Option<(String, Option<Value>)> {
+fn schedule(policy: &TargetTracking, cluster: &Cluster, now: Time) -> Option<(String, Option<Resize>)> {
     let (min, max) = policy.bounds(now);
     let new_min = min.filter(|m| *m != cluster.min_size);
     let new_max = max.filter(|m| *m != cluster.max_size);
@@ -117,7 +128,12 @@ fn schedule(policy: &TargetTracking, cluster: &Cluster, now: Time) -> Option<(St
     let reason = format!("The schedule asks for min_size {least} and max_size {most}.");
     Some((
         reason,
-        Some(json!({"min_size": new_min, "max_size": new_max, "strict": false})),
+        Some(Resize {
+            min_size: new_min,
+            max_size: new_max,
+            strict: Some(false),
+            ..Resize::default()
+        }),
     ))
 }
 
@@ -169,10 +185,9 @@ fn remember(state: &mut Map, facts: &Facts, verdict: &Verdict, policy: &TargetTr
     };
 }
 
-fn acted(state: &mut Map, inputs: &Map, cluster: &Cluster, now: Time) {
-    let to = inputs.get("number").and_then(Value::as_i64);
-    if let Some(to) = to {
-        if to > i64::from(crate::decisions::size_of(cluster)) {
+fn acted(state: &mut Map, asked: &Resize, cluster: &Cluster, now: Time) {
+    if let Some(to) = asked.number {
+        if to > f64::from(crate::decisions::size_of(cluster)) {
             state.insert("grew".to_owned(), json!(now));
         }
         state.insert("changed".to_owned(), json!(now));

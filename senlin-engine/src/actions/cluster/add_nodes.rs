@@ -1,6 +1,9 @@
 //! CLUSTER_ADD_NODES: orphans become members.
 
-use senlin_core::{Map, action::ActionKind, ids::NodeId};
+use senlin_core::{
+    Map,
+    action::{ActionKind, inputs::AddNodes},
+};
 use senlin_db::child_actions::SizeChange;
 use senlin_policies::size::{self, Bounds};
 
@@ -19,7 +22,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
-    let nodes: Vec<NodeId> = ctx.input("nodes")?.unwrap_or_default();
+    let AddNodes { nodes } = ctx.inputs()?;
     let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
     let desired = current.saturating_add(i32::try_from(nodes.len()).unwrap_or(i32::MAX));
     size::check(Some(desired), None, None, true, Bounds::of(&cluster)).map_err(|e| Failure::Refused(e.to_string()))?;

@@ -1,6 +1,9 @@
 //! CLUSTER_ATTACH_POLICY: a policy has a say from now on.
 
-use senlin_core::{Map, action::ActionStatus, ids::PolicyId};
+use senlin_core::{
+    Map,
+    action::{ActionStatus, inputs::Policy},
+};
 use senlin_db::{
     bindings::{self, Attach, Attached},
     fence::{self, End},
@@ -12,12 +15,6 @@ use crate::{
     failure::Failure,
 };
 
-/// The action's policy.
-pub(super) fn policy(ctx: &Ctx) -> Result<PolicyId, Failure> {
-    ctx.input("policy_id")?
-        .ok_or_else(|| Failure::Refused("Input 'policy_id' is missing.".to_owned()))
-}
-
 /// Success, in these words.
 pub(super) fn success(reason: String) -> End {
     End {
@@ -28,7 +25,7 @@ pub(super) fn success(reason: String) -> End {
 }
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let id = policy(ctx)?;
+    let Policy { policy_id: id, enabled } = ctx.inputs()?;
     let cluster = ctx.cluster_id()?;
     let mut conn = ctx.conn();
     let all = senlin_core::caller::Scope::All;
@@ -51,7 +48,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     };
     let new = Attach {
         policy: id,
-        enabled: ctx.input("enabled")?.unwrap_or(true),
+        enabled: enabled.unwrap_or(true),
         priority: meta.priority,
         rivals,
         data: kind.binding_data(&policy.spec.properties),

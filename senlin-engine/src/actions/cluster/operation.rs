@@ -1,8 +1,13 @@
 //! CLUSTER_OPERATION: one of the profile's own verbs on the members it names.
 
-use senlin_core::{Map, action::ActionKind, cluster::ClusterStatus, ids::NodeId};
+use senlin_core::{
+    action::{
+        ActionKind,
+        inputs::{self, Operation},
+    },
+    cluster::ClusterStatus,
+};
 use senlin_db::child_actions::SizeChange;
-use serde_json::Value;
 
 use super::{child, conclude, launch, load, phase::Once, set_status};
 use crate::{
@@ -19,23 +24,19 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
-    let operation: String = ctx
-        .input("operation")?
-        .ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
-    let params: Map = ctx.input("params")?.unwrap_or_default();
-    let nodes: Vec<NodeId> = match ctx.input("nodes")? {
-        Some(nodes) => nodes,
-        None => cluster.nodes.clone(),
-    };
+    let asked: Operation = ctx.inputs()?;
+    let nodes = asked.nodes.unwrap_or_else(|| cluster.nodes.clone());
     set_status(
         ctx,
         ClusterStatus::Operating,
-        &format!("Operation '{operation}' in progress"),
+        &format!("Operation '{}' in progress", asked.operation),
     )
     .await?;
-    let mut inputs = Map::new();
-    inputs.insert("operation".to_owned(), operation.into());
-    inputs.insert("params".to_owned(), Value::Object(params));
+    let inputs = inputs::write(&Operation {
+        operation: asked.operation,
+        params: asked.params,
+        nodes: None,
+    });
     let children: Vec<_> = nodes
         .iter()
         .filter(|id| cluster.nodes.contains(id))

@@ -4,7 +4,7 @@
 
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus},
+    action::{ActionKind, ActionStatus, inputs::Rebalance},
     cluster::ClusterStatus,
     ids::NodeId,
     node::NodeStatus,
@@ -217,8 +217,8 @@ fn moving(ctx: &Ctx) -> Result<Vec<NodeId>, Failure> {
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     let cluster = load(ctx).await?;
     let mut intent = decisions::of_action(ctx, &cluster).await?;
-    let most: Option<i64> = ctx.input("max_moves")?;
-    let found = moves::wanted(&ctx.engine, &cluster, &intent.decision.rules, most).await?;
+    let Rebalance { max_moves } = ctx.inputs()?;
+    let found = moves::wanted(&ctx.engine, &cluster, &intent.decision.rules, max_moves).await?;
     let reasons: Vec<&str> = found.iter().map(|m| m.reason.as_str()).collect();
     let reason = if reasons.is_empty() {
         "No host is so much hotter than the others that moving members would help.".to_owned()

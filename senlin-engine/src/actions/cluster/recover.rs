@@ -3,7 +3,10 @@
 
 use senlin_core::{
     Map,
-    action::ActionKind,
+    action::{
+        ActionKind,
+        inputs::{self, Recover},
+    },
     cluster::{Cluster, ClusterStatus},
     node::NodeStatus,
 };
@@ -37,7 +40,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             let cluster = load(ctx).await?;
             by_policy(ctx, &cluster).await?;
             set_status(ctx, ClusterStatus::Recovering, "Recovery in progress").await?;
-            let nodes = if ctx.input::<bool>("check")?.unwrap_or(false) {
+            let nodes = if ctx.inputs::<Recover>()?.check.unwrap_or(false) {
                 cluster.nodes
             } else {
                 Vec::new()
@@ -51,13 +54,17 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Phase::Checked => {
             let mut conn = ctx.conn();
             let members = members::list(&mut conn, ctx.cluster_id()?).await?;
-            let mut inputs = ctx.action.inputs.clone();
-            inputs.retain(|key, _| matches!(key.as_str(), "operation" | "operation_params"));
-            if !inputs.contains_key("operation")
-                && let Some(operations) = ctx.action.data.get("recover_by").cloned()
-            {
-                inputs.insert("operations".to_owned(), operations);
-            }
+            let asked: Recover = ctx.inputs()?;
+            let by_policy = match asked.operation {
+                None => recover_by(ctx)?,
+                Some(_) => Vec::new(),
+            };
+            let inputs = inputs::write(&Recover {
+                operation: asked.operation,
+                operation_params: asked.operation_params,
+                operations: by_policy,
+                ..Recover::default()
+            });
             let recoveries: Vec<_> = members
                 .iter()
                 .filter(|m| m.status != NodeStatus::Active)
@@ -69,7 +76,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             let cluster = load(ctx).await?;
             let current = i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX);
             let missing = cluster.desired_capacity.saturating_sub(current);
-            if !ctx.input::<bool>("check_capacity")?.unwrap_or(false) || missing <= 0 {
+            if !ctx.inputs::<Recover>()?.check_capacity.unwrap_or(false) || missing <= 0 {
                 return launch(ctx, SizeChange::default(), FINISH, &[]).await;
             }
             carry_out(
@@ -86,6 +93,12 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             conclude_with(ctx, "Cluster recovery succeeded.", &ends).await
         }
     }
+}
+
+/// What the health policy said of recovery.
+fn recover_by(ctx: &Ctx) -> Result<Vec<String>, Failure> {
+    let kept = ctx.action.data.get("recover_by").cloned().unwrap_or_else(|| json!([]));
+    serde_json::from_value(kept).map_err(|e| Failure::Refused(format!("How to recover is not known: {e}")))
 }
 
 /// What the health policy says of recovery is kept for the phase that recovers.

@@ -1,11 +1,9 @@
 //! CLUSTER_REPLACE_NODES: the new join first; an old one leaves only when its
 //! replacement is in.
 
-use std::collections::BTreeMap;
-
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus},
+    action::{ActionKind, ActionStatus, inputs::ReplaceNodes},
     ids::NodeId,
 };
 use senlin_db::child_actions::SizeChange;
@@ -29,7 +27,7 @@ phases! {
 }
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let pairs: BTreeMap<NodeId, NodeId> = ctx.input("candidates")?.unwrap_or_default();
+    let ReplaceNodes { candidates: pairs } = ctx.inputs()?;
     match Phase::of(ctx)? {
         Phase::Begin => {
             let joins: Vec<_> = pairs

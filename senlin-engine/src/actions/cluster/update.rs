@@ -3,7 +3,10 @@
 
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus, NewAction},
+    action::{
+        ActionKind, ActionStatus, NewAction,
+        inputs::{self, ClusterUpdate, NodeUpdate},
+    },
     cluster::ClusterStatus,
     ids::{NodeId, ProfileId},
 };
@@ -121,7 +124,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
 }
 
 fn new_profile(ctx: &Ctx) -> Result<Option<ProfileId>, Failure> {
-    ctx.input("new_profile_id")
+    Ok(ctx.inputs::<ClusterUpdate>()?.new_profile_id)
 }
 
 /// The cluster has the new profile from now on.
@@ -139,9 +142,10 @@ async fn keep_profile(ctx: &Ctx, new: Option<ProfileId>) -> Result<(), Failure> 
 }
 
 async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let new = new_profile(ctx)?;
+    let asked: ClusterUpdate = ctx.inputs()?;
+    let new = asked.new_profile_id;
     let cluster = load(ctx).await?;
-    let members_too = !ctx.input::<bool>("profile_only")?.unwrap_or(false);
+    let members_too = !asked.profile_only.unwrap_or(false);
     let rolling = match new {
         Some(_) if members_too && !cluster.nodes.is_empty() => {
             let decided = decisions::of_whole(ctx, &cluster).await?.batches;
@@ -155,10 +159,10 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
     };
     set_status(ctx, ClusterStatus::Updating, "Update in progress").await?;
     let change = Change {
-        name: ctx.input("name")?,
-        metadata: ctx.input("metadata")?,
-        timeout: ctx.input("timeout")?,
-        config: ctx.input("config")?,
+        name: asked.name,
+        metadata: asked.metadata,
+        timeout: asked.timeout,
+        config: asked.config,
         ..Change::default()
     };
     let mut conn = ctx.conn();
@@ -172,7 +176,10 @@ async fn begin(ctx: &Ctx) -> Result<Outcome, Failure> {
 
 /// Children that give members a profile.
 fn updates(ctx: &Ctx, nodes: &[NodeId], profile: ProfileId) -> Vec<NewAction> {
-    let inputs = Map::from_iter([("new_profile_id".to_owned(), profile.to_string().into())]);
+    let inputs = inputs::write(&NodeUpdate {
+        new_profile_id: Some(profile),
+        ..NodeUpdate::default()
+    });
     let update = |id: &NodeId| child(ctx, ActionKind::NodeUpdate, *id, inputs.clone());
     nodes.iter().map(update).collect()
 }

@@ -1,16 +1,16 @@
 //! CLUSTER_UPDATE_POLICY: an attached policy is enabled or disabled.
 
+use senlin_core::action::inputs::Policy;
 use senlin_db::bindings;
 
-use super::attach_policy::{policy, success};
+use super::attach_policy::success;
 use crate::{
     actions::context::{Ctx, Outcome},
     failure::Failure,
 };
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
-    let id = policy(ctx)?;
-    let enabled: Option<bool> = ctx.input("enabled")?;
+    let Policy { policy_id: id, enabled } = ctx.inputs()?;
     let mut conn = ctx.conn();
     let end = success("Policy updated.".to_owned());
     let write = bindings::enable(&mut conn, ctx.fence, ctx.cluster_id()?, id, enabled, &end);

@@ -2,7 +2,7 @@
 
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus},
+    action::{ActionKind, ActionStatus, inputs::NodeDelete},
     ids::ClusterId,
     node::{Node, NodeStatus},
     steps::Interrupt,
@@ -119,7 +119,7 @@ async fn by_policy(ctx: &Ctx, node: &Node) -> Result<Option<Outcome>, Failure> {
 
 /// It is not asked for any more, unless the policy keeps the size.
 async fn shrink(ctx: &Ctx, conn: &mut Conn, cluster: ClusterId, reduce: bool) -> Result<(), Failure> {
-    let force = ctx.input::<bool>("force")?.unwrap_or(false);
+    let NodeDelete { force } = ctx.inputs()?;
     let write = members::count_out(conn, ctx.fence, cluster, reduce, force);
     match ctx.record("count it out", write).await? {
         None => Ok(()),

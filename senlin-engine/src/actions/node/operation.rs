@@ -1,6 +1,6 @@
 //! NODE_OPERATION: one of the profile's own verbs (start, stop, pause …).
 
-use senlin_core::{Map, node::NodeStatus, profile_type::Health};
+use senlin_core::{action::inputs::Operation, node::NodeStatus, profile_type::Health};
 use senlin_db::fence::NodeChange;
 
 use super::{change_of, done, driver, load, settle::settled};
@@ -11,10 +11,7 @@ use crate::{
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let operation: String = ctx
-        .input("operation")?
-        .ok_or_else(|| Failure::Refused("Input 'operation' is missing.".to_owned()))?;
-    let params: Map = ctx.input("params")?.unwrap_or_default();
+    let Operation { operation, params, .. } = ctx.inputs()?;
     let reason = format!("Operation '{operation}' in progress");
     ctx.mark("mark as operating", NodeStatus::Operating, &reason).await?;
     let (node, loaded) = settled(ctx, node, loaded).await?;

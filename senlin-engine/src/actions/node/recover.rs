@@ -2,6 +2,7 @@
 //! its old one does not answer.
 
 use senlin_core::{
+    action::inputs::{Common, Recover},
     node::{Node, NodeStatus},
     profile_type::Health,
 };
@@ -56,7 +57,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Err(failure) if failure::host_unknown(&failure) => (node, loaded),
         other => other?,
     };
-    let check = ctx.input::<bool>("check")?.unwrap_or(false) || wanted.is_empty();
+    let asked: Recover = ctx.inputs()?;
+    let check = asked.check.unwrap_or(false) || wanted.is_empty();
     let seen = look(ctx, &node, &loaded).await?;
     let health = seen.health.clone();
     if check && health == Health::Healthy {
@@ -68,7 +70,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             super::status_of(&health).1
         )));
     }
-    let unasked = ctx.action.inputs.contains_key("because");
+    let unasked = ctx.inputs::<Common>()?.because.is_some();
     if let (Health::Suspended(_), true) = (&health, unasked) {
         return done(
             ctx,
@@ -77,7 +79,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         )
         .await;
     }
-    if let (Health::Unknown(_), true) = (&health, unasked && !ctx.input::<bool>("host_lost")?.unwrap_or(false)) {
+    if let (Health::Unknown(_), true) = (&health, unasked && !asked.host_lost.unwrap_or(false)) {
         // Unknown is not failed: nobody asked for another one.
         return done(
             ctx,
@@ -127,8 +129,9 @@ enum Wish {
 
 /// The operations asked for, in order. REBOOT and REBUILD are Senlin's words for servers.
 fn wishes(ctx: &Ctx) -> Result<Vec<Wish>, Failure> {
-    let mut names: Vec<String> = ctx.input("operations")?.unwrap_or_default();
-    names.extend(ctx.input::<String>("operation")?);
+    let asked: Recover = ctx.inputs()?;
+    let mut names = asked.operations;
+    names.extend(asked.operation);
     names
         .iter()
         .map(|name| match name.to_uppercase().as_str() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use senlin_core::{
     Map,
-    action::ActionStatus,
+    action::{ActionStatus, inputs::NodeUpdate},
     ids::*,
     node::{Condition, Node, NodeStatus},
     placement::{HostSnapshot, Requirements, Rules},
@@ -35,7 +35,7 @@ use crate::{
 
 pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
-    let profile: Option<ProfileId> = ctx.input("new_profile_id")?;
+    let profile = ctx.inputs::<NodeUpdate>()?.new_profile_id;
     if profile.is_none_or(|p| p == node.profile_id) && node.attempt.is_none() {
         // Nothing is done to what runs: its status stays.
         return end(ctx, None, None, &done(), &NodeChange::default()).await;
@@ -88,12 +88,13 @@ async fn end(
     after: &NodeChange,
 ) -> Result<Outcome, Failure> {
     let change = if end.status == ActionStatus::Succeeded {
+        let asked: NodeUpdate = ctx.inputs()?;
         Change {
-            name: ctx.input("name")?,
+            name: asked.name,
             profile_id: profile,
-            role: ctx.input("role")?,
-            metadata: ctx.input("metadata")?,
-            tainted: ctx.input("tainted")?,
+            role: asked.role,
+            metadata: asked.metadata,
+            tainted: asked.tainted,
             ..Change::default()
         }
     } else {
