@@ -1,6 +1,10 @@
 //! Policies attached to clusters.
 
-use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{
+    dsl::{IntervalDsl, now},
+    prelude::*,
+    sql_types::Timestamptz,
+};
 use senlin_core::{Map, Time, ids::*, policy::Binding};
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,44 +12,59 @@ use uuid::Uuid;
 use crate::{
     Conn, Result,
     fence::{self, End, Fence},
+    functions::{coalesce, from_now},
+    object,
     page::Direction,
     run::Run,
-    sql::{Bind, Sql, row},
+    schema::{cluster_policies, clusters, policies},
+    statements::{reschedule_bindings::reschedule_bindings, take_due_bindings::take_due_bindings},
+    stored::Document,
 };
 
-row! { BindingRow {
-    id: Uuid = SqlUuid,
-    cluster_id: Uuid = SqlUuid,
-    cluster_name: String = Text,
-    policy_id: Uuid = SqlUuid,
-    policy_name: String = Text,
-    policy_type: String = Text,
-    enabled: bool = Bool,
-    priority: i32 = Integer,
-    data: Option<Value> = Nullable<Jsonb>,
-    memory: Value = Jsonb,
-    last_op: Option<Time> = Nullable<Timestamptz>,
-    properties: Value = Jsonb,
-    now: Time = Timestamptz,
-}}
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = cluster_policies, check_for_backend(diesel::pg::Pg))]
+struct BindingRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: BindingId,
+    #[diesel(deserialize_as = Uuid)]
+    cluster_id: ClusterId,
+    #[diesel(select_expression = clusters::name)]
+    cluster_name: String,
+    #[diesel(deserialize_as = Uuid)]
+    policy_id: PolicyId,
+    #[diesel(select_expression = policies::name)]
+    policy_name: String,
+    #[diesel(select_expression = policies::type_name)]
+    policy_type: String,
+    enabled: bool,
+    priority: i32,
+    data: Option<Document<Map>>,
+    #[diesel(deserialize_as = Document<Map>)]
+    memory: Map,
+    last_op: Option<Time>,
+}
 
-const SELECT: &str = "SELECT b.id, b.cluster_id, c.name AS cluster_name, b.policy_id, p.name AS policy_name,
-    p.type AS policy_type, b.enabled, b.priority, b.data, b.memory, b.last_op, p.spec->'properties' AS properties, now() AS now
-    FROM cluster_policies b JOIN clusters c ON c.id = b.cluster_id JOIN policies p ON p.id = b.policy_id";
+/// Bindings with what they bind.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn bound() -> _ {
+    cluster_policies::table
+        .inner_join(clusters::table)
+        .inner_join(policies::table)
+}
 
 impl From<BindingRow> for Binding {
     fn from(row: BindingRow) -> Self {
         Self {
-            id: row.id.into(),
-            cluster_id: row.cluster_id.into(),
+            id: row.id,
+            cluster_id: row.cluster_id,
             cluster_name: row.cluster_name,
-            policy_id: row.policy_id.into(),
+            policy_id: row.policy_id,
             policy_name: row.policy_name,
             policy_type: row.policy_type,
             enabled: row.enabled,
             priority: row.priority,
-            data: row.data.map(crate::object),
-            memory: crate::object(row.memory),
+            data: row.data.map(Into::into),
+            memory: row.memory,
             last_op: row.last_op,
         }
     }
@@ -65,28 +84,24 @@ pub struct Wanted {
 }
 
 /// A cluster's bindings.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, cluster: ClusterId, wanted: &Wanted) -> Result<Vec<Binding>> {
-    let order = match wanted.by_enabled {
-        Some(Direction::Asc) => "b.enabled, b.id",
-        Some(Direction::Desc) => "b.enabled DESC, b.id",
-        None => "b.id",
+    let of_cluster = bound().filter(cluster_policies::cluster_id.eq(cluster.0));
+    let mut query = of_cluster.select(BindingRow::as_select()).into_boxed();
+    if let Some(enabled) = wanted.enabled {
+        query = query.filter(cluster_policies::enabled.eq(enabled));
+    }
+    if !wanted.names.is_empty() {
+        query = query.filter(policies::name.eq_any(&wanted.names));
+    }
+    if !wanted.types.is_empty() {
+        query = query.filter(policies::type_name.eq_any(&wanted.types));
+    }
+    query = match wanted.by_enabled {
+        Some(Direction::Asc) => query.order(cluster_policies::enabled.asc()),
+        Some(Direction::Desc) => query.order(cluster_policies::enabled.desc()),
+        None => query,
     };
-    let rows: Vec<BindingRow> = Sql::new(SELECT)
-        .push(" WHERE b.cluster_id = ? AND (?::bool IS NULL OR b.enabled = ?)")
-        .push(" AND (cardinality(?::text[]) = 0 OR p.name = ANY (?)) AND (cardinality(?::text[]) = 0 OR p.type = ANY (?))")
-        .push(&format!(" ORDER BY {order}"))
-        .bind(cluster)
-        .bind(wanted.enabled)
-        .bind(wanted.enabled)
-        .bind(Bind::Texts(wanted.names.clone()))
-        .bind(Bind::Texts(wanted.names.clone()))
-        .bind(Bind::Texts(wanted.types.clone()))
-        .bind(Bind::Texts(wanted.types.clone()))
-        .fetch_all(conn)
-        .await?;
+    let rows: Vec<BindingRow> = query.then_order_by(cluster_policies::id).fetch_all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -99,25 +114,32 @@ pub struct Active {
     pub properties: Map,
 }
 
+impl From<(BindingRow, Document<Map>)> for Active {
+    fn from((binding, properties): (BindingRow, Document<Map>)) -> Self {
+        Self {
+            binding: binding.into(),
+            properties: properties.into(),
+        }
+    }
+}
+
 /// What has a say in a cluster's actions: its enabled bindings, as of now by
 /// the database's clock. None: nothing has.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn active(conn: &mut Conn, cluster: ClusterId) -> Result<Option<(Time, Vec<Active>)>> {
-    let rows: Vec<BindingRow> = Sql::new(SELECT)
-        .push(" WHERE b.cluster_id = ? AND b.enabled ORDER BY b.priority, b.id")
-        .bind(cluster)
-        .fetch_all(conn)
-        .await?;
-    let Some(now) = rows.first().map(|r| r.now) else {
+    let query = bound()
+        .filter(cluster_policies::cluster_id.eq(cluster.0))
+        .filter(cluster_policies::enabled)
+        .order((cluster_policies::priority, cluster_policies::id))
+        .select((
+            now.into_sql::<Timestamptz>(),
+            (BindingRow::as_select(), policies::spec.retrieve_as_object("properties")),
+        ));
+    let rows: Vec<(Time, (BindingRow, Document<Map>))> = query.fetch_all(conn).await?;
+    let Some(time) = rows.first().map(|(time, _)| *time) else {
         return Ok(None);
     };
-    let active = rows.into_iter().map(|mut row| Active {
-        properties: crate::object(std::mem::take(&mut row.properties)),
-        binding: row.into(),
-    });
-    Ok(Some((now, active.collect())))
+    let active = rows.into_iter().map(|(_, row)| row.into()).collect();
+    Ok(Some((time, active)))
 }
 
 /// A policy to attach.
@@ -146,8 +168,6 @@ pub enum Attached {
     Rival(String),
 }
 
-row! { NameRow { id: Uuid = SqlUuid, name: String = Text } }
-
 /// Attaches a policy, in the action's name.
 ///
 /// # Errors
@@ -155,32 +175,30 @@ row! { NameRow { id: Uuid = SqlUuid, name: String = Text } }
 pub async fn attach(conn: &mut Conn, fence: Fence, cluster: ClusterId, new: &Attach) -> Result<Attached> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        let others: Vec<NameRow> = Sql::new(
-            "SELECT p.id, p.name FROM cluster_policies b JOIN policies p ON p.id = b.policy_id
-            WHERE b.cluster_id = ? AND (p.id = ? OR p.type = ANY (?)) ORDER BY p.id = ? DESC",
-        )
-        .bind(cluster)
-        .bind(new.policy)
-        .bind(Bind::Texts(new.rivals.clone()))
-        .bind(new.policy)
-        .fetch_all(conn)
-        .await?;
-        match others.first() {
-            Some(other) if other.id == new.policy.0 => return Ok(Attached::Already),
-            Some(other) => return Ok(Attached::Rival(other.name.clone())),
+        let same = policies::id.eq(new.policy.0);
+        let others = cluster_policies::table
+            .inner_join(policies::table)
+            .filter(cluster_policies::cluster_id.eq(cluster.0))
+            .filter(same.or(policies::type_name.eq_any(&new.rivals)))
+            .order(same.desc())
+            .select((policies::id, policies::name));
+        let others: Vec<(Uuid, String)> = others.fetch_all(conn).await?;
+        match others.into_iter().next() {
+            Some((id, _)) if id == new.policy.0 => return Ok(Attached::Already),
+            Some((_, name)) => return Ok(Attached::Rival(name)),
             None => {}
         }
-        Sql::new(
-            "INSERT INTO cluster_policies (id, cluster_id, policy_id, enabled, priority, data)
-            VALUES (gen_random_uuid(), ?, ?, ?, ?, ?)",
-        )
-        .bind(cluster)
-        .bind(new.policy)
-        .bind(new.enabled)
-        .bind(new.priority)
-        .bind(new.data.clone().map(Value::Object))
-        .run(conn)
-        .await?;
+        diesel::insert_into(cluster_policies::table)
+            .values((
+                cluster_policies::id.eq(Uuid::new_v4()),
+                cluster_policies::cluster_id.eq(cluster.0),
+                cluster_policies::policy_id.eq(new.policy.0),
+                cluster_policies::enabled.eq(new.enabled),
+                cluster_policies::priority.eq(new.priority),
+                cluster_policies::data.eq(new.data.clone().map(Value::Object)),
+            ))
+            .run(conn)
+            .await?;
         touch(conn, cluster).await?;
         Ok(Attached::Now)
     })
@@ -200,11 +218,7 @@ pub async fn detach(
 ) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new("DELETE FROM cluster_policies WHERE cluster_id = ? AND policy_id = ?")
-            .bind(cluster)
-            .bind(policy)
-            .run(conn)
-            .await?;
+        diesel::delete(of_policy(cluster.0, policy.0)).run(conn).await?;
         touch(conn, cluster).await?;
         fence::finish(conn, fence, end, None).await
     })
@@ -226,14 +240,11 @@ pub async fn enable(
 ) -> Result<Option<Vec<ActionId>>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        let found = Sql::new(
-            "UPDATE cluster_policies SET enabled = coalesce(?, enabled) WHERE cluster_id = ? AND policy_id = ?",
-        )
-        .bind(enabled)
-        .bind(cluster)
-        .bind(policy)
-        .run(conn)
-        .await?;
+        let enabled = coalesce(enabled, cluster_policies::enabled);
+        let found = diesel::update(of_policy(cluster.0, policy.0))
+            .set(cluster_policies::enabled.eq(enabled))
+            .run(conn)
+            .await?;
         if found == 0 {
             return Ok(None);
         }
@@ -243,36 +254,30 @@ pub async fn enable(
     .await
 }
 
+/// The binding of a policy to a cluster.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of_policy(cluster: Uuid, policy: Uuid) -> _ {
+    let of_cluster = cluster_policies::table.filter(cluster_policies::cluster_id.eq(cluster));
+    of_cluster.filter(cluster_policies::policy_id.eq(policy))
+}
+
 async fn touch(conn: &mut Conn, cluster: ClusterId) -> Result<()> {
-    Sql::new("UPDATE clusters SET updated_at = now() WHERE id = ?")
-        .bind(cluster)
+    diesel::update(clusters::table.find(cluster.0))
+        .set(clusters::updated_at.eq(now))
         .run(conn)
         .await?;
     Ok(())
 }
 
 /// Something was done that these policies count their cooldowns from.
-///
-/// # Errors
-/// When the database does not answer.
 pub(crate) async fn start_cooldown(conn: &mut Conn, bindings: &[BindingId]) -> Result<()> {
-    Sql::new("UPDATE cluster_policies SET last_op = now() WHERE id = ANY (?)")
-        .bind(bindings)
+    let those = cluster_policies::id.eq_any(bindings.iter().map(|b| b.0));
+    diesel::update(cluster_policies::table.filter(those))
+        .set(cluster_policies::last_op.eq(now))
         .run(conn)
         .await?;
     Ok(())
 }
-
-row! { DueRow {
-    id: Uuid = SqlUuid,
-    cluster_id: Uuid = SqlUuid,
-    policy_name: String = Text,
-    policy_type: String = Text,
-    last_op: Option<Time> = Nullable<Timestamptz>,
-    properties: Value = Jsonb,
-    state: Value = Jsonb,
-    now: Time = Timestamptz,
-}}
 
 /// A binding whose policy acts by itself, and is due.
 #[derive(Debug, Clone)]
@@ -294,25 +299,8 @@ pub struct Due {
 /// Takes on bindings of a policy type (its name, any version) that are due:
 /// each is taken by one engine. Should that engine not say [`reschedule`] within
 /// `hold` seconds, another takes it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Result<Vec<Due>> {
-    let rows: Vec<DueRow> = Sql::new(
-        "WITH due AS (
-            SELECT b.id FROM cluster_policies b JOIN policies p ON p.id = b.policy_id
-            WHERE b.enabled AND b.due_at <= now() AND p.type LIKE ? || '-%'
-            ORDER BY b.due_at LIMIT ? FOR UPDATE OF b SKIP LOCKED)
-        UPDATE cluster_policies b SET due_at = now() + make_interval(secs => ?) FROM due, policies p
-        WHERE b.id = due.id AND p.id = b.policy_id
-        RETURNING b.id, b.cluster_id, p.name AS policy_name, p.type AS policy_type, b.last_op,
-            p.spec->'properties' AS properties, b.memory AS state, now() AS now",
-    )
-    .bind(type_name)
-    .bind(most)
-    .bind(hold)
-    .fetch_all(conn)
-    .await?;
+    let rows = take_due_bindings(conn, type_name, hold, most).await?;
     Ok(rows
         .into_iter()
         .map(|r| Due {
@@ -321,8 +309,8 @@ pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Resu
             policy_name: r.policy_name,
             policy_type: r.policy_type,
             last_op: r.last_op,
-            properties: crate::object(r.properties),
-            state: crate::object(r.state),
+            properties: object(r.properties),
+            state: object(r.memory),
             now: r.now,
         })
         .collect())
@@ -330,15 +318,12 @@ pub async fn due(conn: &mut Conn, type_name: &str, hold: f64, most: i64) -> Resu
 
 /// A binding was seen to: it is due again `seconds` after `since`, and
 /// remembers `state`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reschedule(conn: &mut Conn, binding: BindingId, since: Time, seconds: f64, state: &Map) -> Result<()> {
-    Sql::new("UPDATE cluster_policies SET due_at = ?::timestamptz + make_interval(secs => ?), memory = ? WHERE id = ?")
-        .bind(since)
-        .bind(seconds)
-        .bind(state)
-        .bind(binding)
+    diesel::update(cluster_policies::table.find(binding.0))
+        .set((
+            cluster_policies::due_at.eq(since.into_sql::<Timestamptz>() + seconds.seconds()),
+            cluster_policies::memory.eq(Value::Object(state.clone())),
+        ))
         .run(conn)
         .await?;
     Ok(())
@@ -346,13 +331,10 @@ pub async fn reschedule(conn: &mut Conn, binding: BindingId, since: Time, second
 
 /// These bindings are still seen to: no other engine takes them within
 /// `seconds` from now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn extend(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Result<()> {
-    Sql::new("UPDATE cluster_policies SET due_at = now() + make_interval(secs => ?) WHERE id = ANY (?)")
-        .bind(seconds)
-        .bind(bindings)
+    let those = cluster_policies::id.eq_any(bindings.iter().map(|b| b.0));
+    diesel::update(cluster_policies::table.filter(those))
+        .set(cluster_policies::due_at.eq(from_now(seconds.seconds())))
         .run(conn)
         .await?;
     Ok(())
@@ -360,37 +342,17 @@ pub async fn extend(conn: &mut Conn, bindings: &[BindingId], seconds: f64) -> Re
 
 /// These bindings were seen to, and remember what they did: each is due again
 /// then.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reschedule_all(conn: &mut Conn, bindings: &[(BindingId, Time)]) -> Result<()> {
-    let rows: Vec<Value> = bindings
-        .iter()
-        .map(|(id, due)| serde_json::json!({"id": id, "due": due}))
-        .collect();
-    Sql::new(
-        "UPDATE cluster_policies b SET due_at = r.due
-        FROM jsonb_to_recordset(?) AS r(id uuid, due timestamptz) WHERE b.id = r.id",
-    )
-    .bind(Value::Array(rows))
-    .run(conn)
-    .await?;
-    Ok(())
+    reschedule_bindings(conn, bindings).await
 }
 
 /// The enabled binding of a cluster whose policy is of that type name.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_type(conn: &mut Conn, cluster: ClusterId, type_name: &str) -> Result<Option<Active>> {
-    let row: Option<BindingRow> = Sql::new(SELECT)
-        .push(" WHERE b.cluster_id = ? AND b.enabled AND p.type LIKE ? || '-%'")
-        .bind(cluster)
-        .bind(type_name)
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.map(|mut row| Active {
-        properties: crate::object(std::mem::take(&mut row.properties)),
-        binding: row.into(),
-    }))
+    let query = bound()
+        .filter(cluster_policies::cluster_id.eq(cluster.0))
+        .filter(cluster_policies::enabled)
+        .filter(policies::type_name.like(format!("{type_name}-%")))
+        .select((BindingRow::as_select(), policies::spec.retrieve_as_object("properties")));
+    let row: Option<(BindingRow, Document<Map>)> = query.fetch_optional(conn).await?;
+    Ok(row.map(Into::into))
 }

@@ -1,14 +1,18 @@
 //! What came in through receivers, and what became of it.
 
-use diesel::sql_types::{Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{
+    dsl::{IntervalDsl, exists, not},
+    prelude::*,
+};
 use senlin_core::{Time, ids::*};
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
-    history::all_actions,
+    functions::ago,
     run::Run,
-    sql::{Sql, row},
+    schema::{deliveries, receivers},
+    statements::list_deliveries::list_deliveries,
 };
 
 /// Deliveries that are kept per receiver.
@@ -35,34 +39,9 @@ pub struct Delivery {
     pub action_reason: Option<String>,
 }
 
-row! { DeliveryRow {
-    received_at: Time = Timestamptz,
-    alert: String = Text,
-    state: String = Text,
-    outcome: String = Text,
-    reason: String = Text,
-    action_id: Option<Uuid> = Nullable<SqlUuid>,
-    action_status: Option<String> = Nullable<Text>,
-    action_reason: Option<String> = Nullable<Text>,
-}}
-
 /// The latest deliveries of a receiver, newest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, receiver: ReceiverId) -> Result<Vec<Delivery>> {
-    let rows: Vec<DeliveryRow> = Sql::new(concat!(
-        "SELECT d.received_at, d.alert, d.state, d.outcome, d.reason, d.action_id, a.status AS action_status,
-            a.status_reason AS action_reason
-        FROM deliveries d LEFT JOIN ",
-        all_actions!(),
-        " a ON a.id = d.action_id
-        WHERE d.receiver_id = ? ORDER BY d.received_at DESC, d.id LIMIT ?",
-    ))
-    .bind(receiver)
-    .bind(KEPT)
-    .fetch_all(conn)
-    .await?;
+    let rows = list_deliveries(conn, receiver, KEPT).await?;
     Ok(rows
         .into_iter()
         .map(|r| Delivery {
@@ -98,32 +77,25 @@ pub enum Claim {
     Repeated,
 }
 
-row! { SeenRow { seen: bool = Bool } }
-row! { IdRow { id: Uuid = SqlUuid } }
-
 /// Claims the right to act on an alert that has not acted within `window`
 /// seconds. Holds the receiver's row: of two deliveries at once one gets it.
 /// A claim that came to nothing counts for half a minute.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, window: f64) -> Result<Claim> {
     conn.transaction(async |conn| {
-        Sql::new("SELECT id FROM receivers WHERE id = ? FOR UPDATE")
-            .bind(receiver)
-            .run(conn)
-            .await?;
-        let row: Option<SeenRow> = Sql::new(
-            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE receiver_id = ? AND fingerprint = ? AND (
-                (outcome = 'ACTED' AND received_at > now() - make_interval(secs => ?))
-                OR (outcome = 'BEGUN' AND received_at > now() - interval '30 seconds'))) AS seen",
-        )
-        .bind(receiver)
-        .bind(noted.fingerprint.as_str())
-        .bind(window)
-        .fetch_optional(conn)
-        .await?;
-        if row.is_some_and(|r| r.seen) {
+        let held = receivers::table.find(receiver.0).select(receivers::id).for_update();
+        held.run(conn).await?;
+        let acted = deliveries::outcome
+            .eq("ACTED")
+            .and(deliveries::received_at.gt(ago(window.seconds())));
+        let begun = deliveries::outcome
+            .eq("BEGUN")
+            .and(deliveries::received_at.gt(ago(30.seconds())));
+        let lately = deliveries::table
+            .filter(deliveries::receiver_id.eq(receiver.0))
+            .filter(deliveries::fingerprint.eq(&noted.fingerprint))
+            .filter(acted.or(begun));
+        let seen: Option<bool> = diesel::select(exists(lately)).fetch_optional(conn).await?;
+        if seen == Some(true) {
             return Ok(Claim::Repeated);
         }
         Ok(Claim::Mine(insert(conn, receiver, noted, "BEGUN", "").await?))
@@ -133,50 +105,50 @@ pub async fn claim(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, window:
 
 async fn insert(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, outcome: &str, reason: &str) -> Result<Uuid> {
     let id = Uuid::new_v4();
-    Sql::new(
-        "INSERT INTO deliveries (id, receiver_id, fingerprint, alert, state, outcome, reason)
-        VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(id)
-    .bind(receiver)
-    .bind(noted.fingerprint.as_str())
-    .bind(noted.alert.as_str())
-    .bind(noted.state)
-    .bind(outcome)
-    .bind(reason)
-    .run(conn)
-    .await?;
+    diesel::insert_into(deliveries::table)
+        .values((
+            deliveries::id.eq(id),
+            deliveries::receiver_id.eq(receiver.0),
+            deliveries::fingerprint.eq(&noted.fingerprint),
+            deliveries::alert.eq(&noted.alert),
+            deliveries::state.eq(noted.state),
+            deliveries::outcome.eq(outcome),
+            deliveries::reason.eq(reason),
+        ))
+        .run(conn)
+        .await?;
     Ok(id)
 }
 
 /// Records an alert that does nothing, and forgets the oldest beyond those
 /// kept; one that has acted is kept for a day, for its window.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note(conn: &mut Conn, receiver: ReceiverId, noted: &Noted, outcome: &str, reason: &str) -> Result<()> {
     insert(conn, receiver, noted, outcome, reason).await?;
     trim(conn, receiver).await
 }
 
 async fn trim(conn: &mut Conn, receiver: ReceiverId) -> Result<()> {
-    Sql::new(
-        "DELETE FROM deliveries WHERE receiver_id = ? AND id IN (SELECT id FROM deliveries WHERE receiver_id = ?
-                ORDER BY received_at DESC, id OFFSET ?)
-            AND (outcome <> 'ACTED' OR received_at < now() - interval '1 day')",
-    )
-    .bind(receiver)
-    .bind(receiver)
-    .bind(KEPT)
-    .run(conn)
-    .await?;
+    let latest = diesel::alias!(deliveries as latest);
+    let beyond = latest
+        .filter(latest.field(deliveries::receiver_id).eq(receiver.0))
+        .order((
+            latest.field(deliveries::received_at).desc(),
+            latest.field(deliveries::id),
+        ))
+        .offset(KEPT)
+        .select(latest.field(deliveries::id));
+    let in_use = deliveries::outcome
+        .eq("ACTED")
+        .and(deliveries::received_at.ge(ago(1.day())));
+    let old = deliveries::table
+        .filter(deliveries::receiver_id.eq(receiver.0))
+        .filter(deliveries::id.eq_any(beyond))
+        .filter(not(in_use));
+    diesel::delete(old).run(conn).await?;
     Ok(())
 }
 
 /// What became of a claim.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn became(
     conn: &mut Conn,
     delivery: Uuid,
@@ -184,28 +156,24 @@ pub async fn became(
     reason: &str,
     action: Option<ActionId>,
 ) -> Result<()> {
-    let row: Option<IdRow> = Sql::new(
-        "UPDATE deliveries SET outcome = ?, reason = ?, action_id = ? WHERE id = ? RETURNING receiver_id AS id",
-    )
-    .bind(outcome)
-    .bind(reason)
-    .bind(action)
-    .bind(delivery)
-    .fetch_optional(conn)
-    .await?;
-    match row {
-        Some(row) => trim(conn, row.id.into()).await,
+    let receiver: Option<Uuid> = diesel::update(deliveries::table.filter(deliveries::id.eq(delivery)))
+        .set((
+            deliveries::outcome.eq(outcome),
+            deliveries::reason.eq(reason),
+            deliveries::action_id.eq(action.map(|a| a.0)),
+        ))
+        .returning(deliveries::receiver_id)
+        .fetch_optional(conn)
+        .await?;
+    match receiver {
+        Some(receiver) => trim(conn, receiver.into()).await,
         None => Ok(()),
     }
 }
 
 /// A claim that could not be followed up.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn forget(conn: &mut Conn, delivery: Uuid) -> Result<()> {
-    Sql::new("DELETE FROM deliveries WHERE id = ?")
-        .bind(delivery)
+    diesel::delete(deliveries::table.filter(deliveries::id.eq(delivery)))
         .run(conn)
         .await?;
     Ok(())

@@ -1,29 +1,34 @@
 //! Lifecycle hooks: a member is asked before it goes, and goes when it has
 //! answered or its time is up.
 
-use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::{Map, ids::*};
-use serde_json::Value;
+use diesel::{
+    dsl::{IntervalDsl, now, sql},
+    prelude::*,
+    sql_types::{Jsonb, Timestamptz},
+};
+use senlin_core::{
+    Map, Time,
+    action::{ActionStatus, Cause},
+    ids::*,
+};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
-    events::Record,
-    fence::{self, FENCED, Fence, Fenced},
+    fence::{self, Fence},
+    functions::from_now,
     object,
     run::Run,
-    sql::{Sql, row},
+    schema::actions,
+    statements::{
+        answer_hook::answer_hook, take_unsent_questions::take_unsent_questions, time_out_hooks::time_out_hooks,
+    },
+    stored::Document,
 };
 
-row! { QuestionRow {
-    id: Uuid = SqlUuid,
-    node_id: Uuid = SqlUuid,
-    node_name: String = Text,
-    physical_id: Option<String> = Nullable<Text>,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    project: String = Text,
-    hook: Value = Jsonb,
-}}
+/// An action that waits for an answer.
+const ASKED: &str = "WAITING_LIFECYCLE_COMPLETION";
 
 /// A question to be sent.
 #[derive(Debug, Clone)]
@@ -46,26 +51,8 @@ pub struct Question {
 
 /// Takes on questions that have not been sent: each is sent at least once, and
 /// again after `again` seconds if whoever took it on did not say it was.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn unsent(conn: &mut Conn, most: i64, again: f64) -> Result<Vec<Question>> {
-    let rows: Vec<QuestionRow> = Sql::new(
-        "WITH due AS (
-            SELECT id FROM actions WHERE status = 'WAITING_LIFECYCLE_COMPLETION' AND data->'hook'->'sent_at' IS NULL
-                AND coalesce((data->'hook'->>'try_at')::timestamptz, 'epoch') <= now()
-            ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED),
-        taken AS (
-            UPDATE actions a SET data = jsonb_set(a.data, '{hook,try_at}',
-                to_jsonb(now() + make_interval(secs => ?))) FROM due WHERE a.id = due.id RETURNING a.*)
-        SELECT t.id, t.target AS node_id, t.target_name AS node_name, n.physical_id, t.cluster_id, t.project,
-            t.data->'hook' AS hook
-        FROM taken t LEFT JOIN nodes n ON n.id = t.target",
-    )
-    .bind(most)
-    .bind(again)
-    .fetch_all(conn)
-    .await?;
+    let rows = take_unsent_questions(conn, most, again).await?;
     Ok(rows
         .into_iter()
         .map(|r| Question {
@@ -81,86 +68,35 @@ pub async fn unsent(conn: &mut Conn, most: i64, again: f64) -> Result<Vec<Questi
 }
 
 /// A question was sent.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sent(conn: &mut Conn, action: ActionId) -> Result<()> {
-    Sql::new(
-        "UPDATE actions SET data = jsonb_set(data, '{hook,sent_at}', to_jsonb(now()))
-        WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
-    )
-    .bind(action)
-    .run(conn)
-    .await?;
+    diesel::update(actions::table.find(action.0).filter(actions::status.eq(ASKED)))
+        .set(actions::data.eq(sql::<Jsonb>("jsonb_set(data, '{hook,sent_at}', to_jsonb(now()))")))
+        .run(conn)
+        .await?;
     Ok(())
 }
 
-/// Follows a list of actions `answered`.
-fn go_on() -> String {
-    let told = Record {
-        from: "answered",
-        status: "'lifecycle'",
-        ..Record::ACTION
-    };
-    format!(", told AS ({}) SELECT id FROM answered", told.of_actions())
-}
-
-row! { IdRow { id: Uuid = SqlUuid } }
-
 /// The answer has come: the action goes on. False when it did not wait for one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn answered(conn: &mut Conn, action: ActionId, reason: &str) -> Result<bool> {
-    let rows: Vec<IdRow> = Sql::new(
-        "WITH answered AS (
-            UPDATE actions SET status = 'READY', run_after = now(), updated_at = now(), status_reason = ?
-            WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION' RETURNING *)",
-    )
-    .push(&go_on())
-    .bind(reason)
-    .bind(action)
-    .fetch_all(conn)
-    .await?;
-    Ok(!rows.is_empty())
+    answer_hook(conn, action, reason).await
 }
 
 /// Still at it: the wait begins anew. False when there was none.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn heartbeat(conn: &mut Conn, action: ActionId) -> Result<bool> {
-    let touched = Sql::new(
-        "UPDATE actions SET updated_at = now(),
-            run_after = now() + make_interval(secs => coalesce((data->'hook'->>'timeout')::float8, 0))
-        WHERE id = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
-    )
-    .bind(action)
-    .run(conn)
-    .await?;
+    let due = "now() + make_interval(secs => coalesce((data->'hook'->>'timeout')::float8, 0))";
+    let touched = diesel::update(actions::table.find(action.0).filter(actions::status.eq(ASKED)))
+        .set((
+            actions::updated_at.eq(now),
+            actions::run_after.eq(sql::<Timestamptz>(due)),
+        ))
+        .run(conn)
+        .await?;
     Ok(touched > 0)
 }
 
 /// Those that nobody answered in time, or that are to end, go on.
-///
-/// # Errors
-/// When the database does not answer.
 pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
-    let rows: Vec<IdRow> = Sql::new(
-        "WITH due AS (
-            SELECT id FROM actions
-            WHERE status = 'WAITING_LIFECYCLE_COMPLETION' AND (run_after <= now() OR control IS NOT NULL)
-            ORDER BY id FOR UPDATE SKIP LOCKED),
-        answered AS (
-            UPDATE actions a SET status = 'READY', run_after = now(), updated_at = now(),
-                status_reason = CASE WHEN control IS NULL
-                    THEN 'No answer to the lifecycle hook within ' || coalesce(data->'hook'->>'timeout', '0') || ' s.'
-                    ELSE 'Its end was asked for while the lifecycle hook was open.' END
-            FROM due WHERE a.id = due.id RETURNING a.*)",
-    )
-    .push(&go_on())
-    .fetch_all(conn)
-    .await?;
+    let rows = time_out_hooks(conn).await?;
     Ok(rows.into_iter().map(|r| r.id.into()).collect())
 }
 
@@ -169,34 +105,35 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
 /// # Errors
 /// [`crate::DbError::LeaseLost`].
 pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Result<()> {
-    let touched = Sql::new(
-        "UPDATE actions a SET status = 'WAITING_LIFECYCLE_COMPLETION', owner = NULL, lease_expires_at = NULL, phase = :phase,
-            data = a.data || jsonb_build_object('hook', :hook), status_reason = 'Waiting for a lifecycle hook.',
-            updated_at = now(), cause = 'Derived Action with Lifecycle Hook',
-            run_after = now() + make_interval(secs => coalesce((:hook->>'timeout')::float8, 0))
-        WHERE",
-    )
-    .push(FENCED)
-    .fence(fence)
-    .set("phase", phase)
-    .set("hook", hook)
-    .run(conn)
-    .await?;
+    let patience = hook.get("timeout").and_then(Value::as_f64).unwrap_or_default();
+    let ours = actions::table
+        .find(fence.action.0)
+        .filter(actions::owner.eq(fence.owner.0))
+        .filter(actions::attempt.eq(fence.attempt))
+        .filter(actions::status.eq(ActionStatus::Running.as_str()));
+    let touched = diesel::update(ours)
+        .set((
+            actions::status.eq(ASKED),
+            actions::status_reason.eq("Waiting for a lifecycle hook."),
+            actions::owner.eq(None::<Uuid>),
+            actions::lease_expires_at.eq(None::<Time>),
+            actions::phase.eq(phase),
+            actions::data.eq(actions::data.concat(json!({"hook": hook}))),
+            actions::cause.eq(Cause::Hooked.as_str()),
+            actions::run_after.eq(from_now(patience.seconds())),
+            actions::updated_at.eq(now),
+        ))
+        .run(conn)
+        .await?;
     fence::ours(touched)
 }
 
-row! { OpenRow { id: Uuid = SqlUuid, hook: Value = Jsonb } }
-
 /// The question that is open for a node, if there is one, with its hook.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open(conn: &mut Conn, node: NodeId) -> Result<Option<(ActionId, Map)>> {
-    let row: Option<OpenRow> = Sql::new(
-        "SELECT id, data->'hook' AS hook FROM actions WHERE target = ? AND status = 'WAITING_LIFECYCLE_COMPLETION'",
-    )
-    .bind(node)
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|r| (r.id.into(), object(r.hook))))
+    let query = actions::table
+        .filter(actions::target.eq(node.0))
+        .filter(actions::status.eq(ASKED))
+        .select((actions::id, actions::data.retrieve_as_object("hook")));
+    let row: Option<(Uuid, Document<Map>)> = query.fetch_optional(conn).await?;
+    Ok(row.map(|(id, hook)| (id.into(), hook.into())))
 }

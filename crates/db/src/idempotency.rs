@@ -4,16 +4,16 @@
 //! (`Keep::settle`): either both are there or none is, so that a repeat
 //! never does it again, whatever became of the first answer on its way.
 
-use diesel::sql_types::{Integer, Nullable, Text};
+use diesel::{
+    dsl::{IntervalDsl, now},
+    prelude::*,
+    upsert::excluded,
+};
 use senlin_core::seal::Sealer;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    Conn, DbError, Result,
-    run::Run,
-    sql::{Sql, row},
-};
+use crate::{Conn, DbError, Result, functions::ago, run::Run, schema::idempotency_keys};
 
 /// Seconds after which a request that has recorded no answer may be made
 /// anew; longer than any request takes.
@@ -58,44 +58,50 @@ pub enum Begun {
     Other,
 }
 
-row! { KeyRow {
-    fingerprint: String = Text,
-    status: Option<i32> = Nullable<Integer>,
-    location: Option<String> = Nullable<Text>,
-    body: Option<String> = Nullable<Text>,
-}}
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg))]
+struct KeyRow {
+    fingerprint: String,
+    status: Option<i32>,
+    location: Option<String>,
+    body: Option<String>,
+}
 
 /// Takes a key for a request, unless it is taken.
 ///
 /// # Errors
-/// When the database does not answer, or the answer cannot be opened.
+/// [`DbError::Corrupt`] when the answer cannot be opened.
 pub async fn begin(conn: &mut Conn, claim: &Claim, fingerprint: &str) -> Result<Begun> {
-    let taken = Sql::new(
-        "INSERT INTO idempotency_keys AS k (project, user_id, key, fingerprint, token) VALUES (?, ?, ?, ?, ?)
-        ON CONFLICT (project, user_id, key) DO UPDATE SET token = excluded.token, begun_at = now()
-        WHERE k.status IS NULL AND k.fingerprint = excluded.fingerprint
-            AND k.begun_at < now() - make_interval(secs => ?)",
-    )
-    .bind(claim.project.as_str())
-    .bind(claim.user.as_str())
-    .bind(claim.key.as_str())
-    .bind(fingerprint)
-    .bind(claim.token)
-    .bind(PATIENCE)
-    .run(conn)
-    .await?;
+    // Only here: beside diesel's prelude it makes the `filter` of a table ambiguous.
+    use diesel::query_dsl::methods::FilterDsl;
+
+    let key = (claim.project.as_str(), claim.user.as_str(), claim.key.as_str());
+    let free = idempotency_keys::status
+        .is_null()
+        .and(idempotency_keys::fingerprint.eq(excluded(idempotency_keys::fingerprint)))
+        .and(idempotency_keys::begun_at.lt(ago(PATIENCE.seconds())));
+    let taken = diesel::insert_into(idempotency_keys::table)
+        .values((
+            idempotency_keys::project.eq(&claim.project),
+            idempotency_keys::user_id.eq(&claim.user),
+            idempotency_keys::key.eq(&claim.key),
+            idempotency_keys::fingerprint.eq(fingerprint),
+            idempotency_keys::token.eq(claim.token),
+        ))
+        .on_conflict(idempotency_keys::table.primary_key())
+        .do_update()
+        .set((
+            idempotency_keys::token.eq(excluded(idempotency_keys::token)),
+            idempotency_keys::begun_at.eq(now),
+        ))
+        .filter(free)
+        .run(conn)
+        .await?;
     if taken == 1 {
         return Ok(Begun::New);
     }
-    let row: Option<KeyRow> = Sql::new(
-        "SELECT fingerprint, status, location, body FROM idempotency_keys
-        WHERE project = ? AND user_id = ? AND key = ?",
-    )
-    .bind(claim.project.as_str())
-    .bind(claim.user.as_str())
-    .bind(claim.key.as_str())
-    .fetch_optional(conn)
-    .await?;
+    let known = idempotency_keys::table.find(key).select(KeyRow::as_select());
+    let row: Option<KeyRow> = known.fetch_optional(conn).await?;
     Ok(match row {
         // Forgotten this moment: the next try finds it free.
         None => Begun::Unanswered,
@@ -124,44 +130,35 @@ fn opened(sealer: &Sealer, body: Option<&str>) -> Result<Value> {
     serde_json::from_str(text.expose()).map_err(unusable)
 }
 
+/// The key while it is this request's, and has no answer.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn held<'a>(claim: &'a Claim) -> _ {
+    let (project, user, key): (&'a str, &'a str, &'a str) = (&claim.project, &claim.user, &claim.key);
+    let token: Uuid = claim.token;
+    let known = idempotency_keys::table.find((project, user, key));
+    known
+        .filter(idempotency_keys::token.eq(token))
+        .filter(idempotency_keys::status.is_null())
+}
+
 /// Keeps what a request was answered that has changed nothing, such as a
 /// refusal. Nothing happens to an answer that is there.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn finish(conn: &mut Conn, claim: &Claim, answer: &Stored) -> Result<bool> {
     let sealed = claim.sealer.seal(&answer.body.to_string()).map_err(unusable)?;
-    let touched = Sql::new(
-        "UPDATE idempotency_keys SET status = ?, location = ?, body = ?
-        WHERE project = ? AND user_id = ? AND key = ? AND token = ? AND status IS NULL",
-    )
-    .bind(i32::from(answer.status))
-    .bind(answer.location.as_deref())
-    .bind(sealed)
-    .bind(claim.project.as_str())
-    .bind(claim.user.as_str())
-    .bind(claim.key.as_str())
-    .bind(claim.token)
-    .run(conn)
-    .await?;
+    let touched = diesel::update(held(claim))
+        .set((
+            idempotency_keys::status.eq(i32::from(answer.status)),
+            idempotency_keys::location.eq(answer.location.as_deref()),
+            idempotency_keys::body.eq(sealed),
+        ))
+        .run(conn)
+        .await?;
     Ok(touched == 1)
 }
 
 /// Gives a key back under which nothing was done. One with an answer stays.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn forget(conn: &mut Conn, claim: &Claim) -> Result<()> {
-    Sql::new(
-        "DELETE FROM idempotency_keys
-        WHERE project = ? AND user_id = ? AND key = ? AND token = ? AND status IS NULL",
-    )
-    .bind(claim.project.as_str())
-    .bind(claim.user.as_str())
-    .bind(claim.key.as_str())
-    .bind(claim.token)
-    .run(conn)
-    .await?;
+    diesel::delete(held(claim)).run(conn).await?;
     Ok(())
 }
 
@@ -193,12 +190,7 @@ impl<'a, T: ?Sized> Keep<'a, T> {
 }
 
 /// Forgets keys older than so many hours.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn purge(conn: &mut Conn, hours: i32) -> Result<usize> {
-    Sql::new("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(hours => ?)")
-        .bind(hours)
-        .run(conn)
-        .await
+    let old = idempotency_keys::created_at.lt(ago(hours.hours()));
+    diesel::delete(idempotency_keys::table.filter(old)).run(conn).await
 }

@@ -8,12 +8,14 @@
     reason = "a test fails by panicking, and says what it counted"
 )]
 
+mod bindings;
 mod ends;
 mod loads;
 mod locks;
 mod placement;
 mod queue;
 mod schema;
+mod statements_c;
 mod transitions;
 mod upgrade;
 mod yard;
