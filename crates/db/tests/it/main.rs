@@ -14,7 +14,9 @@ mod locks;
 mod placement;
 mod queue;
 mod schema;
+mod statements_e;
 mod transitions;
+mod unaccounted;
 mod upgrade;
 mod yard;
 
