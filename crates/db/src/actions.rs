@@ -1,9 +1,8 @@
 //! Actions as users see, record and cancel them. Running them is [`crate::queue`].
 
-use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{dsl::exists, prelude::*};
 use senlin_core::{
-    Time,
-    action::{Action, ActionKind, ActionStatus, NewAction},
+    action::{Action, ActionKind, ActionStatus, Cause, NewAction},
     caller::Scope,
     ids::*,
 };
@@ -11,131 +10,44 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result, child_actions,
+    Conn, Result, child_actions,
     history::all_actions,
     idempotency::{Keep, Stored},
-    object,
     page::{self, Filter, Page, Rows},
-    queue::{self, end},
+    queue,
     quota::{self, Full, Growth},
     run::Run,
-    sql::{Sql, row},
+    schema::{actions, cluster_locks, clusters, node_locks, nodes},
+    sql::Sql,
+    statements::{
+        ask_end::{AskedRow, ask_end},
+        cancel_tree::cancel_tree,
+        lock_tree::lock_tree,
+        select_actions::select_actions,
+    },
 };
-
-row! { ActionRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    action: String = Text,
-    target: Uuid = SqlUuid,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    parent_id: Option<Uuid> = Nullable<SqlUuid>,
-    cause: String = Text,
-    status: String = Text,
-    status_reason: String = Text,
-    phase: String = Text,
-    cancel: bool = Bool,
-    inputs: Value = Jsonb,
-    outputs: Value = Jsonb,
-    data: Value = Jsonb,
-    owner: Option<Uuid> = Nullable<SqlUuid>,
-    attempt: i32 = Integer,
-    retries: i32 = Integer,
-    interval: i32 = Integer,
-    timeout: i32 = Integer,
-    user_id: String = Text,
-    project: String = Text,
-    request_id: String = Text,
-    created_at: Time = Timestamptz,
-    updated_at: Option<Time> = Nullable<Timestamptz>,
-    started_at: Option<Time> = Nullable<Timestamptz>,
-    ended_at: Option<Time> = Nullable<Timestamptz>,
-    depends_on: Vec<Uuid> = Array<SqlUuid>,
-    depended_by: Vec<Uuid> = Array<SqlUuid>,
-}}
-
-const ALL: &str = all_actions!();
 
 const ROWS: Rows = Rows {
     name: "t",
-    from: ALL,
+    from: all_actions!(),
     sort: "created_at",
 };
-
-const SELECT: &str = concat!(
-    "SELECT t.id, t.name, t.action, t.target, t.cluster_id, t.parent_id, t.cause, t.status, t.status_reason, t.phase, \
-    t.control IS NOT NULL AS cancel, t.inputs, t.outputs, t.data, t.owner, t.attempt, t.retries, t.interval, t.timeout, \
-    t.user_id, t.project, t.request_id, t.created_at, t.updated_at, t.started_at, t.ended_at, \
-    ARRAY(SELECT d.depended FROM action_dependencies d WHERE d.dependent = t.id ORDER BY d.depended) AS depends_on, \
-    ARRAY(SELECT d.dependent FROM action_dependencies d WHERE d.depended = t.id ORDER BY d.dependent) AS depended_by \
-    FROM ",
-    all_actions!(),
-    " t"
-);
-
-impl TryFrom<ActionRow> for Action {
-    type Error = DbError;
-
-    fn try_from(row: ActionRow) -> Result<Self> {
-        Ok(Self {
-            id: row.id.into(),
-            name: row.name,
-            kind: ActionKind::parse(&row.action).ok_or(DbError::Corrupt {
-                column: "actions.action",
-                value: row.action,
-            })?,
-            target: row.target,
-            cluster_id: row.cluster_id.map(Into::into),
-            parent_id: row.parent_id.map(Into::into),
-            cause: row.cause,
-            status: ActionStatus::parse(&row.status).ok_or(DbError::Corrupt {
-                column: "actions.status",
-                value: row.status,
-            })?,
-            status_reason: row.status_reason,
-            phase: row.phase,
-            cancel: row.cancel,
-            inputs: object(row.inputs),
-            outputs: object(row.outputs),
-            data: object(row.data),
-            owner: row.owner.map(Into::into),
-            attempt: row.attempt,
-            retries: row.retries,
-            interval: row.interval,
-            timeout: row.timeout,
-            user: row.user_id,
-            project: row.project,
-            request_id: row.request_id,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
-            depends_on: row.depends_on.into_iter().map(Into::into).collect(),
-            depended_by: row.depended_by.into_iter().map(Into::into).collect(),
-        })
-    }
-}
 
 /// The action with that id, name or short id.
 ///
 /// # Errors
-/// [`DbError::MultipleChoices`].
+/// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Action>> {
-    let rows: Vec<ActionRow> = page::identified("t", scope, identity)
-        .of(SELECT)
-        .fetch_all(conn)
-        .await?;
+    let rows = select_actions(conn, page::identified("t", scope, identity)).await?;
     page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
         .map(TryInto::try_into)
         .transpose()
 }
 
 /// A page of actions.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Action>> {
-    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
-    let rows: Vec<ActionRow> = sql.fetch_all(conn).await?;
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let rows = select_actions(conn, choice).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -152,43 +64,45 @@ pub enum Obstacle {
     Full(Full),
 }
 
-row! { ObstacleRow { locked: bool = Bool, active: Option<Uuid> = Nullable<SqlUuid> } }
-row! { IdRow { id: Uuid = SqlUuid } }
+/// The statuses of an action that is under way.
+const UNDER_WAY: [ActionStatus; 4] = [
+    ActionStatus::Ready,
+    ActionStatus::Waiting,
+    ActionStatus::Running,
+    ActionStatus::WaitingLifecycleCompletion,
+];
 
 /// Holds the target's row until the transaction ends, and says whether
 /// anything stands in the way: a lock first, then an action that has not ended.
 /// Call it in the transaction that inserts.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn obstacle(conn: &mut Conn, kind: ActionKind, target: Uuid) -> Result<Option<Obstacle>> {
-    let table = if kind.is_cluster() { "clusters" } else { "nodes" };
-    let held: Option<IdRow> = Sql::new(format!("SELECT id FROM {table} WHERE id = ? FOR UPDATE"))
-        .bind(target)
-        .fetch_optional(conn)
-        .await?;
+    let held: Option<Uuid> = if kind.is_cluster() {
+        let cluster = clusters::table.find(target).select(clusters::id);
+        cluster.for_update().fetch_optional(conn).await?
+    } else {
+        let node = nodes::table.find(target).select(nodes::id);
+        node.for_update().fetch_optional(conn).await?
+    };
     if held.is_none() {
         return Ok(Some(Obstacle::Gone));
     }
-    let row: Option<ObstacleRow> = Sql::new(
-        "SELECT EXISTS (SELECT 1 FROM cluster_locks WHERE cluster_id = ?)
-            OR EXISTS (SELECT 1 FROM node_locks WHERE node_id = ?) AS locked,
-            (SELECT id FROM actions WHERE target = ? AND cause = 'RPC Request'
-                AND status IN ('READY', 'WAITING', 'RUNNING', 'WAITING_LIFECYCLE_COMPLETION')
-                ORDER BY seq LIMIT 1) AS active",
-    )
-    .bind(target)
-    .bind(target)
-    .bind(target)
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.and_then(|r| {
-        if r.locked {
-            Some(Obstacle::Locked)
-        } else {
-            r.active.map(|id| Obstacle::Active(id.into()))
-        }
-    }))
+    let cluster_lock = cluster_locks::table.filter(cluster_locks::cluster_id.eq(target));
+    let node_lock = node_locks::table.filter(node_locks::node_id.eq(target));
+    let active = actions::table
+        .filter(actions::target.eq(target))
+        .filter(actions::cause.eq(Cause::Rpc.as_str()))
+        .filter(actions::status.eq_any(UNDER_WAY.map(ActionStatus::as_str)))
+        .order(actions::seq)
+        .select(actions::id)
+        .single_value();
+    let found: Option<(bool, Option<Uuid>)> = diesel::select((exists(cluster_lock).or(exists(node_lock)), active))
+        .fetch_optional(conn)
+        .await?;
+    Ok(match found {
+        Some((true, _)) => Some(Obstacle::Locked),
+        Some((false, active)) => active.map(|id| Obstacle::Active(id.into())),
+        None => None,
+    })
 }
 
 /// On what conditions an action is recorded.
@@ -201,9 +115,6 @@ pub struct Terms {
 }
 
 /// As [`accept`], without a size or a key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn submit(conn: &mut Conn, action: &NewAction, exclusive: bool) -> Result<std::result::Result<(), Obstacle>> {
     let terms = Terms { exclusive, size: None };
     let unkept = |_: &ActionId| Stored {
@@ -216,9 +127,6 @@ pub async fn submit(conn: &mut Conn, action: &NewAction, exclusive: bool) -> Res
 
 /// Records an action that a user asked for, unless its terms are not met. A
 /// deletion asks others that are under way to end.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn accept(
     conn: &mut Conn,
     action: &NewAction,
@@ -263,38 +171,27 @@ pub async fn accept(
 
 /// Asks every unfinished action on a target, and its descendants, to end.
 async fn end_others(conn: &mut Conn, target: Uuid) -> Result<Vec<AskedRow>> {
-    let others = "(target = ? OR cluster_id = ?) AND action NOT IN ('CLUSTER_DELETE', 'NODE_DELETE')
+    let others = "(target = :target OR cluster_id = :target) AND action NOT IN ('CLUSTER_DELETE', 'NODE_DELETE')
         AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
-    ask(conn, others, &[target, target]).await
+    ask_end(conn, Sql::new(others).set("target", target)).await
 }
-
-row! { AskedRow { id: Uuid = SqlUuid, parent: bool = Bool } }
 
 /// Of what was woken by asking for an end, the parents of those that ended.
 fn parents(asked: &[AskedRow]) -> Vec<ActionId> {
     asked.iter().filter(|r| r.parent).map(|r| r.id.into()).collect()
 }
 
-/// Asks for the end of the actions that meet a condition on ids, and of their
-/// descendants. One that never began ends at once; its parents are to be
-/// promoted after the commit.
-pub(crate) async fn ask(conn: &mut Conn, condition: &str, ids: &[Uuid]) -> Result<Vec<AskedRow>> {
-    let sql = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE ")
-        .push(condition)
-        .push(end::DESCENDANTS)
-        .push(end::ASKED)
-        .push(&end::released())
-        .push(end::UNMADE);
-    ids.iter().fold(sql, |sql, id| sql.bind(*id)).fetch_all(conn).await
+/// Asks for the end of the actions that meet a condition on ids, each a `?`,
+/// and of their descendants, as [`ask_end`].
+pub(crate) async fn ask(conn: &mut Conn, condition: &'static str, ids: &[Uuid]) -> Result<Vec<AskedRow>> {
+    let condition = ids.iter().fold(Sql::new(condition), |sql, id| sql.bind(*id));
+    ask_end(conn, condition).await
 }
 
 /// Asks an action and its descendants to end; returns those to wake. One
 /// that never began is CANCELLED at once, whatever holds its target.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
-    let asked = ask(conn, "id = ?", &[id.0]).await?;
+    let asked = ask_end(conn, Sql::new("id = :id").set("id", id)).await?;
     // It is recorded; whom this does not wake, the sweep does.
     let _ = queue::promote(conn, &parents(&asked)).await;
     Ok(asked.into_iter().map(|r| r.id.into()).collect())
@@ -302,57 +199,19 @@ pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
 
 /// Ends an action and its descendants at once, without asking whoever works
 /// on them: their later writes are fenced off. Returns the parents to wake.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn force_cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         // Whoever claims or records children meanwhile comes first: what they
         // wrote is seen by the statement that ends them all.
         let mut known = 0;
         loop {
-            let locked = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
-                .push(end::DESCENDANTS)
-                .push(" SELECT a.id FROM actions a WHERE a.id IN (SELECT id FROM tree) ORDER BY a.id FOR UPDATE")
-                .bind(id)
-                .run(conn)
-                .await?;
+            let locked = lock_tree(conn, id).await?;
             if locked == known {
                 break;
             }
             known = locked;
         }
-        let rows: Vec<IdRow> = Sql::new("WITH RECURSIVE tree AS (SELECT id FROM actions WHERE id = ?")
-            .push(end::DESCENDANTS)
-            .push(
-                ",
-            ended AS (
-                UPDATE actions a SET status = 'CANCELLED', status_reason = 'The action was cancelled by force.',
-                    control = 'CANCEL', owner = NULL, lease_expires_at = NULL, attempt = attempt + 1,
-                    ended_at = now(), updated_at = now()
-                WHERE a.id IN (SELECT id FROM tree) AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
-                RETURNING a.*)",
-            )
-            .push(&end::released())
-            .push(
-                ",
-            broken_nodes AS (
-                SELECT n.id, e.status_reason FROM nodes n JOIN ended e ON e.target = n.id
-                WHERE n.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY n.id FOR NO KEY UPDATE OF n),
-            node AS (
-                UPDATE nodes n SET status = 'ERROR', status_reason = b.status_reason FROM broken_nodes b WHERE n.id = b.id),
-            broken_clusters AS (
-                SELECT c.id, e.status_reason FROM clusters c JOIN ended e ON e.target = c.id
-                WHERE c.status NOT IN ('ACTIVE', 'WARNING', 'ERROR') ORDER BY c.id FOR NO KEY UPDATE OF c),
-            cluster AS (
-                UPDATE clusters c SET status = 'WARNING', status_reason = b.status_reason
-                FROM broken_clusters b WHERE c.id = b.id)
-            SELECT DISTINCT dependent AS id FROM edges WHERE dependent NOT IN (SELECT id FROM ended)",
-            )
-            .bind(id)
-            .fetch_all(conn)
-            .await?;
-        Ok(rows.into_iter().map(|r| r.id.into()).collect())
+        cancel_tree(conn, id).await
     })
     .await
 }

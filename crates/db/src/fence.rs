@@ -1,20 +1,28 @@
 //! Writes on behalf of an action, each only while it is still ours.
 
+use diesel::{
+    dsl::{auto_type, count, now},
+    prelude::*,
+    sql_types::Integer,
+};
 use senlin_core::{
     Map,
     action::{Action, ActionStatus},
     cluster::{ClusterStatus, MemberCounts, evaluate},
     event::Level,
     ids::*,
+    node::NodeStatus,
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, bindings,
-    events::Record,
-    queue::end,
+    functions::coalesce,
     run::Run,
-    sql::{Sql, row},
+    schema::{actions, clusters, nodes},
+    sql::Sql,
+    statements::requeue_action::{Requeue, requeue_action},
 };
 
 mod finish;
@@ -50,7 +58,21 @@ impl Fence {
     }
 }
 
-/// The fence as a condition on `a`.
+/// The fence as a condition on actions.
+#[auto_type]
+pub(crate) fn is_ours(fence: Fence) -> _ {
+    let action: Uuid = fence.action.0;
+    let owner: Uuid = fence.owner.0;
+    let running: &'static str = ActionStatus::Running.as_str();
+    let attempt: i32 = fence.attempt;
+    actions::id
+        .eq(action)
+        .and(actions::owner.eq(owner))
+        .and(actions::attempt.eq(attempt))
+        .and(actions::status.eq(running))
+}
+
+/// The same in a text, as a condition on `a`.
 pub(crate) const FENCED: &str =
     " a.id = :action AND a.owner = :owner AND a.attempt = :attempt AND a.status = 'RUNNING' ";
 
@@ -95,57 +117,6 @@ fn ask(fence: Fence, mut what: Map) -> Value {
     Value::Object(what)
 }
 
-/// An action and its attempt: the same engine may hold two of them for a
-/// moment, and an answer is of one.
-type Claim = (ActionId, i32);
-
-/// How an action goes back to the queue.
-struct Requeue<'a> {
-    /// What went wrong is counted.
-    counts: bool,
-    /// Where it goes on; none: where it was.
-    phase: Option<&'a str>,
-    delay: f64,
-    reason: &'a str,
-    level: Level,
-    /// As the event says it.
-    told: &'static str,
-}
-
-async fn requeue(conn: &mut Conn, fence: Fence, back: &Requeue<'_>) -> Result<()> {
-    let touched = Sql::new(
-        "WITH back AS (
-            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
-                retries = CASE WHEN :counts THEN retries + 1 ELSE 0 END, phase = coalesce(:phase, phase),
-                status_reason = :reason, updated_at = now(),
-                data = CASE WHEN :counts THEN a.data - 'waits_for' ELSE a.data - '{failing_since,waits_for}'::text[] END,
-                run_after = ",
-    )
-    .push(&end::due(":delay"))
-    .push(" WHERE")
-    .push(FENCED)
-    .push("RETURNING a.*)")
-    .push(
-        &Record {
-            from: "back",
-            level: ":level",
-            status: ":told",
-            ..Record::ACTION
-        }
-        .of_actions(),
-    )
-    .fence(fence)
-    .set("counts", back.counts)
-    .set("phase", back.phase)
-    .set("reason", back.reason)
-    .set("delay", back.delay)
-    .set("level", back.level.as_str())
-    .set("told", back.told)
-    .run(conn)
-    .await?;
-    ours(touched)
-}
-
 /// Hands an action back to be tried again after `delay` seconds; it keeps its locks.
 ///
 /// # Errors
@@ -159,7 +130,7 @@ pub async fn retry(conn: &mut Conn, fence: Fence, delay: f64, reason: &str) -> R
         level: Level::Warn,
         told: "retry",
     };
-    requeue(conn, fence, &again).await
+    requeue_action(conn, fence, &again).await
 }
 
 /// Hands an action back to go on in `phase` after `delay` seconds; it keeps
@@ -176,7 +147,7 @@ pub async fn postpone(conn: &mut Conn, fence: Fence, phase: &str, delay: f64, re
         level: Level::Info,
         told: "wait",
     };
-    requeue(conn, fence, &later).await
+    requeue_action(conn, fence, &later).await
 }
 
 /// Nothing touched: the action is not ours any more.
@@ -189,16 +160,11 @@ pub(crate) fn ours(touched: usize) -> Result<()> {
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus, reason: &str) -> Result<()> {
-    let touched = Sql::new(
-        "UPDATE clusters c SET status = :status, status_reason = :reason FROM actions a
-        WHERE c.id = a.target AND",
-    )
-    .push(FENCED)
-    .set("status", status.as_str())
-    .set("reason", reason)
-    .fence(fence)
-    .run(conn)
-    .await?;
+    let target = actions::table.filter(is_ours(fence)).select(actions::target);
+    let touched = diesel::update(clusters::table.filter(clusters::id.eq_any(target)))
+        .set((clusters::status.eq(status.as_str()), clusters::status_reason.eq(reason)))
+        .run(conn)
+        .await?;
     ours(touched)
 }
 
@@ -208,13 +174,8 @@ pub async fn cluster_status(conn: &mut Conn, fence: Fence, status: ClusterStatus
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn lock_action(conn: &mut Conn, fence: Fence) -> Result<()> {
-    let touched = Sql::new("SELECT a.id FROM actions a WHERE")
-        .push(FENCED)
-        .push("FOR UPDATE")
-        .fence(fence)
-        .run(conn)
-        .await?;
-    ours(touched)
+    let action = actions::table.filter(is_ours(fence)).select(actions::id);
+    ours(action.for_update().run(conn).await?)
 }
 
 /// Stores what the action found out or decided, for itself and for users.
@@ -222,82 +183,71 @@ pub async fn lock_action(conn: &mut Conn, fence: Fence) -> Result<()> {
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn merge_data(conn: &mut Conn, fence: Fence, data: &Map, outputs: &Map) -> Result<()> {
-    let touched = Sql::new(
-        "UPDATE actions a SET data = a.data || :data, outputs = a.outputs || :outputs, updated_at = now() WHERE",
-    )
-    .push(FENCED)
-    .set("data", data)
-    .set("outputs", outputs)
-    .fence(fence)
-    .run(conn)
-    .await?;
+    let (data, outputs) = (Value::Object(data.clone()), Value::Object(outputs.clone()));
+    let touched = diesel::update(actions::table.filter(is_ours(fence)))
+        .set((
+            actions::data.eq(actions::data.concat(data)),
+            actions::outputs.eq(actions::outputs.concat(outputs)),
+            actions::updated_at.eq(now),
+        ))
+        .run(conn)
+        .await?;
     ours(touched)
 }
 
-row! { CountsRow {
-    active: i32 = diesel::sql_types::Integer,
-    total: i32 = diesel::sql_types::Integer,
-    desired: i32 = diesel::sql_types::Integer,
-    min: i32 = diesel::sql_types::Integer,
-    max: i32 = diesel::sql_types::Integer,
-}}
-
 /// Counts a cluster's members against what is asked of it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn member_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
-    let row: Option<CountsRow> = Sql::new(
-        "SELECT (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id AND n.status = 'ACTIVE') AS active,
-            (SELECT count(*)::int FROM nodes n WHERE n.cluster_id = c.id) AS total,
-            desired_capacity AS desired, min_size AS min, max_size AS max
-        FROM clusters c WHERE c.id = ?",
-    )
-    .bind(cluster)
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|r| MemberCounts {
-        active: r.active,
-        total: r.total,
-        desired: r.desired,
-        min: r.min,
-        max: r.max,
+    let members = count(nodes::id.nullable());
+    let is_active = nodes::status
+        .nullable()
+        .is_not_distinct_from(NodeStatus::Active.as_str());
+    let counted = clusters::table
+        .left_join(nodes::table)
+        .filter(clusters::id.eq(cluster.0))
+        .group_by(clusters::id)
+        .select((
+            members.aggregate_filter(is_active).fallible_cast::<Integer>(),
+            members.fallible_cast::<Integer>(),
+            clusters::desired_capacity,
+            clusters::min_size,
+            clusters::max_size,
+        ));
+    let row: Option<(i32, i32, i32, i32, i32)> = counted.fetch_optional(conn).await?;
+    Ok(row.map(|(active, total, desired, min, max)| MemberCounts {
+        active,
+        total,
+        desired,
+        min,
+        max,
     }))
 }
 
 /// A cluster's members, while nobody else counts them to write what follows.
 pub(crate) async fn locked_counts(conn: &mut Conn, cluster: ClusterId) -> Result<Option<MemberCounts>> {
     // Locked first and counted in a statement of its own, which sees what others did meanwhile.
-    Sql::new("SELECT id FROM clusters WHERE id = ? FOR NO KEY UPDATE")
-        .bind(cluster)
-        .run(conn)
-        .await?;
+    let row = clusters::table.find(cluster.0).select(clusters::id);
+    row.for_no_key_update().run(conn).await?;
     member_counts(conn, cluster).await
 }
 
 /// Writes the status that is true of the cluster now; returns it. Call it in a
 /// transaction: it locks the cluster before it counts.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reevaluate(conn: &mut Conn, cluster: ClusterId, operation: &str) -> Result<Option<ClusterStatus>> {
     let Some(member_counts) = locked_counts(conn, cluster).await? else {
         return Ok(None);
     };
     let (status, reason) = evaluate(operation, member_counts);
-    Sql::new(
-        "UPDATE clusters SET status = ?, status_reason = ?,
-            created_at = CASE WHEN ? THEN coalesce(created_at, now()) ELSE created_at END,
-            updated_at = CASE WHEN ? THEN updated_at ELSE now() END
-        WHERE id = ?",
-    )
-    .bind(status.as_str())
-    .bind(reason)
-    .bind(operation == "CLUSTER_CREATE" && status == ClusterStatus::Active)
-    .bind(operation == "CLUSTER_CREATE")
-    .bind(cluster)
-    .run(conn)
-    .await?;
+    let is_creation = operation == "CLUSTER_CREATE";
+    let is_created = is_creation && status == ClusterStatus::Active;
+    diesel::update(clusters::table.find(cluster.0))
+        .set((
+            clusters::status.eq(status.as_str()),
+            clusters::status_reason.eq(reason),
+            is_created.then(|| clusters::created_at.eq(coalesce(clusters::created_at, now).nullable())),
+            (!is_creation).then(|| clusters::updated_at.eq(now)),
+        ))
+        .run(conn)
+        .await?;
     Ok(Some(status))
 }
 

@@ -6,13 +6,17 @@
 //! reads from `all_actions!`. Ended actions, events, deliveries and recoveries
 //! are in partitions of a week each.
 
-use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
+use std::time::Duration;
+
+use diesel::dsl::now;
 use senlin_core::Time;
 
 use crate::{
     Conn, DbError, Result,
+    functions::{add_partition, pg_try_advisory_xact_lock, set_config, week_end},
     run::Run,
-    sql::{Sql, row},
+    sql::Sql,
+    statements::{list_partitions::list_partitions, move_ended},
 };
 
 /// The columns of an action that outlive its end; both tables have them.
@@ -38,9 +42,12 @@ macro_rules! all_actions {
 }
 pub(crate) use {all_actions, columns};
 
+/// What a partition holds.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
 /// Weeks for which there is a partition beforehand. Should nobody make one in
 /// time, rows go to the partition for the rest until somebody does.
-const AHEAD: i32 = 2;
+const AHEAD: u32 = 2;
 
 /// A table in partitions of a week each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,17 +78,16 @@ pub const TABLES: [Partitioned; 4] = [
     },
 ];
 
-row! { DoneRow { done: bool = Bool } }
-row! { MovedRow { moved: i64 = BigInt } }
-
 /// Whether this transaction alone looks after the history: no other engine
 /// does. It waits for no lock for long.
 async fn alone(conn: &mut Conn) -> Result<bool> {
-    Sql::new("SET LOCAL lock_timeout = '500ms'").run(conn).await?;
-    let row: Option<DoneRow> = Sql::new("SELECT pg_try_advisory_xact_lock(7307) AS done")
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.is_some_and(|r| r.done))
+    let row: Option<(String, bool)> = diesel::select((
+        set_config("lock_timeout", "500ms", true),
+        pg_try_advisory_xact_lock(7307),
+    ))
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.is_some_and(|(_, locked)| locked))
 }
 
 /// Moves up to `most` actions that ended more than `settle` seconds ago to
@@ -90,38 +96,12 @@ async fn alone(conn: &mut Conn) -> Result<bool> {
 /// has ended: until then it reads how they ended. A creation that failed stays
 /// as long as placement counts it against its host. Says how many have left;
 /// none when another engine is at it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn move_ended(conn: &mut Conn, settle: f64, days: i32, most: i64) -> Result<Option<i64>> {
     conn.transaction(async |conn| {
         if !alone(conn).await? {
             return Ok(None);
         }
-        let row: Option<MovedRow> = Sql::new(concat!(
-            "WITH due AS MATERIALIZED (
-                SELECT a.id FROM actions a
-                WHERE a.ended_at < now() - make_interval(secs => ?)
-                    AND NOT (a.status = 'FAILED' AND a.action = 'NODE_CREATE' AND a.host_id IS NOT NULL
-                        AND a.ended_at > now() - interval '10 minutes')
-                    AND NOT EXISTS (SELECT 1 FROM actions p WHERE p.id = a.parent_id
-                        AND p.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
-                    AND NOT EXISTS (SELECT 1 FROM actions c WHERE c.parent_id = a.id)
-                ORDER BY a.ended_at LIMIT ? FOR UPDATE SKIP LOCKED),
-            gone AS (DELETE FROM actions a USING due WHERE a.id = due.id RETURNING a.*),
-            kept AS (INSERT INTO ended_actions (",
-            columns!(),
-            ") SELECT ",
-            columns!(),
-            " FROM gone WHERE created_at >= now() - make_interval(days => ?))
-            SELECT count(*) AS moved FROM gone"
-        ))
-        .bind(settle)
-        .bind(most)
-        .bind(days)
-        .fetch_optional(conn)
-        .await?;
-        Ok(Some(row.map_or(0, |r| r.moved)))
+        move_ended::move_ended(conn, settle, days, most).await.map(Some)
     })
     .await
 }
@@ -135,20 +115,13 @@ pub struct Turned {
     pub dropped: Vec<String>,
 }
 
-row! { PartitionRow {
-    name: String = Text,
-    until: Option<Time> = Nullable<Timestamptz>,
-    old: bool = Bool,
-} }
-row! { NextRow { begins: Time = Timestamptz, ends: Time = Timestamptz } }
-
 /// Drops those partitions of a table of which everything is older than `days`
 /// days, and makes the next ones. Nothing else waits for it for long: what
 /// cannot be locked within half a second is an error, to be tried again later.
 /// None when another engine is at it.
 ///
 /// # Errors
-/// When the database does not answer, or others hold the table.
+/// When others hold the table.
 pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Option<Turned>> {
     // Two transactions: one locks the whole first, the other a part.
     let dropped = conn
@@ -157,7 +130,9 @@ pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Op
                 return Ok(None);
             }
             let mut dropped = Vec::new();
-            for old in partitions(conn, of, days).await?.into_iter().filter(|p| p.old) {
+            let there = list_partitions(conn, of.table, days).await?;
+            for old in there.into_iter().filter(|p| p.old) {
+                // The name comes from the catalog.
                 Sql::new(format!("DROP TABLE {}", old.name)).run(conn).await?;
                 dropped.push(old.name);
             }
@@ -172,7 +147,7 @@ pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Op
             if !alone(conn).await? {
                 return Ok(0);
             }
-            let there = partitions(conn, of, days).await?;
+            let there = list_partitions(conn, of.table, days).await?;
             match there.iter().filter_map(|p| p.until).max() {
                 Some(last) => extend(conn, of, last).await,
                 None => Ok(0),
@@ -182,41 +157,17 @@ pub async fn turn_over(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Op
     Ok(Some(Turned { made, dropped }))
 }
 
-/// The partitions as the catalog has them; the one for the rest has no end.
-async fn partitions(conn: &mut Conn, of: Partitioned, days: i32) -> Result<Vec<PartitionRow>> {
-    Sql::new(
-        "SELECT name, until, coalesce(until <= now() - make_interval(days => ?), false) AS old FROM (
-            SELECT format('%I', c.relname) AS name,
-                substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''([^'']+)''\\)')::timestamptz AS until
-            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-            WHERE i.inhparent = to_regclass(?)) AS bounds
-        ORDER BY until",
-    )
-    .bind(days)
-    .bind(of.table)
-    .fetch_all(conn)
-    .await
-}
-
 /// Makes the partitions that are missing from `last` on.
 async fn extend(conn: &mut Conn, of: Partitioned, last: Time) -> Result<usize> {
-    let missing: Vec<NextRow> = Sql::new(
-        "SELECT begins, begins + interval '168 hours' AS ends FROM generate_series(?::timestamptz,
-            week_end(now()) + make_interval(hours => 168 * (? - 1)), interval '168 hours') AS begins",
-    )
-    .bind(last)
-    .bind(AHEAD)
-    .fetch_all(conn)
-    .await?;
-    let made = missing.len();
-    for next in missing {
-        Sql::new("SELECT add_partition(?, ?, ?, ?)")
-            .bind(of.table)
-            .bind(of.key)
-            .bind(next.begins)
-            .bind(next.ends)
+    let this_week: Option<Time> = diesel::select(week_end(now)).fetch_optional(conn).await?;
+    let latest = this_week.ok_or(diesel::result::Error::NotFound)? + WEEK * (AHEAD - 1);
+    let (mut made, mut begins) = (0, last);
+    while begins <= latest {
+        let ends = begins + WEEK;
+        diesel::select(add_partition(of.table, of.key, begins, ends))
             .run(conn)
             .await?;
+        (made, begins) = (made + 1, ends);
     }
     Ok(made)
 }

@@ -6,11 +6,7 @@ use diesel::{
     prelude::*,
     sql_types::{Jsonb, Timestamptz},
 };
-use senlin_core::{
-    Map, Time,
-    action::{ActionStatus, Cause},
-    ids::*,
-};
+use senlin_core::{Map, Time, action::Cause, ids::*};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -106,12 +102,7 @@ pub(crate) async fn time_out(conn: &mut Conn) -> Result<Vec<ActionId>> {
 /// [`crate::DbError::LeaseLost`].
 pub async fn wait(conn: &mut Conn, fence: Fence, phase: &str, hook: &Map) -> Result<()> {
     let patience = hook.get("timeout").and_then(Value::as_f64).unwrap_or_default();
-    let ours = actions::table
-        .find(fence.action.0)
-        .filter(actions::owner.eq(fence.owner.0))
-        .filter(actions::attempt.eq(fence.attempt))
-        .filter(actions::status.eq(ActionStatus::Running.as_str()));
-    let touched = diesel::update(ours)
+    let touched = diesel::update(actions::table.filter(fence::is_ours(fence)))
         .set((
             actions::status.eq(ASKED),
             actions::status_reason.eq("Waiting for a lifecycle hook."),

@@ -5,18 +5,24 @@
 //! this records in `schema_compatibility` since which schema programs work with
 //! it; a program that meets it and is not older than that goes on.
 
-use diesel::{migration::MigrationSource, pg::Pg};
+use diesel::{migration::MigrationSource, pg::Pg, prelude::*};
 use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use senlin_core::secret::Secret;
 
-use crate::{
-    Conn, DbError, Result, Servers,
-    run::Run,
-    sql::{Sql, row},
-};
+use self::noted::__diesel_schema_migrations;
+use crate::{Conn, DbError, Result, Servers, functions::to_regclass, run::Run, schema::schema_compatibility};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// The table in which diesel notes what was applied.
+mod noted {
+    diesel::table! {
+        __diesel_schema_migrations (version) {
+            version -> Text,
+        }
+    }
+}
 
 /// What the database's schema is to this program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,22 +87,16 @@ pub async fn migrate(url: &Secret) -> Result<Vec<String>> {
     Ok(applied.iter().map(ToString::to_string).collect())
 }
 
-row! { Version { version: String = diesel::sql_types::Text } }
-row! { Exists { exists: bool = diesel::sql_types::Bool } }
-
 /// Compares the database's schema with this program's.
-///
-/// # Errors
-/// When the database cannot be asked.
 pub async fn schema_state(conn: &mut Conn) -> Result<SchemaState> {
     let known: Vec<String> = MigrationSource::<Pg>::migrations(&MIGRATIONS)
         .map_err(|e| DbError::Migration(e.to_string()))?
         .iter()
         .map(|m| m.name().version().to_string())
         .collect();
-    let applied = versions(conn, "__diesel_schema_migrations", "").await?;
+    let applied = applied(conn).await?;
     let newest = known.iter().max().cloned().unwrap_or_default();
-    let compatible = versions(conn, "schema_compatibility", &newest).await?;
+    let compatible = compatible(conn, &newest).await?;
     let missing: Vec<String> = known.iter().filter(|k| !applied.contains(k)).cloned().collect();
     let unknown: Vec<String> = applied.iter().filter(|a| !known.contains(a)).cloned().collect();
     let strange: Vec<String> = unknown.iter().filter(|u| !compatible.contains(u)).cloned().collect();
@@ -111,20 +111,35 @@ pub async fn schema_state(conn: &mut Conn) -> Result<SchemaState> {
     })
 }
 
-/// The versions in a table of them, which may not exist yet; of those with a
-/// `programs_since`, the ones that `program` is not older than.
-async fn versions(conn: &mut Conn, table: &'static str, program: &str) -> Result<Vec<String>> {
-    let exists: Option<Exists> = Sql::new("SELECT to_regclass(?) IS NOT NULL AS exists")
-        .bind(table)
+/// Whether there is such a table: an older schema, or none, has not.
+async fn exists(conn: &mut Conn, table: &str) -> Result<bool> {
+    let found: Option<bool> = diesel::select(to_regclass(table).is_not_null())
         .fetch_optional(conn)
         .await?;
-    if !exists.is_some_and(|t| t.exists) {
+    Ok(found.unwrap_or_default())
+}
+
+/// The migrations that were applied.
+async fn applied(conn: &mut Conn) -> Result<Vec<String>> {
+    if !exists(conn, "__diesel_schema_migrations").await? {
         return Ok(Vec::new());
     }
-    let rows: Vec<Version> = Sql::new(format!("SELECT version FROM {table} t"))
-        .push(" WHERE coalesce(to_jsonb(t)->>'programs_since', '') <= ? ORDER BY version")
-        .bind(program)
+    let versions = __diesel_schema_migrations::table.select(__diesel_schema_migrations::version);
+    versions
+        .order(__diesel_schema_migrations::version)
         .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|r| r.version).collect())
+        .await
+}
+
+/// The migrations that programs work with whose newest migration is this one.
+async fn compatible(conn: &mut Conn, newest: &str) -> Result<Vec<String>> {
+    if !exists(conn, "schema_compatibility").await? {
+        return Ok(Vec::new());
+    }
+    schema_compatibility::table
+        .filter(schema_compatibility::programs_since.le(newest))
+        .select(schema_compatibility::version)
+        .order(schema_compatibility::version)
+        .fetch_all(conn)
+        .await
 }

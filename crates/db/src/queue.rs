@@ -19,11 +19,7 @@ use senlin_core::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    Conn, DbError, Result, object,
-    run::Run,
-    sql::{Sql, row},
-};
+use crate::{Conn, DbError, Result, object, sql::row, statements::promote_parents::promote_parents};
 
 mod claim;
 pub(crate) mod end;
@@ -122,31 +118,22 @@ pub struct Limits {
     pub lease: i32,
 }
 
-row! { IdRow { id: Uuid = SqlUuid } }
+row! {
+    /// An action, as a statement names it.
+    IdRow { id: Uuid = SqlUuid }
+}
+
+/// The actions that a statement names.
+pub(crate) fn ids(rows: Vec<IdRow>) -> Vec<ActionId> {
+    rows.into_iter().map(|r| r.id.into()).collect()
+}
 
 /// Makes those of `parents` READY that wait for nothing any more. Called after
 /// the commit that ended a child, in a snapshot of its own: whichever child
 /// commits last is sure to see every other one's end.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn promote(conn: &mut Conn, parents: &[ActionId]) -> Result<Vec<ActionId>> {
     if parents.is_empty() {
         return Ok(Vec::new());
     }
-    // Judged by the attempt that was seen: one that was claimed meanwhile and
-    // waits anew waits for children that this snapshot does not show.
-    let rows: Vec<IdRow> = Sql::new(
-        "WITH seen AS MATERIALIZED (
-            SELECT id, attempt FROM actions a WHERE id = ANY (?) AND status = 'WAITING'
-                AND NOT EXISTS (SELECT 1 FROM action_dependencies d WHERE d.dependent = a.id)),
-        free AS (
-            SELECT a.id FROM actions a JOIN seen s ON s.id = a.id AND s.attempt = a.attempt
-            WHERE a.status = 'WAITING' ORDER BY a.id FOR UPDATE OF a)
-        UPDATE actions a SET status = 'READY', updated_at = now() FROM free WHERE a.id = free.id RETURNING a.id",
-    )
-    .bind(parents)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| r.id.into()).collect())
+    promote_parents(conn, parents).await
 }

@@ -2,19 +2,25 @@
 //! known to have gone are to be removed, and those that nothing tells of are
 //! kept in a list for an operator, and never touched.
 
-use diesel::sql_types::{Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use senlin_core::{Time, ids::*};
-use serde_json::{Value, json};
+use diesel::{
+    dsl::{IntervalDsl, exists, not, now, sql},
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{Bool, Integer, Timestamptz},
+};
+use senlin_core::{Time, ids::*, node::NodeStatus};
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
     child_actions::{self, NewNode},
-    events::Record,
+    functions::{coalesce, greatest, starts_with},
     placement::{self, Place},
     profiles::{self, NewProfile},
     run::Run,
-    sql::{Sql, row},
+    schema::{clusters, departed_nodes, node_attempts, node_locks, nodes, unaccounted_containers},
+    sql::{Sql, Term},
+    statements::judge_containers::judge_containers,
 };
 
 /// Rows that are kept of one host at most: what a host tells is its own word.
@@ -22,6 +28,9 @@ pub const MAX_ROWS_PER_HOST: i64 = 1000;
 
 /// Digits of a container's id as Docker shows it.
 const SHORT: usize = 12;
+
+/// What a node is told that has its container again.
+const TAKEN_BACK: &str = "Its container was taken back; check the node.";
 
 /// Seconds after which nothing is known of what has gone: as long as history is kept.
 pub const AGE: f64 = 30.0 * 86_400.0;
@@ -53,8 +62,6 @@ pub struct Verdict {
     pub new: Vec<String>,
 }
 
-row! { JudgedRow { container: String = Text, name: String = Text, remove: bool = Bool } }
-
 /// Each container that was seen on `host`, held against the record. Ask only
 /// after having looked at the host.
 ///
@@ -63,82 +70,9 @@ row! { JudgedRow { container: String = Text, name: String = Text, remove: bool =
 /// action that made it is recorded too, or so old that its record has been
 /// dropped. Anything else that is not the node's is listed. What an action
 /// works on is left alone.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<Verdict> {
-    let list: Vec<Value> = seen
-        .iter()
-        .map(|c| {
-            json!({"container": c.container, "node": c.node, "generation": c.generation, "action": c.action,
-                "attempt": c.attempt, "project": c.project, "cluster": c.cluster, "profile": c.profile,
-                "name": c.name, "running": c.running, "created": c.created})
-        })
-        .collect();
-    let rows: Vec<JudgedRow> = Sql::new(
-        "WITH seen AS (
-            SELECT s.*, n.id IS NOT NULL AS known, u.id AS listed,
-                coalesce(n.host_id = ? AND s.generation IN (n.generation, t.generation), false) AS own,
-                coalesce(s.generation <= greatest(n.generation, n.generations), s.generation <= d.generation, false)
-                    AS counted,
-                to_timestamp(s.created) < now() - make_interval(secs => ?) OR EXISTS (SELECT 1 FROM actions a
-                    WHERE a.id = s.action AND a.attempt >= s.attempt) OR EXISTS (SELECT 1 FROM ended_actions e
-                    WHERE e.id = s.action AND e.attempt >= s.attempt) AS recorded,
-                EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = s.node) AS busy
-            FROM jsonb_to_recordset(?) AS s(container text, node uuid, generation integer, action uuid,
-                attempt integer, project text, cluster uuid, profile uuid, name text, running boolean, created bigint)
-            LEFT JOIN nodes n ON n.id = s.node LEFT JOIN node_attempts t ON t.node_id = n.id
-            LEFT JOIN departed_nodes d ON d.node_id = s.node
-            LEFT JOIN unaccounted_containers u ON u.host_id = ? AND u.container_id = s.container),
-        -- No longer there, or the node's own by now.
-        settled AS (
-            DELETE FROM unaccounted_containers u WHERE u.host_id = ?
-                AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.container = u.container_id AND NOT s.own)),
-        again AS (
-            UPDATE unaccounted_containers u SET last_seen = now(), running = s.running FROM seen s
-            WHERE u.id = s.listed AND NOT s.own AND u.last_seen < now() - interval '1 minute'),
-        new AS (
-            INSERT INTO unaccounted_containers (host_id, container_id, node_id, generation, project, cluster_id,
-                profile_id, name, running, reason)
-            SELECT ?, container, node, generation, project, cluster, profile, name, running,
-                CASE WHEN counted THEN 'ACTION_UNKNOWN' WHEN known THEN 'GENERATION_UNKNOWN' ELSE 'NODE_UNKNOWN' END
-            FROM seen WHERE NOT own AND NOT busy AND listed IS NULL AND NOT (counted AND recorded)
-            ORDER BY container
-            LIMIT greatest(0, ? - (SELECT count(*) FROM unaccounted_containers WHERE host_id = ?))
-            ON CONFLICT DO NOTHING
-            RETURNING container_id, name),
-        told AS (",
-    )
-    .push(
-        &Record {
-            from: "nodes WHERE id = ? AND EXISTS (SELECT 1 FROM new)",
-            level: "'WARN'",
-            action: "'NODE_UNACCOUNTED'",
-            status: "'error'",
-            reason: "(SELECT count(*) || ' containers that the record does not account for, beginning with '
-                || min(new.name) FROM new)",
-        }
-        .of_nodes(),
-    )
-    .push(
-        ")
-        SELECT container_id AS container, name, false AS remove FROM new
-        UNION ALL SELECT container, name, true FROM seen
-            WHERE NOT own AND NOT busy AND listed IS NULL AND counted AND recorded",
-    )
-    .bind(host)
-    .bind(AGE)
-    .bind(Value::Array(list))
-    .bind(host)
-    .bind(host)
-    .bind(host)
-    .bind(MAX_ROWS_PER_HOST)
-    .bind(host)
-    .bind(host)
-    .fetch_all(conn)
-    .await?;
     let mut verdict = Verdict::default();
-    for row in rows {
+    for row in judge_containers(conn, host, seen).await? {
         if row.remove {
             verdict.remove.push(row.container);
         } else {
@@ -149,48 +83,54 @@ pub async fn judge(conn: &mut Conn, host: NodeId, seen: &[Labelled]) -> Result<V
 }
 
 /// Forgets nodes that went so long ago that nothing of them can be left.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn forget(conn: &mut Conn) -> Result<usize> {
-    Sql::new("DELETE FROM departed_nodes WHERE departed_at < now() - make_interval(secs => ?)")
-        .bind(AGE)
+    let oldest = now.into_sql::<Timestamptz>() - AGE.seconds();
+    diesel::delete(departed_nodes::table.filter(departed_nodes::departed_at.lt(oldest)))
         .run(conn)
         .await
 }
 
 /// An unaccounted container has gone from its host, or has a node again.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn removed(conn: &mut Conn, host: NodeId, container: &str) -> Result<()> {
-    Sql::new("DELETE FROM unaccounted_containers WHERE host_id = ? AND container_id = ?")
-        .bind(host)
-        .bind(container)
-        .run(conn)
-        .await?;
+    let listed = unaccounted_containers::table
+        .filter(unaccounted_containers::host_id.eq(host.0))
+        .filter(unaccounted_containers::container_id.eq(container));
+    diesel::delete(listed).run(conn).await?;
     Ok(())
 }
 
-row! { UnaccountedRow {
-    id: Uuid = SqlUuid,
-    host_id: Uuid = SqlUuid,
-    host_name: String = Text,
-    container_id: String = Text,
-    node_id: Uuid = SqlUuid,
-    generation: i32 = Integer,
-    project: Option<String> = Nullable<Text>,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    profile_id: Option<Uuid> = Nullable<SqlUuid>,
-    name: String = Text,
-    running: bool = Bool,
-    reason: String = Text,
-    first_seen: Time = Timestamptz,
-    last_seen: Time = Timestamptz,
-    remove_asked_at: Option<Time> = Nullable<Timestamptz>,
-    node_known: bool = Bool,
-    may_be_there: bool = Bool,
-}}
+const NODE_KNOWN: &str = "EXISTS (SELECT 1 FROM nodes n WHERE n.id = unaccounted_containers.node_id)";
+
+const MAY_BE_THERE: &str = "coalesce(nodes.project = unaccounted_containers.project
+    OR clusters.shared_with && ARRAY[unaccounted_containers.project, '*'], false)";
+
+/// Selected beside its host, and the host's cluster if it has one.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = unaccounted_containers, check_for_backend(diesel::pg::Pg))]
+struct UnaccountedRow {
+    id: Uuid,
+    #[diesel(deserialize_as = Uuid)]
+    host_id: NodeId,
+    #[diesel(select_expression = nodes::name)]
+    host_name: String,
+    container_id: String,
+    #[diesel(deserialize_as = Uuid)]
+    node_id: NodeId,
+    generation: i32,
+    project: Option<String>,
+    cluster_id: Option<Uuid>,
+    profile_id: Option<Uuid>,
+    name: String,
+    running: bool,
+    reason: String,
+    first_seen: Time,
+    last_seen: Time,
+    remove_asked_at: Option<Time>,
+    #[diesel(select_expression = sql(NODE_KNOWN), select_expression_type = SqlLiteral<Bool>)]
+    node_known: bool,
+    #[diesel(select_expression = sql(MAY_BE_THERE), select_expression_type = SqlLiteral<Bool>)]
+    may_be_there: bool,
+}
 
 /// A container that the record does not account for.
 #[derive(Debug, Clone)]
@@ -231,19 +171,14 @@ pub struct Unaccounted {
     pub may_be_there: bool,
 }
 
-const SELECT: &str =
-    "SELECT u.*, h.name AS host_name, EXISTS (SELECT 1 FROM nodes n WHERE n.id = u.node_id) AS node_known,
-        coalesce(h.project = u.project OR c.shared_with && ARRAY[u.project, '*'], false) AS may_be_there
-    FROM unaccounted_containers u JOIN nodes h ON h.id = u.host_id LEFT JOIN clusters c ON c.id = h.cluster_id";
-
 impl From<UnaccountedRow> for Unaccounted {
     fn from(row: UnaccountedRow) -> Self {
         Self {
             id: row.id,
-            host: row.host_id.into(),
+            host: row.host_id,
             host_name: row.host_name,
             container: row.container_id,
-            node: row.node_id.into(),
+            node: row.node_id,
             generation: row.generation,
             project: row.project,
             cluster: row.cluster_id.map(Into::into),
@@ -261,19 +196,21 @@ impl From<UnaccountedRow> for Unaccounted {
 }
 
 /// A page of them, oldest first: at most `limit` after the one with the id `marker`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, limit: i64, marker: Option<Uuid>) -> Result<Vec<Unaccounted>> {
-    let rows: Vec<UnaccountedRow> = Sql::new(SELECT)
-        .push(
-            " WHERE ?::uuid IS NULL OR (u.first_seen, u.id) > (SELECT m.first_seen, m.id
-                FROM unaccounted_containers m WHERE m.id = ?)
-            ORDER BY u.first_seen, u.id LIMIT ?",
+    let after = match marker {
+        Some(marker) => Sql::new(
+            "(unaccounted_containers.first_seen, unaccounted_containers.id) > (SELECT m.first_seen, m.id
+                FROM unaccounted_containers m WHERE m.id = ?)",
         )
-        .bind(marker)
-        .bind(marker)
-        .bind(limit)
+        .bind(marker),
+        None => Sql::new("true"),
+    };
+    let rows: Vec<UnaccountedRow> = unaccounted_containers::table
+        .inner_join(nodes::table.left_join(clusters::table))
+        .filter(Term(after))
+        .order((unaccounted_containers::first_seen, unaccounted_containers::id))
+        .limit(limit)
+        .select(UnaccountedRow::as_select())
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(Into::into).collect())
@@ -281,34 +218,33 @@ pub async fn list(conn: &mut Conn, limit: i64, marker: Option<Uuid>) -> Result<V
 
 /// The one with that id in the list, or that id on its host: the first twelve
 /// digits will do, where they name one only.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get(conn: &mut Conn, identity: &str) -> Result<Option<Unaccounted>> {
-    let row: Option<UnaccountedRow> = Sql::new(SELECT)
-        .push(
-            " WHERE u.id = ? OR u.container_id = ? OR (? AND starts_with(u.container_id, ?)
-                AND NOT EXISTS (SELECT 1 FROM unaccounted_containers o
-                    WHERE starts_with(o.container_id, ?) AND o.id <> u.id))
-            ORDER BY u.id",
-        )
-        .bind(identity.parse::<Uuid>().ok())
-        .bind(identity)
-        .bind(identity.len() >= SHORT)
-        .bind(identity)
-        .bind(identity)
+    use unaccounted_containers::{container_id, id};
+    let others = diesel::alias!(unaccounted_containers as others);
+    let another = others
+        .filter(starts_with(others.field(container_id), identity))
+        .filter(others.field(id).ne(id));
+    let by_beginning = (identity.len() >= SHORT)
+        .into_sql::<Bool>()
+        .and(starts_with(container_id, identity))
+        .and(not(exists(another)));
+    // A text that is no UUID is equal to no id: NULL.
+    let by_id = id.nullable().eq(identity.parse::<Uuid>().ok());
+    let row: Option<UnaccountedRow> = unaccounted_containers::table
+        .inner_join(nodes::table.left_join(clusters::table))
+        .filter(by_id.or(container_id.eq(identity)).or(by_beginning))
+        .order(id)
+        .select(UnaccountedRow::as_select())
         .fetch_optional(conn)
         .await?;
     Ok(row.map(Into::into))
 }
 
 /// Asks for the removal of one: its host's next heartbeat carries it out.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn ask_removal(conn: &mut Conn, id: Uuid) -> Result<()> {
-    Sql::new("UPDATE unaccounted_containers SET remove_asked_at = coalesce(remove_asked_at, now()) WHERE id = ?")
-        .bind(id)
+    use unaccounted_containers::remove_asked_at;
+    diesel::update(unaccounted_containers::table.find(id))
+        .set(remove_asked_at.eq(coalesce(remove_asked_at, now).nullable()))
         .run(conn)
         .await?;
     Ok(())
@@ -340,21 +276,26 @@ pub async fn repair(
         if !is_listed(conn, one).await? {
             return Ok(Err(Refusal::Gone));
         }
-        let touched = Sql::new(
-            "UPDATE nodes n SET condition = NULL, physical_id = ?, profile_id = ?, generation = ?, generations = greatest(n.generations, ?),
-                status = 'WARNING', status_reason = 'Its container was taken back; check the node.', updated_at = now()
-            WHERE n.id = ? AND n.physical_id IS NOT DISTINCT FROM ?
-                AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
-                AND NOT EXISTS (SELECT 1 FROM node_attempts t WHERE t.node_id = n.id)",
-        )
-        .bind(one.container.as_str())
-        .bind(profile)
-        .bind(one.generation)
-        .bind(one.generation)
-        .bind(one.node)
-        .bind(has)
-        .run(conn)
-        .await?;
+        let node = nodes::table
+            .find(one.node.0)
+            .filter(nodes::physical_id.is_not_distinct_from(has))
+            .filter(not(exists(node_locks::table.filter(node_locks::node_id.eq(nodes::id)))))
+            .filter(not(exists(
+                node_attempts::table.filter(node_attempts::node_id.eq(nodes::id)),
+            )));
+        let touched = diesel::update(node)
+            .set((
+                nodes::condition.eq(None::<&str>),
+                nodes::physical_id.eq(&one.container),
+                nodes::profile_id.eq(profile.0),
+                nodes::generation.eq(one.generation),
+                nodes::generations.eq(greatest(nodes::generations, one.generation)),
+                nodes::status.eq(NodeStatus::Warning.as_str()),
+                nodes::status_reason.eq(TAKEN_BACK),
+                nodes::updated_at.eq(now),
+            ))
+            .run(conn)
+            .await?;
         if touched == 0 {
             return Ok(Err(Refusal::Busy));
         }
@@ -392,25 +333,25 @@ pub async fn restore(
             }
         }
         child_actions::insert_nodes(conn, std::slice::from_ref(&node)).await?;
-        Sql::new(
-            "UPDATE nodes SET status = 'WARNING', status_reason = 'Its container was taken back; check the node.',
-                physical_id = ?, generation = ?, generations = ?, created_at = now() WHERE id = ?",
-        )
-        .bind(one.container.as_str())
-        .bind(one.generation)
-        .bind(one.generation)
-        .bind(node.id)
-        .run(conn)
-        .await?;
-        placement::occupy(conn, node.id, place).await?;
-        if let Some(cluster) = node.cluster_id {
-            Sql::new(
-                "UPDATE clusters c SET desired_capacity = greatest(desired_capacity,
-                    (SELECT count(*)::integer FROM nodes n WHERE n.cluster_id = c.id)) WHERE id = ?",
-            )
-            .bind(cluster)
+        diesel::update(nodes::table.find(node.id.0))
+            .set((
+                nodes::status.eq(NodeStatus::Warning.as_str()),
+                nodes::status_reason.eq(TAKEN_BACK),
+                nodes::physical_id.eq(&one.container),
+                nodes::generation.eq(one.generation),
+                nodes::generations.eq(one.generation),
+                nodes::created_at.eq(now),
+            ))
             .run(conn)
             .await?;
+        placement::occupy(conn, node.id, place).await?;
+        if let Some(cluster) = node.cluster_id {
+            let members = nodes::table.filter(nodes::cluster_id.eq(cluster.0)).count();
+            let size = members.single_value().assume_not_null().fallible_cast::<Integer>();
+            diesel::update(clusters::table.find(cluster.0))
+                .set(clusters::desired_capacity.eq(greatest(clusters::desired_capacity, size)))
+                .run(conn)
+                .await?;
         }
         removed(conn, one.host, &one.container).await?;
         Ok(Ok(()))
@@ -420,9 +361,9 @@ pub async fn restore(
 
 /// Whether it is still in the list, and stays there until the transaction ends.
 async fn is_listed(conn: &mut Conn, one: &Unaccounted) -> Result<bool> {
-    let found = Sql::new("SELECT id FROM unaccounted_containers WHERE id = ? AND remove_asked_at IS NULL FOR UPDATE")
-        .bind(one.id)
-        .run(conn)
-        .await?;
-    Ok(found == 1)
+    let listed = unaccounted_containers::table
+        .find(one.id)
+        .filter(unaccounted_containers::remove_asked_at.is_null())
+        .select(unaccounted_containers::id);
+    Ok(listed.for_update().run(conn).await? == 1)
 }

@@ -12,9 +12,11 @@ use senlin_core::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ASKED, Claim, Fence, Locked, ask, is_of};
+use super::{ASKED, Fence, Locked, ask, is_of};
 use crate::{
-    Conn, DbError, Result, object,
+    Conn, DbError, Result,
+    leases::Claim,
+    object,
     queue::end,
     run::Run,
     sql::{Sql, row},

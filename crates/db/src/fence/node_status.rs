@@ -7,9 +7,11 @@ use senlin_core::node::NodeStatus;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ASKED, Claim, Fence, Locked, ask, is_of, ours};
+use super::{ASKED, Fence, Locked, ask, is_of, ours};
 use crate::{
-    Conn, Result, object,
+    Conn, Result,
+    leases::Claim,
+    object,
     run::Run,
     sql::{Sql, row},
 };

@@ -69,9 +69,6 @@ fn known() -> Vec<String> {
 /// Claims up to `most` actions (the caller's free slots) that need only their
 /// node's lock: children and actions on orphans. Projects take turns, the one
 /// with the least that runs first, each within its limit and its share.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: Limits) -> Result<Vec<Claimed>> {
     // More than `most` are looked at, so that several who claim at once need
     // not want the same rows, but each project's first ones only; no more than
@@ -151,9 +148,6 @@ pub async fn claim_nodes(conn: &mut Conn, owner: ServiceId, most: i64, limits: L
 /// actions) or shared (actions that users ask of a member). `free`: the
 /// caller's slots. The project with the least that runs has its turn; a member
 /// does not overtake an older action on its cluster.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim_cluster(conn: &mut Conn, owner: ServiceId, free: i64, limits: Limits) -> Result<Option<Claimed>> {
     let claim = Sql::new(
         "WITH RECURSIVE projects AS (

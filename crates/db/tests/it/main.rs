@@ -16,7 +16,9 @@ mod placement;
 mod queue;
 mod schema;
 mod statements_c;
+mod statements_e;
 mod transitions;
+mod unaccounted;
 mod upgrade;
 mod yard;
 
