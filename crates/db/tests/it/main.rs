@@ -11,9 +11,11 @@
 mod ends;
 mod loads;
 mod locks;
+mod nodes;
 mod placement;
 mod queue;
 mod schema;
+mod statements_b;
 mod transitions;
 mod upgrade;
 mod yard;
