@@ -181,13 +181,6 @@ fn parents(asked: &[AskedRow]) -> Vec<ActionId> {
     asked.iter().filter(|r| r.parent).map(|r| r.id.into()).collect()
 }
 
-/// Asks for the end of the actions that meet a condition on ids, each a `?`,
-/// and of their descendants, as [`ask_end`].
-pub(crate) async fn ask(conn: &mut Conn, condition: &'static str, ids: &[Uuid]) -> Result<Vec<AskedRow>> {
-    let condition = ids.iter().fold(Sql::new(condition), |sql, id| sql.bind(*id));
-    ask_end(conn, condition).await
-}
-
 /// Asks an action and its descendants to end; returns those to wake. One
 /// that never began is CANCELLED at once, whatever holds its target.
 pub async fn cancel(conn: &mut Conn, id: ActionId) -> Result<Vec<ActionId>> {

@@ -1,7 +1,11 @@
 //! Attempts: what an update is about to do to a node's container, recorded
 //! before its host is touched. One writer: the action that holds the node.
 
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::{
+    dsl::array,
+    prelude::*,
+    sql_types::{BigInt, Integer, Text},
+};
 use senlin_core::{
     Map,
     action::{ActionKind, Cause, LockScope, NewAction},
@@ -10,30 +14,47 @@ use senlin_core::{
     placement::{HostSnapshot, Requirements},
     profile_type::Made,
 };
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     Conn, Result, child_actions,
     fence::{self, Fence},
+    functions::greatest,
     placement::{self, Place, Try},
     run::Run,
-    sql::{Sql, row},
+    schema::{host_ports, node_attempts, nodes},
+    statements::{
+        add_ports::add_ports,
+        begin_attempt::begin_attempt,
+        settle_attempt::settle_attempt,
+        take_attempts::{OpenRow, take_attempts},
+    },
 };
 
-row! { AttemptRow { action_id: Uuid = SqlUuid, generation: i32 = Integer, profile_id: Uuid = SqlUuid } }
-row! { GenerationRow { generation: i32 = Integer } }
-row! { KeptRow {
-    cpu_millis: i64 = BigInt,
-    memory: i64 = BigInt,
-    ports: Vec<i64> = Array<BigInt>,
-    protocols: Vec<String> = Array<Text>,
-}}
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = node_attempts, check_for_backend(diesel::pg::Pg))]
+pub(crate) struct AttemptRow {
+    #[diesel(deserialize_as = Uuid)]
+    action_id: ActionId,
+    generation: i32,
+    #[diesel(deserialize_as = Uuid)]
+    profile_id: ProfileId,
+}
+
+impl From<AttemptRow> for Attempt {
+    fn from(row: AttemptRow) -> Self {
+        Self {
+            action: row.action_id,
+            generation: row.generation,
+            profile_id: row.profile_id,
+        }
+    }
+}
 
 /// Begins an attempt to give `node` the profile, on the host that it is on:
 /// its next generation is used up, and until it is settled the ports of both
 /// profiles and the larger of both sizes are kept. An attempt that the same
-/// action began already is answered as it is.
+/// action began already is returned as it is.
 ///
 /// `decide` gets the host without the node's own share, none if there is no
 /// such host; it must be pure, and its refusal leaves everything as it was.
@@ -51,18 +72,12 @@ pub async fn begin<E: Send>(
 ) -> Result<std::result::Result<Attempt, E>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        let open: Option<AttemptRow> =
-            Sql::new("SELECT action_id, generation, profile_id FROM node_attempts WHERE node_id = ? AND action_id = ?")
-                .bind(node)
-                .bind(fence.action)
-                .fetch_optional(conn)
-                .await?;
-        if let Some(row) = open {
-            return Ok(Ok(Attempt {
-                action: row.action_id.into(),
-                generation: row.generation,
-                profile_id: row.profile_id.into(),
-            }));
+        let own = node_attempts::table
+            .find(node.0)
+            .filter(node_attempts::action_id.eq(fence.action.0));
+        let open: Option<AttemptRow> = own.select(AttemptRow::as_select()).fetch_optional(conn).await?;
+        if let Some(open) = open {
+            return Ok(Ok(open.into()));
         }
         let there = Requirements {
             host_node: Some(host),
@@ -75,26 +90,10 @@ pub async fn begin<E: Send>(
             return Ok(Err(refusal));
         }
         keep(conn, node, host, needs).await?;
-        let row: Option<GenerationRow> = Sql::new(
-            "WITH node AS (
-                UPDATE nodes SET generations = greatest(generation, generations) + 1 WHERE id = ?
-                RETURNING id, generations)
-            INSERT INTO node_attempts (node_id, action_id, generation, host_id, profile_id)
-            SELECT id, ?, generations, ?, ? FROM node
-            ON CONFLICT (node_id) DO UPDATE SET action_id = excluded.action_id, generation = excluded.generation,
-                host_id = excluded.host_id, profile_id = excluded.profile_id, begun_at = now(), checked_at = NULL
-            RETURNING generation",
-        )
-        .bind(node)
-        .bind(fence.action)
-        .bind(host)
-        .bind(profile)
-        .fetch_optional(conn)
-        .await?;
-        let generation = row.ok_or(crate::DbError::LeaseLost)?.generation;
+        let begun = begin_attempt(conn, node, fence.action, host, profile).await?;
         Ok(Ok(Attempt {
             action: fence.action,
-            generation,
+            generation: begun.ok_or(crate::DbError::LeaseLost)?,
             profile_id: profile,
         }))
     })
@@ -103,52 +102,40 @@ pub async fn begin<E: Send>(
 
 /// The host as it would be without the node.
 async fn without(conn: &mut Conn, node: NodeId, host: Option<HostSnapshot>) -> Result<Option<HostSnapshot>> {
-    let kept: Option<KeptRow> = Sql::new(
-        "SELECT n.cpu_millis, n.memory, p.ports, p.protocols FROM nodes n CROSS JOIN LATERAL (
-            SELECT coalesce(array_agg(t.port::bigint ORDER BY t.port, t.protocol), '{}') AS ports,
-                coalesce(array_agg(t.protocol ORDER BY t.port, t.protocol), '{}') AS protocols
-            FROM host_ports t WHERE t.node_id = n.id) p
-        WHERE n.id = ?",
-    )
-    .bind(node)
-    .fetch_optional(conn)
-    .await?;
-    let (Some(mut host), Some(kept)) = (host, kept) else {
+    let ports = host_ports::table
+        .filter(host_ports::node_id.eq(nodes::id))
+        .order((host_ports::port, host_ports::protocol));
+    let kept: Option<(i64, i64, Vec<i32>, Vec<String>)> = nodes::table
+        .find(node.0)
+        .select((
+            nodes::cpu_millis,
+            nodes::memory,
+            array::<Integer, _>(ports.select(host_ports::port)),
+            array::<Text, _>(ports.select(host_ports::protocol)),
+        ))
+        .fetch_optional(conn)
+        .await?;
+    let (Some(mut host), Some((cpu_millis, memory, ports, protocols))) = (host, kept) else {
         return Ok(None);
     };
-    host.cpu_used -= kept.cpu_millis;
-    host.memory_used -= kept.memory;
-    let own: Vec<(i64, String)> = kept.ports.into_iter().zip(kept.protocols).collect();
-    let is_own = |(port, protocol): &(u16, String)| own.iter().any(|(p, q)| *p == i64::from(*port) && q == protocol);
+    host.cpu_used -= cpu_millis;
+    host.memory_used -= memory;
+    let own: Vec<(i32, String)> = ports.into_iter().zip(protocols).collect();
+    let is_own = |(port, protocol): &(u16, String)| own.iter().any(|(p, q)| *p == i32::from(*port) && q == protocol);
     host.ports.retain(|taken| !is_own(taken));
     Ok(Some(host))
 }
 
 /// Keeps what both profiles need.
 async fn keep(conn: &mut Conn, node: NodeId, host: NodeId, needs: &Requirements) -> Result<()> {
-    Sql::new("UPDATE nodes SET cpu_millis = greatest(cpu_millis, ?), memory = greatest(memory, ?) WHERE id = ?")
-        .bind(needs.cpu_millis)
-        .bind(needs.memory)
-        .bind(node)
+    diesel::update(nodes::table.find(node.0))
+        .set((
+            nodes::cpu_millis.eq(greatest::<BigInt, _, _>(nodes::cpu_millis, needs.cpu_millis)),
+            nodes::memory.eq(greatest::<BigInt, _, _>(nodes::memory, needs.memory)),
+        ))
         .run(conn)
         .await?;
-    let ports = needs.ports.iter();
-    let ports: Vec<Value> = ports
-        .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
-        .collect();
-    Sql::new(
-        "INSERT INTO host_ports (host_id, port, protocol, node_id)
-        SELECT ?, r.port, r.protocol, ? FROM jsonb_to_recordset(?) AS r(port integer, protocol text)
-        WHERE NOT EXISTS (SELECT 1 FROM host_ports t
-            WHERE t.node_id = ? AND t.port = r.port AND t.protocol = r.protocol)",
-    )
-    .bind(host)
-    .bind(node)
-    .bind(Value::Array(ports))
-    .bind(node)
-    .run(conn)
-    .await?;
-    Ok(())
+    add_ports(conn, node, host, &needs.ports).await
 }
 
 /// What a node has once its attempt is settled.
@@ -165,28 +152,8 @@ pub struct Kept {
 /// Settles a node's attempt: profile, container and place become what is left,
 /// and what was kept beyond that is free. Call it inside a transaction that
 /// holds the fence.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(conn: &mut Conn, node: NodeId, kept: &Kept) -> Result<()> {
-    let container = kept.container.as_ref();
-    Sql::new(
-        "WITH attempt AS (DELETE FROM node_attempts WHERE node_id = ?),
-        ports AS (DELETE FROM host_ports WHERE node_id = ?)
-        UPDATE nodes SET profile_id = ?, generation = coalesce(?, generation), physical_id = ?,
-            generations = greatest(generation, generations),
-            status = CASE WHEN ?::text IS NULL AND status = 'ACTIVE' THEN 'ERROR' ELSE status END
-        WHERE id = ?",
-    )
-    .bind(node)
-    .bind(node)
-    .bind(kept.profile)
-    .bind(container.map(|c| c.generation))
-    .bind(container.map(|c| c.physical_id.as_str()))
-    .bind(container.map(|c| c.physical_id.as_str()))
-    .bind(node)
-    .run(conn)
-    .await?;
+    settle_attempt(conn, node, kept.profile, kept.container.as_ref()).await?;
     placement::record(conn, &[(node, kept.place.clone())]).await
 }
 
@@ -202,34 +169,12 @@ pub async fn conclude(conn: &mut Conn, fence: Fence, node: NodeId, kept: &Kept) 
     .await
 }
 
-row! { DueRow {
-    id: Uuid = SqlUuid,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    user_id: String = Text,
-    project: String = Text,
-}}
-
 /// Records a NODE_CHECK for each node on `host` with an attempt that no action
 /// works on any more: it settles it. One that does not come to its end is
 /// checked again every five minutes.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
-        let rows: Vec<DueRow> = Sql::new(
-            "UPDATE node_attempts t SET checked_at = now() FROM nodes n
-            WHERE t.host_id = ? AND n.id = t.node_id
-                AND (t.checked_at IS NULL OR t.checked_at < now() - interval '5 minutes')
-                AND NOT EXISTS (SELECT 1 FROM node_locks l WHERE l.node_id = n.id)
-                AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.target = n.id
-                    AND a.status IN ('INIT', 'WAITING', 'READY', 'RUNNING', 'SUSPENDED',
-                        'WAITING_LIFECYCLE_COMPLETION'))
-            RETURNING n.id, n.cluster_id, n.user_id, n.project",
-        )
-        .bind(host)
-        .fetch_all(conn)
-        .await?;
+        let rows = take_attempts(conn, host).await?;
         let checks: Vec<NewAction> = rows.into_iter().map(|row| check_of(row, host)).collect();
         if !checks.is_empty() {
             child_actions::insert_actions(conn, &checks, "").await?;
@@ -239,7 +184,7 @@ pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> 
     .await
 }
 
-fn check_of(row: DueRow, host: NodeId) -> NewAction {
+fn check_of(row: OpenRow, host: NodeId) -> NewAction {
     let because = "The end of an update is not known.";
     NewAction {
         cluster_id: row.cluster_id.map(Into::into),

@@ -1,22 +1,32 @@
 //! Children: recorded in one transaction with their parent's wait for them.
 
+use diesel::{
+    dsl::now,
+    prelude::*,
+    sql_types::{Array, SingleValue, Uuid as SqlUuid},
+};
 use senlin_core::{
     Map,
     action::NewAction,
     ids::*,
-    node::NodeStatus,
     placement::{HostSnapshot, Requirements},
 };
-use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
-    events::Record,
-    fence::{self, FENCED, Fence, Fenced},
+    fence::{self, Fence},
+    functions::coalesce,
     placement::{self, Place},
     run::Run,
-    sql::{Sql, row},
+    schema::{action_dependencies, actions, clusters},
+    statements::{self, park_action::park_action},
 };
+
+diesel::define_sql_function! {
+    /// A row of each.
+    fn unnest<T: SingleValue>(all: Array<T>) -> T;
+}
 
 /// A node to be made by a child.
 #[derive(Debug, Clone)]
@@ -35,89 +45,15 @@ pub struct NewNode {
 }
 
 /// Inserts nodes in one statement.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_nodes(conn: &mut Conn, nodes: &[NewNode]) -> Result<()> {
-    insert(conn, nodes.iter().map(|n| row_of(n, None)).collect()).await
+    let nodes: Vec<_> = nodes.iter().map(|n| (n, None)).collect();
+    statements::insert_nodes::insert_nodes(conn, &nodes).await
 }
 
-/// A node to be inserted, with its place if it has one.
-fn row_of(node: &NewNode, place: Option<&Place>) -> Value {
-    json!({
-        "id": node.id, "name": node.name, "cluster_id": node.cluster_id, "profile_id": node.profile_id,
-        "user_id": node.user, "project": node.project, "domain": node.domain, "index": node.index,
-        "role": node.role, "metadata": node.metadata, "host_id": place.map(|p| p.host),
-        "cpu_millis": place.map(|p| p.cpu_millis), "memory": place.map(|p| p.memory),
-    })
-}
-
-async fn insert(conn: &mut Conn, rows: Vec<Value>) -> Result<()> {
-    Sql::new(
-        "INSERT INTO nodes (id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata,
-            status, status_reason, host_id, cpu_millis, memory, placed_at)
-        SELECT id, name, cluster_id, profile_id, user_id, project, domain, index, role, metadata, ?, 'Initializing',
-            host_id, coalesce(cpu_millis, 0), coalesce(memory, 0),
-            CASE WHEN host_id IS NOT NULL THEN clock_timestamp() END
-        FROM jsonb_to_recordset(?) AS r(id uuid, name text, cluster_id uuid, profile_id uuid, user_id text,
-            project text, domain text, index integer, role text, metadata jsonb, host_id uuid, cpu_millis bigint,
-            memory bigint)",
-    )
-    .bind(NodeStatus::Init.as_str())
-    .bind(Value::Array(rows))
-    .run(conn)
-    .await?;
-    Ok(())
-}
-
-/// Inserts actions in one statement. `target_name` is looked up; `phase` marks
-/// which wait of the parent they belong to.
-///
-/// # Errors
-/// When the database refuses.
+/// Inserts actions in one statement. The names of their targets are looked up;
+/// `phase` marks which wait of the parent they belong to.
 pub async fn insert_actions(conn: &mut Conn, actions: &[NewAction], phase: &str) -> Result<()> {
-    insert_named(conn, actions, &[], phase).await
-}
-
-/// As [`insert_actions`]; `names` are those of the targets, where they are not
-/// recorded yet, in the same order.
-async fn insert_named(conn: &mut Conn, actions: &[NewAction], names: &[String], phase: &str) -> Result<()> {
-    let rows: Vec<Value> = actions
-        .iter()
-        .enumerate()
-        .map(|(nth, a)| {
-            json!({
-                "nth": nth, "target_name": names.get(nth),
-                "id": a.id, "name": a.name, "action": a.kind.as_str(), "target": a.target,
-                "cluster_id": a.cluster_id, "parent_id": a.parent_id, "cause": a.cause.as_str(),
-                "lock_scope": a.lock_scope.as_str(), "host_id": a.host_id, "status": a.status.as_str(),
-                "inputs": a.inputs, "timeout": a.timeout, "user_id": a.user, "project": a.project,
-                "request_id": a.request_id, "hook": a.hook,
-                "patience": a.hook.as_ref().and_then(|h| h.get("timeout")),
-            })
-        })
-        .collect();
-    Sql::new(
-        "INSERT INTO actions (id, name, action, target, target_name, cluster_id, parent_id, cause, lock_scope,
-            host_id, status, inputs, timeout, user_id, project, request_id, data, run_after)
-        SELECT r.id, r.name, action, target, coalesce(r.target_name, n.name, c.name, ''), r.cluster_id, parent_id, cause, lock_scope,
-            coalesce(r.host_id, n.host_id), r.status, inputs, r.timeout, r.user_id, r.project, request_id,
-            CASE WHEN ?::text = '' THEN '{}'::jsonb ELSE jsonb_build_object('phase', ?::text) END
-                || CASE WHEN r.hook IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('hook', r.hook) END,
-            now() + make_interval(secs => coalesce(r.patience, 0))
-        FROM jsonb_to_recordset(?) AS r(id uuid, name text, action text, target uuid, cluster_id uuid,
-            parent_id uuid, cause text, lock_scope text, host_id uuid, status text, inputs jsonb, timeout integer,
-            user_id text, project text, request_id text, hook jsonb, patience double precision,
-            target_name text, nth integer)
-        LEFT JOIN nodes n ON n.id = r.target LEFT JOIN clusters c ON c.id = r.target
-        ORDER BY n.index, r.nth",
-    )
-    .bind(phase)
-    .bind(phase)
-    .bind(Value::Array(rows))
-    .run(conn)
-    .await?;
-    Ok(())
+    statements::insert_actions::insert_actions(conn, actions, &[], phase).await
 }
 
 /// Records children and puts the parent to wait for them in `phase`; its slot
@@ -138,11 +74,11 @@ async fn wait_for_named(
     children: &[NewAction],
     names: &[String],
 ) -> Result<()> {
-    insert_named(conn, children, names, phase).await?;
-    let depended: Vec<_> = children.iter().map(|c| c.id.0).collect();
-    Sql::new("INSERT INTO action_dependencies (depended, dependent) SELECT unnest(?), ?")
-        .bind(depended)
-        .bind(fence.action)
+    statements::insert_actions::insert_actions(conn, children, names, phase).await?;
+    let depended: Vec<Uuid> = children.iter().map(|c| c.id.0).collect();
+    diesel::select((unnest::<SqlUuid, _>(depended), fence.action.0.into_sql::<SqlUuid>()))
+        .insert_into(action_dependencies::table)
+        .into_columns((action_dependencies::depended, action_dependencies::dependent))
         .run(conn)
         .await?;
     let reason = format!("Waiting for {} actions.", children.len());
@@ -154,29 +90,7 @@ async fn wait_for_named(
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> Result<()> {
-    let touched = Sql::new(
-        "WITH parked AS (
-            UPDATE actions a SET status = 'WAITING', phase = :phase, owner = NULL, lease_expires_at = NULL,
-                status_reason = :reason, updated_at = now(), retries = 0,
-                data = a.data - '{failing_since,waits_for}'::text[]
-            WHERE",
-    )
-    .push(FENCED)
-    .push("RETURNING a.*)")
-    .push(
-        &Record {
-            from: "parked",
-            status: "'wait'",
-            ..Record::ACTION
-        }
-        .of_actions(),
-    )
-    .fence(fence)
-    .set("phase", phase)
-    .set("reason", reason)
-    .run(conn)
-    .await?;
-    fence::ours(touched)
+    park_action(conn, fence, phase, reason).await
 }
 
 /// Moves on to another phase without waiting (what the phase did is recorded).
@@ -184,16 +98,15 @@ pub async fn park(conn: &mut Conn, fence: Fence, phase: &str, reason: &str) -> R
 /// # Errors
 /// [`DbError::LeaseLost`].
 pub async fn enter(conn: &mut Conn, fence: Fence, phase: &str) -> Result<()> {
-    let touched = Sql::new(
-        "UPDATE actions a SET phase = :phase, updated_at = now(), retries = 0,
-            data = a.data - '{failing_since,waits_for}'::text[]
-        WHERE",
-    )
-    .push(FENCED)
-    .fence(fence)
-    .set("phase", phase)
-    .run(conn)
-    .await?;
+    let touched = diesel::update(actions::table.filter(fence::is_ours(fence)))
+        .set((
+            actions::phase.eq(phase),
+            actions::updated_at.eq(now),
+            actions::retries.eq(0),
+            actions::data.eq(actions::data.remove(vec!["failing_since", "waits_for"])),
+        ))
+        .run(conn)
+        .await?;
     fence::ours(touched)
 }
 
@@ -207,16 +120,14 @@ pub struct SizeChange {
 }
 
 async fn set_sizes(conn: &mut Conn, cluster: ClusterId, size: SizeChange) -> Result<()> {
-    Sql::new(
-        "UPDATE clusters SET desired_capacity = coalesce(?, desired_capacity),
-            min_size = coalesce(?, min_size), max_size = coalesce(?, max_size) WHERE id = ?",
-    )
-    .bind(size.desired)
-    .bind(size.min)
-    .bind(size.max)
-    .bind(cluster)
-    .run(conn)
-    .await?;
+    diesel::update(clusters::table.find(cluster.0))
+        .set((
+            clusters::desired_capacity.eq(coalesce(size.desired, clusters::desired_capacity)),
+            clusters::min_size.eq(coalesce(size.min, clusters::min_size)),
+            clusters::max_size.eq(coalesce(size.max, clusters::max_size)),
+        ))
+        .run(conn)
+        .await?;
     Ok(())
 }
 
@@ -245,6 +156,15 @@ pub async fn launch(
     .await
 }
 
+/// The first of a cluster's next `count` indexes, which are used up.
+pub(crate) async fn take_indexes(conn: &mut Conn, cluster: ClusterId, count: i32) -> Result<Option<i32>> {
+    diesel::update(clusters::table.find(cluster.0))
+        .set(clusters::next_index.eq(clusters::next_index + count))
+        .returning(clusters::next_index - count)
+        .fetch_optional(conn)
+        .await
+}
+
 /// A member to be made: its row, its action, and its place if one was found.
 #[derive(Debug, Clone)]
 pub struct NewMember {
@@ -259,7 +179,7 @@ pub struct NewMember {
 /// Grows a cluster by `count`: sizes, indexes, places, rows and actions in one
 /// fenced transaction, after which the parent waits in `phase`.
 ///
-/// `plan` gets the hosts as they are and the first index, and answers the
+/// `plan` gets the hosts as they are and the first index, and returns the
 /// members and what the action tells of them; it must be pure, for it may be
 /// asked again, and its refusal leaves everything as it was.
 ///
@@ -283,15 +203,8 @@ pub async fn grow<E: Send>(
             .transaction(async |conn| {
                 fence::lock_action(conn, fence).await?;
                 set_sizes(conn, cluster, size).await?;
-                let first: Option<IndexRow> = Sql::new(
-                    "UPDATE clusters SET next_index = next_index + ? WHERE id = ? RETURNING next_index - ? AS first",
-                )
-                .bind(count)
-                .bind(cluster)
-                .bind(count)
-                .fetch_optional(conn)
-                .await?;
-                let first = first.ok_or(DbError::LeaseLost)?.first;
+                let first = take_indexes(conn, cluster, count).await?;
+                let first = first.ok_or(DbError::LeaseLost)?;
                 let (hosts, seen) = placement::snapshot(conn, requirements, Some(cluster), how).await?;
                 let (new_members, told) = match plan(hosts, first) {
                     Ok(new_members) => new_members,
@@ -311,12 +224,12 @@ pub async fn grow<E: Send>(
                     })
                     .collect();
                 wait_for_named(conn, fence, phase, &actions, &names).await?;
-                let rows = new_members.iter().map(|b| row_of(&b.node, b.place.as_ref())).collect();
+                let nodes: Vec<_> = new_members.iter().map(|b| (&b.node, b.place.as_ref())).collect();
                 // Last, so that others wait for these hosts as briefly as can be.
                 if !seen.holds(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));
                 }
-                insert(conn, rows).await?;
+                statements::insert_nodes::insert_nodes(conn, &nodes).await?;
                 placement::keep_ports(conn, &places).await
             })
             .await;
@@ -337,10 +250,8 @@ enum Kept<E> {
     Stale,
 }
 
-/// Notes why, and answers an error that rolls the transaction back.
+/// Notes why, and returns an error that rolls the transaction back.
 fn roll_back<E>(kept: &mut Option<Kept<E>>, why: Kept<E>) -> DbError {
     *kept = Some(why);
     DbError::LeaseLost
 }
-
-row! { IndexRow { first: i32 = diesel::sql_types::Integer } }

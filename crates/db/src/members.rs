@@ -1,117 +1,75 @@
 //! Members: nodes entering, leaving and going, on behalf of an action.
 
-use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::{Map, ids::*, node::NodeStatus};
+use diesel::{
+    dsl::{exists, now},
+    prelude::*,
+    sql_types::{Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    upsert::excluded,
+};
+use senlin_core::{Map, Time, ids::*, node::NodeStatus};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Conn, DbError, Result,
+    Conn, Result,
     attempts::{self, Kept},
+    child_actions,
     fence::{self, End, Fence, NodeChange},
+    functions::{coalesce, greatest},
     placement,
     run::Run,
-    sql::{Sql, row},
+    schema::{clusters, departed_nodes, nodes, profiles},
+    statements::{join_cluster::join_cluster, list_members::list_members},
+    stored::{MaybeId, Word},
 };
 
-row! { MemberRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    status: String = Text,
-    host_id: Option<Uuid> = Nullable<SqlUuid>,
-    profile_id: Uuid = SqlUuid,
-    tainted: bool = diesel::sql_types::Bool,
-    created_at: Option<senlin_core::Time> = Nullable<diesel::sql_types::Timestamptz>,
-    profile_created_at: senlin_core::Time = diesel::sql_types::Timestamptz,
-    containers: i32 = Integer,
-    protected: bool = diesel::sql_types::Bool,
-    zone: Option<String> = Nullable<Text>,
-    region: Option<String> = Nullable<Text>,
-}}
-
 /// A member, as choosing among members needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, QueryableByName)]
 #[expect(missing_docs, reason = "columns of the same names")]
 pub struct Member {
+    #[diesel(sql_type = SqlUuid, deserialize_as = Uuid)]
     pub id: NodeId,
+    #[diesel(sql_type = Text)]
     pub name: String,
+    #[diesel(sql_type = Text, deserialize_as = Word<NodeStatus>)]
     pub status: NodeStatus,
+    #[diesel(sql_type = Nullable<SqlUuid>, deserialize_as = MaybeId)]
     pub host_id: Option<NodeId>,
+    #[diesel(sql_type = SqlUuid, deserialize_as = Uuid)]
     pub profile_id: ProfileId,
+    #[diesel(sql_type = Bool)]
     pub tainted: bool,
-    pub created_at: Option<senlin_core::Time>,
-    pub profile_created_at: senlin_core::Time,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub created_at: Option<Time>,
+    #[diesel(sql_type = Timestamptz)]
+    pub profile_created_at: Time,
     /// Containers on it, when it is a host.
+    #[diesel(sql_type = Integer)]
     pub containers: i32,
     /// It protects itself from going for now.
+    #[diesel(sql_type = Bool)]
     pub protected: bool,
     /// Of its host, or its own when it is one.
+    #[diesel(sql_type = Nullable<Text>)]
     pub zone: Option<String>,
     /// Of its host, or its own when it is one.
+    #[diesel(sql_type = Nullable<Text>)]
     pub region: Option<String>,
 }
 
 /// A cluster's members by index.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Member>> {
-    let rows: Vec<MemberRow> = Sql::new(
-        "SELECT n.id, n.name, n.status, n.host_id, n.profile_id, n.tainted, n.created_at, p.created_at AS profile_created_at,
-            (SELECT count(*)::int FROM nodes c WHERE c.host_id = n.id) AS containers,
-            coalesce(n.protected_until > now(), false) AS protected,
-            coalesce(hp.spec #>> '{properties,zone}', h.info #>> '{labels,zone}') AS zone,
-            coalesce(hp.spec #>> '{properties,labels,region}', h.info #>> '{labels,region}') AS region
-        FROM nodes n JOIN profiles p ON p.id = n.profile_id
-        LEFT JOIN hosts h ON h.node_id = coalesce(n.host_id, n.id)
-        LEFT JOIN nodes hn ON hn.id = h.node_id LEFT JOIN profiles hp ON hp.id = hn.profile_id
-        WHERE n.cluster_id = ? ORDER BY n.index, n.id",
-    )
-    .bind(cluster)
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|r| {
-            Ok(Member {
-                id: r.id.into(),
-                name: r.name,
-                status: NodeStatus::parse(&r.status).ok_or(DbError::Corrupt {
-                    column: "nodes.status",
-                    value: r.status,
-                })?,
-                host_id: r.host_id.map(Into::into),
-                profile_id: r.profile_id.into(),
-                tainted: r.tainted,
-                created_at: r.created_at,
-                profile_created_at: r.profile_created_at,
-                containers: r.containers,
-                protected: r.protected,
-                zone: r.zone,
-                region: r.region,
-            })
-        })
-        .collect()
+    list_members(conn, cluster).await
 }
 
 /// Ends a NODE_JOIN: the node becomes the cluster's next member.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterId, end: &End) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new(
-            "WITH next AS (UPDATE clusters SET next_index = next_index + 1 WHERE id = ?
-                AND EXISTS (SELECT 1 FROM nodes WHERE id = ? AND cluster_id IS DISTINCT FROM ?)
-                RETURNING id, next_index - 1 AS index)
-            UPDATE nodes n SET cluster_id = next.id, index = next.index, updated_at = now()
-            FROM next WHERE n.id = ?",
-        )
-        .bind(cluster)
-        .bind(node)
-        .bind(cluster)
-        .bind(node)
-        .run(conn)
-        .await?;
+        join_cluster(conn, node, cluster).await?;
         fence::finish(conn, fence, end, None).await
     })
     .await
@@ -120,12 +78,16 @@ pub async fn join(conn: &mut Conn, fence: Fence, node: NodeId, cluster: ClusterI
 /// Ends a NODE_LEAVE: the node goes on without a cluster.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Result<Vec<ActionId>> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new("UPDATE nodes SET cluster_id = NULL, index = -1, updated_at = now() WHERE id = ?")
-            .bind(node)
+        diesel::update(nodes::table.find(node.0))
+            .set((
+                nodes::cluster_id.eq(None::<Uuid>),
+                nodes::index.eq(-1),
+                nodes::updated_at.eq(now),
+            ))
             .run(conn)
             .await?;
         fence::finish(conn, fence, end, None).await
@@ -133,12 +95,12 @@ pub async fn leave(conn: &mut Conn, fence: Fence, node: NodeId, end: &End) -> Re
     .await
 }
 
-/// Ends a NODE_DELETE: the row goes, and leaves word that it has gone. With `leftover`, what may still run on
-/// its silent host is noted, to be removed when the host answers. `cluster`
-/// gets the status that is then true.
+/// Ends a NODE_DELETE: the row goes, and leaves word that it has gone. With
+/// `leftover`, what may still run on its silent host is noted, to be removed
+/// when the host answers. `cluster` gets the status that is then true.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`]; a foreign-key violation for a host with containers.
+/// [`crate::DbError::LeaseLost`]; a foreign-key violation for a host with containers.
 pub async fn delete(
     conn: &mut Conn,
     fence: Fence,
@@ -154,15 +116,23 @@ pub async fn delete(
         }
         let parents = fence::finish(conn, fence, end, None).await?;
         // What is found of it later is known to have gone.
-        Sql::new(
-            "INSERT INTO departed_nodes (node_id, generation)
-            SELECT id, greatest(generation, generations) FROM nodes WHERE id = ?
-            ON CONFLICT (node_id) DO UPDATE SET generation = excluded.generation, departed_at = now()",
-        )
-        .bind(node)
-        .run(conn)
-        .await?;
-        Sql::new("DELETE FROM nodes WHERE id = ?").bind(node).run(conn).await?;
+        nodes::table
+            .find(node.0)
+            .select((
+                nodes::id,
+                greatest::<Integer, _, _>(nodes::generation, nodes::generations),
+            ))
+            .insert_into(departed_nodes::table)
+            .into_columns((departed_nodes::node_id, departed_nodes::generation))
+            .on_conflict(departed_nodes::node_id)
+            .do_update()
+            .set((
+                departed_nodes::generation.eq(excluded(departed_nodes::generation)),
+                departed_nodes::departed_at.eq(now),
+            ))
+            .run(conn)
+            .await?;
+        diesel::delete(nodes::table.find(node.0)).run(conn).await?;
         if let Some(cluster) = cluster {
             fence::reevaluate(conn, cluster, "NODE_DELETE").await?;
         }
@@ -182,39 +152,30 @@ pub enum Deletion {
     HasProfiles,
 }
 
-row! { ReferencesRow { members: bool = diesel::sql_types::Bool, profiles: bool = diesel::sql_types::Bool } }
-
 /// Ends a CLUSTER_DELETE: the row goes, with its bindings and receivers.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn delete_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, end: &End) -> Result<Deletion> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
         // Before the locks go, or a claim that holds the cluster would wait for
         // them; and whoever is to refer to it waits until it is gone.
-        Sql::new("SELECT id FROM clusters WHERE id = ? FOR UPDATE")
-            .bind(cluster)
-            .run(conn)
-            .await?;
-        let references: Option<ReferencesRow> = Sql::new(
-            "SELECT EXISTS (SELECT 1 FROM nodes WHERE cluster_id = ?) AS members,
-                EXISTS (SELECT 1 FROM profiles WHERE host_cluster_id = ?) AS profiles",
-        )
-        .bind(cluster)
-        .bind(cluster)
+        let held = clusters::table.find(cluster.0).select(clusters::id).for_update();
+        held.run(conn).await?;
+        let references: Option<(bool, bool)> = diesel::select((
+            exists(nodes::table.filter(nodes::cluster_id.eq(cluster.0))),
+            exists(profiles::table.filter(profiles::host_cluster_id.eq(cluster.0))),
+        ))
         .fetch_optional(conn)
         .await?;
         match references {
-            Some(found) if found.members => return Ok(Deletion::HasMembers),
-            Some(found) if found.profiles => return Ok(Deletion::HasProfiles),
+            Some((true, _)) => return Ok(Deletion::HasMembers),
+            Some((_, true)) => return Ok(Deletion::HasProfiles),
             _ => {}
         }
         let parents = fence::finish(conn, fence, end, None).await?;
-        Sql::new("DELETE FROM clusters WHERE id = ?")
-            .bind(cluster)
-            .run(conn)
-            .await?;
+        diesel::delete(clusters::table.find(cluster.0)).run(conn).await?;
         Ok(Deletion::Done(parents))
     })
     .await
@@ -233,11 +194,15 @@ pub struct Change {
     pub config: Option<Map>,
 }
 
+fn document(map: Option<&Map>) -> Option<Value> {
+    map.cloned().map(Value::Object)
+}
+
 /// Ends a NODE_UPDATE. `kept`: how its attempt is settled. `cluster` gets the
 /// status that is then true.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 #[expect(clippy::too_many_arguments, reason = "one transaction's worth of facts")]
 pub async fn update_node(
     conn: &mut Conn,
@@ -254,19 +219,16 @@ pub async fn update_node(
         if let Some(kept) = kept {
             attempts::settle(conn, node, kept).await?;
         }
-        Sql::new(
-            "UPDATE nodes SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
-                role = coalesce(?, role), metadata = coalesce(?, metadata), tainted = coalesce(?, tainted)
-            WHERE id = ?",
-        )
-        .bind(change.name.as_deref())
-        .bind(change.profile_id)
-        .bind(change.role.as_deref())
-        .bind(change.metadata.clone().map(serde_json::Value::Object))
-        .bind(change.tainted)
-        .bind(node)
-        .run(conn)
-        .await?;
+        diesel::update(nodes::table.find(node.0))
+            .set((
+                nodes::name.eq(coalesce(change.name.as_deref(), nodes::name)),
+                nodes::profile_id.eq(coalesce(change.profile_id.map(Uuid::from), nodes::profile_id)),
+                change.role.as_deref().map(|role| nodes::role.eq(role)),
+                nodes::metadata.eq(coalesce(document(change.metadata.as_ref()), nodes::metadata)),
+                nodes::tainted.eq(coalesce(change.tainted, nodes::tainted)),
+            ))
+            .run(conn)
+            .await?;
         let parents = fence::finish(conn, fence, end, Some(after)).await?;
         if let Some(cluster) = cluster {
             fence::reevaluate(conn, cluster, "NODE_UPDATE").await?;
@@ -279,24 +241,21 @@ pub async fn update_node(
 /// Applies a CLUSTER_UPDATE's own fields.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn update_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, change: &Change) -> Result<()> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new(
-            "UPDATE clusters SET name = coalesce(?, name), profile_id = coalesce(?, profile_id),
-                metadata = coalesce(?, metadata), timeout = coalesce(?, timeout), config = coalesce(?, config),
-                updated_at = now()
-            WHERE id = ?",
-        )
-        .bind(change.name.as_deref())
-        .bind(change.profile_id)
-        .bind(change.metadata.clone().map(serde_json::Value::Object))
-        .bind(change.timeout)
-        .bind(change.config.clone().map(serde_json::Value::Object))
-        .bind(cluster)
-        .run(conn)
-        .await?;
+        diesel::update(clusters::table.find(cluster.0))
+            .set((
+                clusters::name.eq(coalesce(change.name.as_deref(), clusters::name)),
+                clusters::profile_id.eq(coalesce(change.profile_id.map(Uuid::from), clusters::profile_id)),
+                clusters::metadata.eq(coalesce(document(change.metadata.as_ref()), clusters::metadata)),
+                clusters::timeout.eq(coalesce(change.timeout, clusters::timeout)),
+                clusters::config.eq(coalesce(document(change.config.as_ref()), clusters::config)),
+                clusters::updated_at.eq(now),
+            ))
+            .run(conn)
+            .await?;
         Ok(())
     })
     .await
@@ -306,7 +265,7 @@ pub async fn update_cluster(conn: &mut Conn, fence: Fence, cluster: ClusterId, c
 /// to what is true now; `desired` is the size asked for from now on.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn finish_member(
     conn: &mut Conn,
     fence: Fence,
@@ -327,12 +286,13 @@ pub async fn finish_member(
 /// creation, given the size that the cluster would have and the largest it may.
 pub type Refuse<'a> = &'a (dyn Fn(i32, i32) -> End + Sync);
 
-/// Counts the node that a user creates in a cluster as asked for, before it is begun. One that is too
-/// many leaves the cluster, and its creation ends: the parents to wake are
-/// returned then. Of several at the same moment as many get in as there is room.
+/// Counts the node that a user creates in a cluster as asked for, before it is
+/// begun. One that is too many leaves the cluster, and its creation ends: the
+/// parents to wake are returned then. Of several at the same moment as many get
+/// in as there is room.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn admit(
     conn: &mut Conn,
     fence: Fence,
@@ -369,7 +329,7 @@ pub async fn admit(
 /// with `force` it never is.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn count_out(
     conn: &mut Conn,
     fence: Fence,
@@ -395,9 +355,8 @@ pub async fn count_out(
 }
 
 async fn set_desired(conn: &mut Conn, cluster: ClusterId, desired: i32) -> Result<()> {
-    Sql::new("UPDATE clusters SET desired_capacity = ? WHERE id = ?")
-        .bind(desired)
-        .bind(cluster)
+    diesel::update(clusters::table.find(cluster.0))
+        .set(clusters::desired_capacity.eq(desired))
         .run(conn)
         .await?;
     Ok(())
@@ -406,16 +365,17 @@ async fn set_desired(conn: &mut Conn, cluster: ClusterId, desired: i32) -> Resul
 /// Bumps the node's generation: what carries an older one is to go.
 ///
 /// # Errors
-/// [`DbError::LeaseLost`].
+/// [`crate::DbError::LeaseLost`].
 pub async fn next_generation(conn: &mut Conn, fence: Fence, node: NodeId, phase: &str) -> Result<()> {
     conn.transaction(async |conn| {
-        crate::child_actions::enter(conn, fence, phase).await?;
-        Sql::new(
-            "UPDATE nodes SET generation = greatest(generation, generations) + 1, physical_id = NULL WHERE id = ?",
-        )
-        .bind(node)
-        .run(conn)
-        .await?;
+        child_actions::enter(conn, fence, phase).await?;
+        diesel::update(nodes::table.find(node.0))
+            .set((
+                nodes::generation.eq(greatest::<Integer, _, _>(nodes::generation, nodes::generations) + 1),
+                nodes::physical_id.eq(None::<String>),
+            ))
+            .run(conn)
+            .await?;
         Ok(())
     })
     .await

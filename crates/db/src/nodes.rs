@@ -2,91 +2,124 @@
 
 use std::collections::HashMap;
 
-use diesel::sql_types::{Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{
+    dsl::{array, auto_type, now},
+    prelude::*,
+    query_source::AliasedField,
+    sql_types::{Integer, Uuid as SqlUuid},
+};
 use senlin_core::{
-    Time,
+    Map, Time,
     action::NewAction,
     caller::Scope,
-    host::HostInfo,
+    host::{HostInfo, HostState},
     ids::*,
     node::{Attempt, Node, NodeStatus},
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
+    attempts::AttemptRow,
     child_actions::{self, NewNode},
-    hosts,
+    functions::greatest,
     idempotency::Keep,
-    object,
     page::{self, Filter, Page, Rows},
     placement::{self, Place},
-    profiles::{self, NewProfile},
+    profiles::NewProfile,
     quota::{self, Full, Growth},
     run::Run,
-    sql::{Bind, Sql, row},
+    schema::{hosts, node_attempts, nodes, profiles},
+    sql::{Bind, Sql, Term},
+    stored::{Document, Word},
 };
 
-row! { NodeRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    physical_id: Option<String> = Nullable<Text>,
-    profile_id: Uuid = SqlUuid,
-    profile_name: String = Text,
-    profile_type: String = Text,
-    user_id: String = Text,
-    project: String = Text,
-    domain: Option<String> = Nullable<Text>,
-    index: i32 = Integer,
-    role: Option<String> = Nullable<Text>,
-    init_at: Time = Timestamptz,
-    created_at: Option<Time> = Nullable<Timestamptz>,
-    updated_at: Option<Time> = Nullable<Timestamptz>,
-    status: String = Text,
-    status_reason: String = Text,
-    metadata: Value = Jsonb,
-    data: Value = Jsonb,
-    tainted: bool = Bool,
-    host_id: Option<Uuid> = Nullable<SqlUuid>,
-    generation: i32 = Integer,
-    generations: i32 = Integer,
-    at_rest: bool = Bool,
-    attempt_action: Option<Uuid> = Nullable<SqlUuid>,
-    attempt_generation: Option<i32> = Nullable<Integer>,
-    attempt_profile: Option<Uuid> = Nullable<SqlUuid>,
-    dependent_nodes: Vec<Uuid> = Array<SqlUuid>,
-    dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
-}}
+const ROWS: Rows = Rows::of("nodes", "init_at");
 
-// Dependents are bounded: a list must not cost what others put on one host.
-const ROWS: Rows = Rows {
-    name: "t",
-    from: "nodes",
-    sort: "init_at",
-};
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = nodes, check_for_backend(diesel::pg::Pg))]
+struct NodeRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: NodeId,
+    name: String,
+    cluster_id: Option<Uuid>,
+    physical_id: Option<String>,
+    #[diesel(deserialize_as = Uuid)]
+    profile_id: ProfileId,
+    #[diesel(select_expression = profiles::name)]
+    profile_name: String,
+    #[diesel(select_expression = profiles::type_name)]
+    profile_type: String,
+    user_id: String,
+    project: String,
+    domain: Option<String>,
+    index: i32,
+    role: Option<String>,
+    init_at: Time,
+    created_at: Option<Time>,
+    updated_at: Option<Time>,
+    #[diesel(deserialize_as = Word<NodeStatus>)]
+    status: NodeStatus,
+    status_reason: String,
+    #[diesel(deserialize_as = Document<Map>)]
+    metadata: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    data: Map,
+    tainted: bool,
+    host_id: Option<Uuid>,
+    generation: i32,
+    #[diesel(select_expression = greatest(nodes::generation, nodes::generations))]
+    #[diesel(select_expression_type = greatest<Integer, nodes::generation, nodes::generations>)]
+    generations: i32,
+    at_rest: bool,
+    #[diesel(embed)]
+    attempt: Option<AttemptRow>,
+    #[diesel(select_expression = array(guests()), select_expression_type = array<SqlUuid, guests>)]
+    dependent_nodes: Vec<Uuid>,
+    #[diesel(select_expression = array(naming()), select_expression_type = array<SqlUuid, naming>)]
+    dependent_profiles: Vec<Uuid>,
+}
 
-const SELECT: &str = "SELECT t.id, t.name, t.cluster_id, t.physical_id, t.profile_id, p.name AS profile_name, \
-    p.type AS profile_type, t.user_id, t.project, t.domain, t.index, t.role, t.init_at, t.created_at, t.updated_at, \
-    t.status, t.status_reason, t.metadata, t.data, t.tainted, t.host_id, t.generation, \
-    greatest(t.generation, t.generations) AS generations, t.at_rest, x.action_id AS attempt_action, \
-    x.generation AS attempt_generation, x.profile_id AS attempt_profile, \
-    ARRAY(SELECT c.id FROM nodes c WHERE c.host_id = t.id ORDER BY c.id LIMIT 100) AS dependent_nodes, \
-    ARRAY(SELECT d.id FROM profiles d WHERE d.host_node_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
-    FROM nodes t JOIN profiles p ON p.id = t.profile_id LEFT JOIN node_attempts x ON x.node_id = t.id";
+diesel::alias! {
+    const GUESTS: Alias<Guests> = nodes as guests;
+    const NAMING: Alias<Naming> = profiles as naming;
+}
 
-impl TryFrom<NodeRow> for Node {
-    type Error = DbError;
+// Both are bounded: a list must not cost what others put on one host.
 
-    fn try_from(row: NodeRow) -> Result<Self> {
-        let attempt = row.attempt_action.zip(row.attempt_generation).zip(row.attempt_profile);
-        Ok(Self {
-            id: row.id.into(),
+/// The containers on a node, if it is a host.
+#[auto_type]
+fn guests() -> _ {
+    let id: AliasedField<Guests, nodes::id> = GUESTS.field(nodes::id);
+    let host: AliasedField<Guests, nodes::host_id> = GUESTS.field(nodes::host_id);
+    let here = GUESTS.filter(host.eq(nodes::id.nullable())).order(id);
+    here.limit(100_i64).select(id)
+}
+
+/// The profiles that name a node as their host.
+#[auto_type]
+fn naming() -> _ {
+    let id: AliasedField<Naming, profiles::id> = NAMING.field(profiles::id);
+    let host: AliasedField<Naming, profiles::host_node_id> = NAMING.field(profiles::host_node_id);
+    let naming = NAMING.filter(host.eq(nodes::id.nullable())).order(id);
+    naming.limit(100_i64).select(id)
+}
+
+/// Nodes, with what a [`NodeRow`] joins in.
+#[auto_type]
+fn joined() -> _ {
+    let attempt = node_attempts::table.on(node_attempts::node_id.eq(nodes::id));
+    nodes::table.inner_join(profiles::table).left_join(attempt)
+}
+
+impl From<NodeRow> for Node {
+    fn from(row: NodeRow) -> Self {
+        Self {
+            id: row.id,
             name: row.name,
             cluster_id: row.cluster_id.map(Into::into),
             physical_id: row.physical_id,
-            profile_id: row.profile_id.into(),
+            profile_id: row.profile_id,
             profile_name: row.profile_name,
             profile_type: row.profile_type,
             user: row.user_id,
@@ -97,54 +130,35 @@ impl TryFrom<NodeRow> for Node {
             init_at: row.init_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            status: NodeStatus::parse(&row.status).ok_or(DbError::Corrupt {
-                column: "nodes.status",
-                value: row.status,
-            })?,
+            status: row.status,
             status_reason: row.status_reason,
-            metadata: object(row.metadata),
-            data: object(row.data),
+            metadata: row.metadata,
+            data: row.data,
             tainted: row.tainted,
             host_id: row.host_id.map(Into::into),
             generation: row.generation,
             generations: row.generations,
             at_rest: row.at_rest,
-            attempt: attempt.map(|((action, generation), profile)| Attempt {
-                action: action.into(),
-                generation,
-                profile_id: profile.into(),
-            }),
+            attempt: row.attempt.map(Attempt::from),
             dependent_nodes: row.dependent_nodes.into_iter().map(Into::into).collect(),
             dependent_profiles: row.dependent_profiles.into_iter().map(Into::into).collect(),
-        })
+        }
     }
 }
 
 /// The node with that id, whoever's it is: for the engine.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: NodeId) -> Result<Option<Node>> {
-    let row: Option<NodeRow> = Sql::new(SELECT)
-        .push(" WHERE t.id = ?")
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
-    row.map(TryInto::try_into).transpose()
+    let query = joined().filter(nodes::id.eq(id.0)).select(NodeRow::as_select());
+    let row: Option<NodeRow> = query.fetch_optional(conn).await?;
+    Ok(row.map(Into::into))
 }
 
 /// The nodes with these ids, in their order: for the engine.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get_all(conn: &mut Conn, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
-    let rows: Vec<NodeRow> = Sql::new(SELECT)
-        .push(" WHERE t.id = ANY (?)")
-        .bind(ids)
-        .fetch_all(conn)
-        .await?;
-    let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
-    let nodes: HashMap<NodeId, Node> = nodes.into_iter().map(|n| (n.id, n)).collect();
+    let any: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let query = joined().filter(nodes::id.eq_any(any)).select(NodeRow::as_select());
+    let rows: Vec<NodeRow> = query.fetch_all(conn).await?;
+    let nodes: HashMap<NodeId, Node> = rows.into_iter().map(|row| (row.id, row.into())).collect();
     Ok(ids.iter().map(|id| nodes.get(id).cloned()).collect())
 }
 
@@ -153,79 +167,62 @@ pub async fn get_all(conn: &mut Conn, ids: &[NodeId]) -> Result<Vec<Option<Node>
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Node>> {
-    let rows: Vec<NodeRow> = page::identified("t", scope, identity)
-        .of(SELECT)
-        .fetch_all(conn)
-        .await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
-        .map(TryInto::try_into)
-        .transpose()
+    let choice = page::identified("nodes", scope, identity);
+    let query = joined().filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<NodeRow> = query.select(NodeRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.name.clone())?.map(Into::into))
 }
 
 /// A page of nodes.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Node>> {
-    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
-    let rows: Vec<NodeRow> = sql.fetch_all(conn).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let query = joined().filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<NodeRow> = query.select(NodeRow::as_select()).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
 }
-
-row! { IndexRow { index: i32 = Integer } }
 
 /// The next index of a cluster, used up.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next_index(conn: &mut Conn, cluster: ClusterId) -> Result<Option<i32>> {
-    let row: Option<IndexRow> =
-        Sql::new("UPDATE clusters SET next_index = next_index + 1 WHERE id = ? RETURNING next_index - 1 AS index")
-            .bind(cluster)
-            .fetch_optional(conn)
-            .await?;
-    Ok(row.map(|r| r.index))
+    child_actions::take_indexes(conn, cluster, 1).await
 }
 
-/// The nodes that several identities mean, in their order, in one statement.
-/// None for one that means no node, or more than one.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> Result<Vec<Option<Node>>> {
+/// The condition that a node is one of those that several identities may mean.
+/// Two of each tell whether it is the only one.
+fn among(scope: &Scope, identities: &[String]) -> Term {
     let ids: Vec<Uuid> = identities.iter().filter_map(|i| i.parse().ok()).collect();
     let (min, max): (Vec<Uuid>, Vec<Uuid>) = identities
         .iter()
         .filter(|i| i.parse::<Uuid>().is_err())
         .filter_map(|i| page::id_prefix_range(i))
         .unzip();
-    let project = match scope {
-        Scope::Project(project) => Some(project.as_str()),
-        Scope::All => None,
-    };
-    let own = if project.is_some() {
-        "project = ?"
-    } else {
-        "?::text IS NULL"
-    };
-    // Two of each tell whether it is the only one.
-    let sql = Sql::new(SELECT)
-        .push(&format!(
-            " WHERE t.id IN (SELECT id FROM nodes WHERE id = ANY (?) AND {own}
-            UNION SELECT n.id FROM unnest(?) AS w(name)
-                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE name = w.name AND {own} LIMIT 2) n
-            UNION SELECT n.id FROM unnest(?, ?) AS r(least, most)
-                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE id BETWEEN r.least AND r.most AND {own} LIMIT 2) n)"
-        ))
+    let own = || page::narrowed("nodes", scope, &[]);
+    let sql = Sql::new("nodes.id IN (SELECT id FROM nodes WHERE id = ANY (?) AND ")
         .bind(ids)
-        .bind(project)
+        .append(own())
+        .push(
+            " UNION SELECT n.id FROM unnest(?) AS w(name)
+                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE name = w.name AND ",
+        )
         .bind(Bind::Texts(identities.to_vec()))
-        .bind(project)
+        .append(own())
+        .push(
+            " LIMIT 2) n
+            UNION SELECT n.id FROM unnest(?, ?) AS r(least, most)
+                CROSS JOIN LATERAL (SELECT id FROM nodes WHERE id BETWEEN r.least AND r.most AND ",
+        )
         .bind(min)
         .bind(max)
-        .bind(project);
-    let rows: Vec<NodeRow> = sql.fetch_all(conn).await?;
-    let nodes: Vec<Node> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        .append(own())
+        .push(" LIMIT 2) n)");
+    Term(sql)
+}
+
+/// The nodes that several identities mean, in their order, in one statement.
+/// None for one that means no node, or more than one.
+pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> Result<Vec<Option<Node>>> {
+    let query = joined().filter(among(scope, identities)).select(NodeRow::as_select());
+    let rows: Vec<NodeRow> = query.fetch_all(conn).await?;
+    let nodes: Vec<Node> = rows.into_iter().map(Into::into).collect();
     let by_id: HashMap<Uuid, usize> = nodes.iter().enumerate().map(|(at, n)| (n.id.0, at)).collect();
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, node) in nodes.iter().enumerate() {
@@ -253,36 +250,22 @@ pub async fn find_all(conn: &mut Conn, scope: &Scope, identities: &[String]) -> 
 }
 
 /// A cluster's members by index.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn members(conn: &mut Conn, cluster: ClusterId) -> Result<Vec<Node>> {
-    let rows: Vec<NodeRow> = Sql::new(SELECT)
-        .push(" WHERE t.cluster_id = ? ORDER BY t.index, t.id")
-        .bind(cluster)
-        .fetch_all(conn)
-        .await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let query = joined()
+        .filter(nodes::cluster_id.eq(cluster.0))
+        .order((nodes::index, nodes::id));
+    let rows: Vec<NodeRow> = query.select(NodeRow::as_select()).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// Names of the containers placed on any of these hosts.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn containers_on(conn: &mut Conn, hosts: &[NodeId]) -> Result<Vec<String>> {
-    let rows: Vec<NameRow> = Sql::new("SELECT name FROM nodes WHERE host_id = ANY (?) ORDER BY name")
-        .bind(hosts)
-        .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|r| r.name).collect())
+    let hosts: Vec<Uuid> = hosts.iter().map(|id| id.0).collect();
+    let query = nodes::table.filter(nodes::host_id.eq_any(hosts)).order(nodes::name);
+    query.select(nodes::name).fetch_all(conn).await
 }
 
-row! { NameRow { name: String = Text } }
-
 /// Records a node and its NODE_CREATE together.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn create(conn: &mut Conn, node: &NewNode, action: &NewAction) -> Result<()> {
     conn.transaction(async |conn| {
         child_actions::insert_nodes(conn, std::slice::from_ref(node)).await?;
@@ -303,11 +286,8 @@ pub enum Refusal {
 }
 
 /// Records a node and its NODE_CREATE together, if the project then has at most
-/// `most` nodes, and answers the node. In a cluster it gets the next index, and
+/// `most` nodes, and returns the node. In a cluster it gets the next index, and
 /// the name that `name` gives to that.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn create_named(
     conn: &mut Conn,
     mut node: NewNode,
@@ -373,26 +353,30 @@ pub async fn adopt(
         if let Some(full) = quota::nodes(conn, &node.project, Growth::By(1), most).await? {
             return Ok(Err(full));
         }
-        profiles::insert(conn, profile).await?;
+        crate::profiles::insert(conn, profile).await?;
         child_actions::insert_nodes(conn, std::slice::from_ref(node)).await?;
-        Sql::new(
-            "UPDATE nodes SET status = 'ACTIVE', status_reason = 'Node adopted successfully', physical_id = ?,
-                created_at = now() WHERE id = ?",
-        )
-        .bind(adoption.physical_id.as_str())
-        .bind(node.id)
-        .run(conn)
-        .await?;
+        diesel::update(nodes::table.find(node.id.0))
+            .set((
+                nodes::status.eq(NodeStatus::Active.as_str()),
+                nodes::status_reason.eq("Node adopted successfully"),
+                nodes::physical_id.eq(&adoption.physical_id),
+                nodes::created_at.eq(now),
+            ))
+            .run(conn)
+            .await?;
         if let Some(place) = &adoption.place {
             placement::occupy(conn, node.id, place).await?;
         }
         if let Some(info) = &adoption.info {
-            Sql::new("INSERT INTO hosts (node_id, endpoint, state) VALUES (?, ?, 'UP')")
-                .bind(node.id)
-                .bind(adoption.physical_id.as_str())
+            diesel::insert_into(hosts::table)
+                .values((
+                    hosts::node_id.eq(node.id.0),
+                    hosts::endpoint.eq(&adoption.physical_id),
+                    hosts::state.eq(HostState::Up.as_str()),
+                ))
                 .run(conn)
                 .await?;
-            hosts::answered(conn, node.id, info).await?;
+            crate::hosts::answered(conn, node.id, info).await?;
         }
         let made = get(conn, node.id).await?.ok_or(diesel::result::Error::NotFound)?;
         keep.settle(conn, &made).await?;

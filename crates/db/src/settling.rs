@@ -1,16 +1,14 @@
 //! Actions that wait for something outside without a worker: a container that
 //! has to run for a while, a host that has to come back.
 
-use senlin_core::{Map, ids::NodeId};
-
-use crate::{
-    Conn, Result,
-    events::Record,
-    fence::{self, FENCED, Fence, Fenced},
-    queue::end,
-    run::Run,
-    sql::Sql,
+use diesel::{
+    dsl::{now, sql},
+    prelude::*,
+    sql_types::Text,
 };
+use senlin_core::{Map, action::ActionStatus, ids::NodeId};
+
+use crate::{Conn, Result, fence::Fence, run::Run, schema::actions, statements::delay_action::delay_action};
 
 /// The phase in which a new container is given its time to run.
 pub const SETTLING: &str = "settling";
@@ -36,78 +34,45 @@ pub struct Wait<'a> {
 /// # Errors
 /// [`crate::DbError::LeaseLost`] when it is no longer ours.
 pub async fn wait(conn: &mut Conn, fence: Fence, wait: &Wait<'_>) -> Result<()> {
-    let touched = Sql::new("WITH before AS (SELECT a.id, a.data->>'waits_for' AS reason FROM actions a WHERE")
-        .push(FENCED)
-        .push(
-            "FOR UPDATE),
-        back AS (
-            UPDATE actions a SET status = 'READY', owner = NULL, lease_expires_at = NULL,
-                phase = coalesce(:phase, a.phase), status_reason = :reason, updated_at = now(),
-                retries = CASE WHEN :phase IS NULL THEN a.retries ELSE 0 END,
-                data = a.data - CASE WHEN :phase IS NULL THEN '{}' ELSE '{failing_since}' END::text[]
-                    || :data || jsonb_build_object('waits_for', :reason),
-                run_after = ",
-        )
-        .push(&end::due(":delay"))
-        .push(
-            "
-            FROM before b WHERE a.id = b.id
-            RETURNING a.*, b.reason AS before),
-        node AS (UPDATE nodes n SET physical_id = :physical_id FROM back
-            WHERE n.id = back.target AND :physical_id IS NOT NULL),
-        told AS (",
-        )
-        .push(
-            &Record {
-                from: "back WHERE before IS DISTINCT FROM status_reason",
-                status: "'wait'",
-                ..Record::ACTION
-            }
-            .of_actions(),
-        )
-        .push(") SELECT id FROM back")
-        .fence(fence)
-        .set("phase", wait.phase)
-        .set("reason", wait.reason)
-        .set("data", wait.data)
-        .set("delay", wait.delay)
-        .set("physical_id", wait.physical_id)
-        .run(conn)
-        .await?;
-    fence::ours(touched)
+    delay_action(conn, fence, wait).await
 }
 
 /// Something has happened to a node's container: an action that gives it time
 /// to run looks now. True when there is one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn look_now(conn: &mut Conn, node: NodeId) -> Result<bool> {
-    let touched = Sql::new(
-        "UPDATE actions SET run_after = now() WHERE target = ? AND status = 'READY' AND phase = ? AND run_after > now()",
-    )
-    .bind(node)
-    .bind(SETTLING)
-    .run(conn)
-    .await?;
+    let touched = diesel::update(actions::table)
+        .filter(actions::target.eq(node.0))
+        .filter(actions::status.eq(ActionStatus::Ready.as_str()))
+        .filter(actions::phase.eq(SETTLING))
+        .filter(actions::run_after.gt(now))
+        .set(actions::run_after.eq(now))
+        .run(conn)
+        .await?;
     Ok(touched > 0)
 }
 
+diesel::alias! {
+    const WAITING: Alias<Waiting> = actions as waiting;
+}
+
 /// A host answers again: what waits for it, or for any host, is tried now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn host_is_back(conn: &mut Conn, host: NodeId) -> Result<bool> {
-    let touched = Sql::new(
-        "WITH waiting AS (
-            SELECT id FROM actions WHERE status = 'READY' AND run_after > now()
-                AND ((host_id = ? AND retries > 0) OR data->>'waits_for' IS NOT NULL) AND phase <> ?
-            ORDER BY id FOR UPDATE SKIP LOCKED)
-        UPDATE actions a SET run_after = now() FROM waiting w WHERE a.id = w.id",
-    )
-    .bind(host)
-    .bind(SETTLING)
-    .run(conn)
-    .await?;
+    let of_host = WAITING.field(actions::host_id).eq(host.0);
+    let failed = WAITING.field(actions::retries).gt(0);
+    let told = WAITING.field(actions::data).retrieve_as_text("waits_for").is_not_null();
+    // In order, and past those that somebody else holds.
+    let waiting = WAITING
+        .filter(WAITING.field(actions::status).eq(sql::<Text>("'READY'")))
+        .filter(WAITING.field(actions::run_after).gt(now))
+        .filter(of_host.and(failed).or(told))
+        .filter(WAITING.field(actions::phase).ne(SETTLING))
+        .select(WAITING.field(actions::id))
+        .order(WAITING.field(actions::id))
+        .for_update()
+        .skip_locked();
+    let touched = diesel::update(actions::table.filter(actions::id.eq_any(waiting)))
+        .set(actions::run_after.eq(now))
+        .run(conn)
+        .await?;
     Ok(touched > 0)
 }

@@ -1,23 +1,29 @@
-//! What a column holds beside its SQL type: a word of an enum, or a document of
-//! a known form. A model names it with `deserialize_as`.
+//! What a column holds beside its SQL type: a word of an enum, an id of a kind,
+//! or a document of a known form. A model names it with `deserialize_as`.
 
 use diesel::{
     deserialize::{self, FromSql, FromSqlRow},
     pg::{Pg, PgValue},
-    sql_types::{Jsonb, Text},
+    sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus},
     cluster::ClusterStatus,
+    ids::NodeId,
     node::NodeStatus,
     profile::Spec,
 };
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 /// An enum's word in a text column.
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct Word<T>(pub(crate) T);
+
+/// An id in a column that may be null.
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct MaybeId(Option<Uuid>);
 
 /// A document in a jsonb column.
 #[derive(Debug, FromSqlRow)]
@@ -58,3 +64,24 @@ macro_rules! documents {
     )*};
 }
 documents!(Map, Spec);
+
+impl FromSql<Nullable<SqlUuid>, Pg> for MaybeId {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Self::from_nullable_sql(Some(value))
+    }
+
+    fn from_nullable_sql(value: Option<PgValue<'_>>) -> deserialize::Result<Self> {
+        <Option<Uuid> as FromSql<Nullable<SqlUuid>, Pg>>::from_nullable_sql(value).map(Self)
+    }
+}
+
+macro_rules! maybe_ids {
+    ($($id:ident),* $(,)?) => {$(
+        impl From<MaybeId> for Option<$id> {
+            fn from(stored: MaybeId) -> Self {
+                stored.0.map(Into::into)
+            }
+        }
+    )*};
+}
+maybe_ids!(NodeId);
