@@ -14,6 +14,7 @@ pub mod pool;
 mod run;
 mod schema;
 pub mod sql;
+mod statements;
 mod stored;
 
 pub mod actions;
