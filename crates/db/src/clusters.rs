@@ -1,6 +1,11 @@
 //! Clusters.
 
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{
+    dsl::{array, auto_type, count_star, now},
+    prelude::*,
+    query_source::Alias,
+    sql_types::{Bool, Uuid as SqlUuid},
+};
 use senlin_core::{
     Map, Time,
     action::NewAction,
@@ -8,70 +13,94 @@ use senlin_core::{
     cluster::{Cluster, ClusterStatus},
     ids::*,
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result, child_actions,
     idempotency::Keep,
-    object,
     page::{self, Filter, Page, Rows},
     quota::{self, Full, Growth},
     run::Run,
-    sql::{Sql, row},
+    schema::{cluster_policies, clusters, nodes, profiles},
+    sql::Term,
+    stored::{Document, Word},
 };
 
-row! { ClusterRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    profile_id: Uuid = SqlUuid,
-    profile_name: String = Text,
-    profile_type: String = Text,
-    user_id: String = Text,
-    project: String = Text,
-    domain: Option<String> = Nullable<Text>,
-    init_at: Time = Timestamptz,
-    created_at: Option<Time> = Nullable<Timestamptz>,
-    updated_at: Option<Time> = Nullable<Timestamptz>,
-    min_size: i32 = Integer,
-    max_size: i32 = Integer,
-    desired_capacity: i32 = Integer,
-    next_index: i32 = Integer,
-    timeout: i32 = Integer,
-    status: String = Text,
-    status_reason: String = Text,
-    metadata: Value = Jsonb,
-    data: Value = Jsonb,
-    config: Value = Jsonb,
-    shared_with: Vec<String> = Array<Text>,
-    nodes: Vec<Uuid> = Array<SqlUuid>,
-    policies: Vec<Uuid> = Array<SqlUuid>,
-    dependent_profiles: Vec<Uuid> = Array<SqlUuid>,
-}}
+const ROWS: Rows = Rows::of("clusters", "init_at");
 
-// Dependents are bounded: a list must not cost what others make of one cluster.
-const ROWS: Rows = Rows {
-    name: "t",
-    from: "clusters",
-    sort: "init_at",
-};
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = clusters, check_for_backend(diesel::pg::Pg))]
+struct ClusterRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: ClusterId,
+    name: String,
+    #[diesel(deserialize_as = Uuid)]
+    profile_id: ProfileId,
+    #[diesel(select_expression = profiles::name)]
+    profile_name: String,
+    #[diesel(select_expression = profiles::type_name)]
+    profile_type: String,
+    user_id: String,
+    project: String,
+    domain: Option<String>,
+    init_at: Time,
+    created_at: Option<Time>,
+    updated_at: Option<Time>,
+    min_size: i32,
+    max_size: i32,
+    desired_capacity: i32,
+    next_index: i32,
+    timeout: i32,
+    #[diesel(deserialize_as = Word<ClusterStatus>)]
+    status: ClusterStatus,
+    status_reason: String,
+    #[diesel(deserialize_as = Document<Map>)]
+    metadata: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    data: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    config: Map,
+    shared_with: Vec<String>,
+    #[diesel(select_expression = array(member_ids()), select_expression_type = Ids<member_ids>)]
+    nodes: Vec<Uuid>,
+    #[diesel(select_expression = array(binding_ids()), select_expression_type = Ids<binding_ids>)]
+    policies: Vec<Uuid>,
+    #[diesel(select_expression = array(dependent_ids()), select_expression_type = Ids<dependent_ids>)]
+    dependent_profiles: Vec<Uuid>,
+}
 
-const SELECT: &str = "SELECT t.id, t.name, t.profile_id, p.name AS profile_name, p.type AS profile_type, t.user_id, \
-    t.project, t.domain, t.init_at, t.created_at, t.updated_at, t.min_size, t.max_size, t.desired_capacity, \
-    t.next_index, t.timeout, t.status, t.status_reason, t.metadata, t.data, t.config, t.shared_with, \
-    ARRAY(SELECT n.id FROM nodes n WHERE n.cluster_id = t.id ORDER BY n.index, n.id) AS nodes, \
-    ARRAY(SELECT b.id FROM cluster_policies b WHERE b.cluster_id = t.id ORDER BY b.id) AS policies, \
-    ARRAY(SELECT d.id FROM profiles d WHERE d.host_cluster_id = t.id ORDER BY d.id LIMIT 100) AS dependent_profiles \
-    FROM clusters t JOIN profiles p ON p.id = t.profile_id";
+/// The ids that a query finds for a cluster, in one column.
+type Ids<Query> = array<SqlUuid, Query>;
 
-impl TryFrom<ClusterRow> for Cluster {
-    type Error = DbError;
+#[auto_type]
+fn member_ids() -> _ {
+    let members = nodes::table.filter(nodes::cluster_id.eq(clusters::id.nullable()));
+    members.order((nodes::index, nodes::id)).select(nodes::id)
+}
 
-    fn try_from(row: ClusterRow) -> Result<Self> {
-        Ok(Self {
-            id: row.id.into(),
+#[auto_type]
+fn binding_ids() -> _ {
+    let bindings = cluster_policies::table.filter(cluster_policies::cluster_id.eq(clusters::id));
+    bindings.order(cluster_policies::id).select(cluster_policies::id)
+}
+
+diesel::alias! { const DEPENDENTS: Alias<Dependents> = profiles as dependents; }
+
+#[auto_type]
+fn dependent_ids() -> _ {
+    // A list must not cost what others make of one cluster.
+    let (all, most): (Alias<Dependents>, i64) = (DEPENDENTS, 100);
+    let dependents = all.filter(all.field(profiles::host_cluster_id).eq(clusters::id.nullable()));
+    let first = dependents.order(all.field(profiles::id)).limit(most);
+    first.select(all.field(profiles::id))
+}
+
+impl From<ClusterRow> for Cluster {
+    fn from(row: ClusterRow) -> Self {
+        Self {
+            id: row.id,
             name: row.name,
-            profile_id: row.profile_id.into(),
+            profile_id: row.profile_id,
             profile_name: row.profile_name,
             profile_type: row.profile_type,
             user: row.user_id,
@@ -85,33 +114,29 @@ impl TryFrom<ClusterRow> for Cluster {
             desired_capacity: row.desired_capacity,
             next_index: row.next_index,
             timeout: row.timeout,
-            status: ClusterStatus::parse(&row.status).ok_or(DbError::Corrupt {
-                column: "clusters.status",
-                value: row.status,
-            })?,
+            status: row.status,
             status_reason: row.status_reason,
-            metadata: object(row.metadata),
-            data: object(row.data),
-            config: object(row.config),
+            metadata: row.metadata,
+            data: row.data,
+            config: row.config,
             shared_with: row.shared_with,
             nodes: row.nodes.into_iter().map(Into::into).collect(),
             policies: row.policies.into_iter().map(Into::into).collect(),
             dependent_profiles: row.dependent_profiles.into_iter().map(Into::into).collect(),
-        })
+        }
     }
 }
 
+#[auto_type]
+fn with_profiles() -> _ {
+    clusters::table.inner_join(profiles::table)
+}
+
 /// The cluster with that id, whoever's it is: for the engine.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: ClusterId) -> Result<Option<Cluster>> {
-    let row: Option<ClusterRow> = Sql::new(SELECT)
-        .push(" WHERE t.id = ?")
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
-    row.map(TryInto::try_into).transpose()
+    let query = with_profiles().filter(clusters::id.eq(id.0));
+    let row: Option<ClusterRow> = query.select(ClusterRow::as_select()).fetch_optional(conn).await?;
+    Ok(row.map(Into::into))
 }
 
 /// The cluster with that id, name or short id.
@@ -119,13 +144,10 @@ pub async fn get(conn: &mut Conn, id: ClusterId) -> Result<Option<Cluster>> {
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Cluster>> {
-    let rows: Vec<ClusterRow> = page::identified("t", scope, identity)
-        .of(SELECT)
-        .fetch_all(conn)
-        .await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
-        .map(TryInto::try_into)
-        .transpose()
+    let choice = page::identified("clusters", scope, identity);
+    let query = with_profiles().filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<ClusterRow> = query.select(ClusterRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.name.clone())?.map(Into::into))
 }
 
 /// A cluster of hosts that an admin shared with this project.
@@ -133,32 +155,34 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
 /// # Errors
 /// [`DbError::MultipleChoices`].
 pub async fn find_shared(conn: &mut Conn, project: &str, identity: &str) -> Result<Option<Cluster>> {
-    let mut choice = page::identified("t", &Scope::All, identity);
-    let anybodys = vec![project.to_owned(), "*".to_owned()];
-    choice.filter = choice.filter.push(" AND t.shared_with && ?").bind(anybodys);
-    let rows: Vec<ClusterRow> = choice.of(SELECT).fetch_all(conn).await?;
-    page::choose(rows, identity, |r| r.id, |r| r.name.clone())?
-        .map(TryInto::try_into)
-        .transpose()
+    let choice = page::identified("clusters", &Scope::All, identity);
+    let query = with_profiles()
+        .filter(Term(choice.filter))
+        .filter(clusters::shared_with.overlaps_with(vec![project, "*"]))
+        .order(Term(choice.tail));
+    let rows: Vec<ClusterRow> = query.select(ClusterRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.name.clone())?.map(Into::into))
 }
 
 /// A page of clusters.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Cluster>> {
-    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
-    let rows: Vec<ClusterRow> = sql.fetch_all(conn).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let query = with_profiles().filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<ClusterRow> = query.select(ClusterRow::as_select()).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// A cluster to be recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = clusters)]
 #[expect(missing_docs, reason = "columns of the same names")]
 pub struct NewCluster {
+    #[diesel(serialize_as = Uuid)]
     pub id: ClusterId,
     pub name: String,
+    #[diesel(serialize_as = Uuid)]
     pub profile_id: ProfileId,
+    #[diesel(column_name = user_id)]
     pub user: String,
     pub project: String,
     pub domain: Option<String>,
@@ -166,41 +190,23 @@ pub struct NewCluster {
     pub max_size: i32,
     pub desired_capacity: i32,
     pub timeout: i32,
+    #[diesel(serialize_as = Document<Map>)]
     pub metadata: Map,
+    #[diesel(serialize_as = Document<Map>)]
     pub config: Map,
 }
 
 /// Records a cluster, in INIT.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(conn: &mut Conn, new: &NewCluster) -> Result<()> {
-    Sql::new(
-        "INSERT INTO clusters (id, name, profile_id, user_id, project, domain, min_size, max_size, desired_capacity,
-            timeout, metadata, config, status, status_reason)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'INIT', 'Initializing')",
-    )
-    .bind(new.id)
-    .bind(new.name.as_str())
-    .bind(new.profile_id)
-    .bind(new.user.as_str())
-    .bind(new.project.as_str())
-    .bind(new.domain.as_deref())
-    .bind(new.min_size)
-    .bind(new.max_size)
-    .bind(new.desired_capacity)
-    .bind(new.timeout)
-    .bind(&new.metadata)
-    .bind(&new.config)
-    .run(conn)
-    .await?;
+    let status = clusters::status.eq(ClusterStatus::Init.as_str());
+    diesel::insert_into(clusters::table)
+        .values((new.clone(), status, clusters::status_reason.eq("Initializing")))
+        .run(conn)
+        .await?;
     Ok(())
 }
 
 /// Records a cluster and its CLUSTER_CREATE together.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn create(conn: &mut Conn, new: &NewCluster, action: &NewAction) -> Result<()> {
     conn.transaction(async |conn| {
         insert(conn, new).await?;
@@ -222,7 +228,11 @@ pub enum Refusal {
     ProfileGone,
 }
 
-row! { RoomRow { n: i64 = BigInt, taken: bool = Bool } }
+diesel::define_sql_function! {
+    /// Whether it holds for any row; null when there is none.
+    #[aggregate]
+    fn bool_or(it: Bool) -> Nullable<Bool>
+}
 
 /// What a project may have.
 #[derive(Debug, Clone, Copy)]
@@ -236,10 +246,7 @@ pub struct Limits {
 }
 
 /// Records a cluster and its CLUSTER_CREATE together, within the project's
-/// limits, and answers the cluster.
-///
-/// # Errors
-/// When the database refuses.
+/// limits, and returns the cluster.
 pub async fn create_within(
     conn: &mut Conn,
     new: &NewCluster,
@@ -250,18 +257,16 @@ pub async fn create_within(
     let recorded = conn
         .transaction(async |conn| {
             quota::turn(conn, &new.project).await?;
-            let room: Option<RoomRow> = Sql::new(
-                "SELECT count(*) AS n, coalesce(bool_or(name = ?), false) AS taken FROM clusters WHERE project = ?",
-            )
-            .bind(new.name.as_str())
-            .bind(new.project.as_str())
-            .fetch_optional(conn)
-            .await?;
-            let room = room.unwrap_or(RoomRow { n: 0, taken: false });
-            if room.n >= limits.clusters {
+            let room: Option<(i64, Option<bool>)> = clusters::table
+                .filter(clusters::project.eq(&new.project))
+                .select((count_star(), bool_or(clusters::name.eq(&new.name))))
+                .fetch_optional(conn)
+                .await?;
+            let (count, taken) = room.unwrap_or_default();
+            if count >= limits.clusters {
                 return Ok(Err(Refusal::TooMany));
             }
-            if limits.unique_names && room.taken {
+            if limits.unique_names && taken == Some(true) {
                 return Ok(Err(Refusal::NameTaken));
             }
             let growth = Growth::By(new.desired_capacity);
@@ -282,13 +287,9 @@ pub async fn create_within(
 }
 
 /// Sets the projects that may use a cluster's hosts.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn share(conn: &mut Conn, id: ClusterId, projects: &[String]) -> Result<()> {
-    Sql::new("UPDATE clusters SET shared_with = ?, updated_at = now() WHERE id = ?")
-        .bind(projects.to_vec())
-        .bind(id)
+    diesel::update(clusters::table.find(id.0))
+        .set((clusters::shared_with.eq(projects), clusters::updated_at.eq(now)))
         .run(conn)
         .await?;
     Ok(())

@@ -1,44 +1,41 @@
 //! Events.
 
-use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use senlin_core::{Time, caller::Scope, event::Event};
-use serde_json::Value;
+use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+use senlin_core::{Map, Time, caller::Scope, event::Event, ids::*};
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, object,
+    Conn, Result,
     page::{self, Filter, Page, Rows},
     run::Run,
-    sql::{Sql, row},
+    schema::events,
+    sql::{Sql, Term},
+    statements::settle_restored_events::settle_restored_events,
+    stored::{Document, MaybeId},
 };
 
-row! { EventRow {
-    id: Uuid = SqlUuid,
-    timestamp: Time = Timestamptz,
-    oid: Uuid = SqlUuid,
-    oname: String = Text,
-    otype: String = Text,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    level: String = Text,
-    user_id: String = Text,
-    project: String = Text,
-    action: String = Text,
-    status: String = Text,
-    status_reason: String = Text,
-    meta_data: Value = Jsonb,
-    xid: i64 = BigInt,
-    seq: i64 = BigInt,
-}}
+const ROWS: Rows = Rows::of("events", "timestamp");
 
-const ROWS: Rows = Rows {
-    name: "t",
-    from: "events",
-    sort: "timestamp",
-};
-
-const SELECT: &str = "SELECT t.id, t.timestamp, t.oid, t.oname, t.otype, t.cluster_id, t.level, t.user_id, \
-                      t.project, t.action, t.status, t.status_reason, t.meta_data, t.xid::text::bigint AS xid, t.seq \
-                      FROM events t";
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
+struct EventRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: EventId,
+    timestamp: Time,
+    oid: Uuid,
+    oname: String,
+    otype: String,
+    #[diesel(deserialize_as = MaybeId)]
+    cluster_id: Option<ClusterId>,
+    level: String,
+    user_id: String,
+    project: String,
+    action: String,
+    status: String,
+    status_reason: String,
+    #[diesel(deserialize_as = Document<Map>)]
+    meta_data: Map,
+}
 
 /// What a statement records of each row of one of its lists. Each field is an
 /// expression over that list's columns.
@@ -71,7 +68,7 @@ impl Record<'_> {
         self.about("id, name, 'NODE'")
     }
 
-    /// No other text inserts into `events`.
+    /// No other text inserts into `events`; [`crate::node_self::report`] does without text.
     fn about(&self, object: &str) -> String {
         let Record {
             from,
@@ -90,19 +87,19 @@ impl Record<'_> {
 impl From<EventRow> for Event {
     fn from(row: EventRow) -> Self {
         Self {
-            id: row.id.into(),
+            id: row.id,
             timestamp: row.timestamp,
             oid: row.oid,
             oname: row.oname,
             otype: row.otype,
-            cluster_id: row.cluster_id.map(Into::into),
+            cluster_id: row.cluster_id,
             level: row.level,
             user: row.user_id,
             project: row.project,
             action: row.action,
             status: row.status,
             status_reason: row.status_reason,
-            meta_data: object(row.meta_data),
+            meta_data: row.meta_data,
         }
     }
 }
@@ -119,21 +116,19 @@ pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Opti
             None => return Ok(None),
         },
     };
-    let mut sql = Sql::new(SELECT).push(" WHERE t.id BETWEEN ? AND ?").bind(min).bind(max);
-    if let Scope::Project(project) = scope {
-        sql = sql.push(" AND t.project = ?").bind(project.as_str());
-    }
-    let rows: Vec<EventRow> = sql.push(" LIMIT 2").fetch_all(conn).await?;
-    Ok(page::choose(rows, identity, |r| r.id, |r| r.id.to_string())?.map(Into::into))
+    let query = events::table
+        .filter(events::id.between(min, max))
+        .filter(Term(page::narrowed("events", scope, &[])))
+        .limit(2);
+    let rows: Vec<EventRow> = query.select(EventRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.id.to_string())?.map(Into::into))
 }
 
 /// A page of events.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Event>> {
-    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
-    let rows: Vec<EventRow> = sql.fetch_all(conn).await?;
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let query = events::table.filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<EventRow> = query.select(EventRow::as_select()).fetch_all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -177,15 +172,10 @@ pub struct Read {
     pub next: Cursor,
 }
 
-row! { HorizonRow { settled: i64 = BigInt, known: i64 = BigInt } }
-
 /// Up to `limit` events after a place, in the order of commits: whoever goes on
 /// from [`Read::next`] meets each event once and misses none. Those of
 /// transactions that began while an older one is still open come when that one
 /// has ended. None for a cursor of another database.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn since(
     conn: &mut Conn,
     scope: &Scope,
@@ -194,55 +184,43 @@ pub async fn since(
     limit: i64,
 ) -> Result<Option<Read>> {
     // Whatever an earlier transaction wrote is there when the next statement looks.
-    let horizon: Option<HorizonRow> = Sql::new(
-        "SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS known
-        FROM pg_current_snapshot() AS now",
-    )
+    let horizon: Option<(i64, i64)> = diesel::select((
+        sql::<BigInt>("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"),
+        sql::<BigInt>("pg_snapshot_xmax(pg_current_snapshot())::text::bigint"),
+    ))
     .fetch_optional(conn)
     .await?;
-    let Some(horizon) = horizon.filter(|h| after.xid <= h.known) else {
+    let Some((settled, _)) = horizon.filter(|(_, known)| after.xid <= *known) else {
         return Ok(None);
     };
-    let sql = Sql::new(SELECT)
-        .push(" WHERE (t.xid, t.seq) > (?::text::xid8, ?) AND t.xid < ?::text::xid8")
+    let between = Sql::new("(events.xid, events.seq) > (?::text::xid8, ?) AND events.xid < ?::text::xid8")
         .bind(after.xid.to_string())
         .bind(after.seq)
-        .bind(horizon.settled.to_string());
-    let sql = sql
-        .push(" AND ")
-        .append(page::narrowed("t", scope, filters))
-        .push(" ORDER BY t.xid, t.seq LIMIT ?");
-    let rows: Vec<EventRow> = sql.bind(limit).fetch_all(conn).await?;
+        .bind(settled.to_string());
+    let query = events::table
+        .filter(Term(between))
+        .filter(Term(page::narrowed("events", scope, filters)))
+        .order(Term(Sql::new("events.xid, events.seq")))
+        .limit(limit);
+    let xid = sql::<BigInt>("events.xid::text::bigint");
+    let rows: Vec<(EventRow, i64, i64)> = query
+        .select((EventRow::as_select(), xid, events::seq))
+        .fetch_all(conn)
+        .await?;
     let next = match rows.last() {
-        Some(last) if i64::try_from(rows.len()).is_ok_and(|n| n >= limit) => Cursor {
-            xid: last.xid,
-            seq: last.seq,
-        },
+        Some((_, xid, seq)) if i64::try_from(rows.len()).is_ok_and(|n| n >= limit) => Cursor { xid: *xid, seq: *seq },
         // All that is settled has been looked at.
-        _ if limit > 0 && horizon.settled > after.xid => Cursor {
-            xid: horizon.settled,
-            seq: 0,
-        },
+        _ if limit > 0 && settled > after.xid => Cursor { xid: settled, seq: 0 },
         _ => after,
     };
     Ok(Some(Read {
-        events: rows.into_iter().map(Into::into).collect(),
+        events: rows.into_iter().map(|(row, ..)| row.into()).collect(),
         next,
     }))
 }
 
-/// Events of a database that this one was restored from carry numbers of
-/// transactions that are yet to come here: they count as older than all of
-/// ours. Says how many of at most `most` there were.
-///
-/// # Errors
-/// When the database does not answer.
+/// Makes the events of a database that this one was restored from older than
+/// all of ours. Returns how many of at most `most` there were.
 pub async fn settle_restored(conn: &mut Conn, most: i64) -> Result<usize> {
-    Sql::new(
-        "UPDATE events SET xid = '0' WHERE (id, timestamp) IN (SELECT id, timestamp FROM events
-            WHERE xid > pg_snapshot_xmax(pg_current_snapshot()) LIMIT ?)",
-    )
-    .bind(most)
-    .run(conn)
-    .await
+    settle_restored_events(conn, most).await
 }

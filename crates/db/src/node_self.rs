@@ -1,63 +1,66 @@
 //! What a container's own process writes of its node.
 
-use diesel::sql_types::{Nullable, Timestamptz};
+use diesel::{
+    dsl::{IntervalDsl, now},
+    prelude::*,
+    sql_types::{Nullable, Text, Timestamptz},
+};
 use senlin_core::{Time, ids::NodeId};
 
 use crate::{
     Conn, Result,
-    events::Record,
     run::Run,
-    sql::{Sql, row},
+    schema::{events, nodes},
 };
 
-row! { UntilRow { until: Option<Time> = Nullable<Timestamptz> } }
-
 /// Until when a node does not go when its cluster scales in.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn protected_until(conn: &mut Conn, node: NodeId) -> Result<Option<Time>> {
-    let row: Option<UntilRow> =
-        Sql::new("SELECT CASE WHEN protected_until > now() THEN protected_until END AS until FROM nodes WHERE id = ?")
-            .bind(node)
-            .fetch_optional(conn)
-            .await?;
-    Ok(row.and_then(|r| r.until))
+    let protected = nodes::table.find(node.0).filter(nodes::protected_until.gt(now));
+    let until: Option<Option<Time>> = protected.select(nodes::protected_until).fetch_optional(conn).await?;
+    Ok(until.flatten())
 }
 
 /// Protects a node for so many seconds from now; 0 ends it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn protect(conn: &mut Conn, node: NodeId, seconds: f64) -> Result<Option<Time>> {
-    let row: Option<UntilRow> = Sql::new(
-        "UPDATE nodes SET protected_until = CASE WHEN ? > 0 THEN now() + make_interval(secs => ?) END
-        WHERE id = ? RETURNING protected_until AS until",
-    )
-    .bind(seconds)
-    .bind(seconds)
-    .bind(node)
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.and_then(|r| r.until))
+    // Now and no interval is null.
+    let span = (seconds > 0.0).then(|| seconds.seconds());
+    let until: Option<Option<Time>> = diesel::update(nodes::table.find(node.0))
+        .set(nodes::protected_until.eq(now.into_sql::<Nullable<Timestamptz>>() + span))
+        .returning(nodes::protected_until)
+        .fetch_optional(conn)
+        .await?;
+    Ok(until.flatten())
 }
 
 /// An event that a node's process reports.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn report(conn: &mut Conn, node: NodeId, level: &str, message: &str) -> Result<()> {
-    let reported = Record {
-        from: "nodes WHERE id = ?",
-        level: "?",
-        action: "'NODE_REPORT'",
-        status: "'reported'",
-        reason: "?",
-    };
-    Sql::new(reported.of_nodes())
-        .bind(level)
-        .bind(message)
-        .bind(node)
+    nodes::table
+        .find(node.0)
+        .select((
+            nodes::id,
+            nodes::name,
+            "NODE".into_sql::<Text>(),
+            nodes::cluster_id,
+            level.into_sql::<Text>(),
+            nodes::user_id,
+            nodes::project,
+            "NODE_REPORT".into_sql::<Text>(),
+            "reported".into_sql::<Text>(),
+            message.into_sql::<Text>(),
+        ))
+        .insert_into(events::table)
+        .into_columns((
+            events::oid,
+            events::oname,
+            events::otype,
+            events::cluster_id,
+            events::level,
+            events::user_id,
+            events::project,
+            events::action,
+            events::status,
+            events::status_reason,
+        ))
         .run(conn)
         .await?;
     Ok(())

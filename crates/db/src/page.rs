@@ -1,13 +1,12 @@
 //! Lists: filters, sorting, and pages by marker.
 
-use diesel::sql_types::Bool;
 use senlin_core::caller::Scope;
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
     run::Run,
-    sql::{Bind, Sql, row},
+    sql::{Bind, Sql, Term},
 };
 
 /// Which way a key is sorted. Nulls come first ascending, last descending.
@@ -78,8 +77,6 @@ impl Choice {
     }
 }
 
-row! { Found { found: bool = Bool } }
-
 /// The page of some rows that is asked for, by scope, filters, marker, order and limit.
 pub(crate) async fn page(
     conn: &mut Conn,
@@ -146,12 +143,11 @@ pub(crate) async fn page(
 /// Whether the scope has it: another's marker would tell where it stands.
 async fn exists(conn: &mut Conn, rows: Rows, scope: &Scope, id: Uuid) -> Result<bool> {
     let Rows { name, from, .. } = rows;
-    let sql = Sql::new(format!(
-        "SELECT EXISTS (SELECT 1 FROM {from} {name} WHERE {name}.id = ? AND "
-    ));
-    let sql = sql.bind(id).append(narrowed(name, scope, &[])).push(") AS found");
-    let row: Option<Found> = sql.fetch_optional(conn).await?;
-    Ok(row.is_some_and(|r| r.found))
+    let of_scope = narrowed(name, scope, &[]);
+    let sql = Sql::new(format!("EXISTS (SELECT 1 FROM {from} {name} WHERE {name}.id = ? AND "));
+    let found = Term(sql.bind(id).append(of_scope).push(")"));
+    let row: Option<bool> = diesel::select(found).fetch_optional(conn).await?;
+    Ok(row.unwrap_or(false))
 }
 
 /// What the scope and the filters ask of the rows that the query calls so.

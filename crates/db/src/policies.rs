@@ -88,9 +88,6 @@ pub struct NewPolicy {
 }
 
 /// Records a policy.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(conn: &mut Conn, new: &NewPolicy) -> Result<()> {
     let new = new.clone();
     diesel::insert_into(policies::table).values(new).run(conn).await?;
@@ -98,9 +95,6 @@ pub async fn insert(conn: &mut Conn, new: &NewPolicy) -> Result<()> {
 }
 
 /// Records a policy, and returns it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn create(conn: &mut Conn, new: &NewPolicy, keep: &Keep<'_, Policy>) -> Result<Policy> {
     conn.transaction(async |conn| {
         let insert = diesel::insert_into(policies::table).values(new.clone());

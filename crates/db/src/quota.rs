@@ -3,14 +3,32 @@
 //! Requests of one project take turns (an advisory lock), so that no two of
 //! them see the same last free place.
 
-use diesel::sql_types::BigInt;
+use diesel::{
+    prelude::*,
+    sql_types::{Integer, Text},
+    upsert::excluded,
+};
 use senlin_core::ids::*;
 
 use crate::{
     Conn, Result,
     run::Run,
-    sql::{Sql, row},
+    schema::promised_sizes,
+    statements::count_nodes_of_project::{Count, count_nodes_of_project},
 };
+
+/// The first number of the locks of projects' turns; the second is the project's.
+const TURNS: i32 = 7307;
+
+diesel::define_sql_function! {
+    /// A number for a text.
+    fn hashtext(text: Text) -> Integer
+}
+
+diesel::define_sql_function! {
+    /// Waits for a lock that lasts until the transaction ends.
+    fn pg_advisory_xact_lock(of: Integer, which: Integer)
+}
 
 /// What a request adds to the nodes of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,18 +49,11 @@ pub struct Full {
 }
 
 /// Waits for this project's turn, which lasts until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer.
 pub(crate) async fn turn(conn: &mut Conn, project: &str) -> Result<()> {
-    Sql::new("SELECT pg_advisory_xact_lock(7307, hashtext(?))")
-        .bind(project)
-        .run(conn)
-        .await?;
+    let turn = diesel::select(pg_advisory_xact_lock(TURNS, hashtext(project)));
+    turn.run(conn).await?;
     Ok(())
 }
-
-row! { NodesRow { have: i64 = BigInt, own: i64 = BigInt } }
 
 /// Says when a project would have more than `most` nodes. A cluster counts
 /// with the greatest of its members, of what is desired, and of what an action
@@ -50,33 +61,13 @@ row! { NodesRow { have: i64 = BigInt, own: i64 = BigInt } }
 ///
 /// What it says holds for the transaction whose `turn` it is; outside of one
 /// it is what a request would be told now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn nodes(conn: &mut Conn, project: &str, growth: Growth, most: i64) -> Result<Option<Full>> {
     let cluster = match growth {
         Growth::By(more) if more <= 0 => return Ok(None),
         Growth::By(_) => None,
         Growth::To(cluster, _) => Some(cluster),
     };
-    let row: Option<NodesRow> = Sql::new(
-        "WITH members AS (SELECT cluster_id, count(*) AS n FROM nodes WHERE project = ? GROUP BY cluster_id),
-        sizes AS (
-            SELECT c.id, greatest(c.desired_capacity, m.n, p.size) AS size FROM clusters c
-            LEFT JOIN members m ON m.cluster_id = c.id
-            LEFT JOIN promised_sizes p ON p.cluster_id = c.id AND EXISTS (SELECT 1 FROM actions a
-                WHERE a.id = p.action_id AND a.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
-            WHERE c.project = ?)
-        SELECT (coalesce((SELECT sum(size) FROM sizes), 0)
-            + coalesce((SELECT n FROM members WHERE cluster_id IS NULL), 0))::bigint AS have,
-            coalesce((SELECT size FROM sizes WHERE id = ?), 0)::bigint AS own",
-    )
-    .bind(project)
-    .bind(project)
-    .bind(cluster)
-    .fetch_optional(conn)
-    .await?;
-    let NodesRow { have, own } = row.unwrap_or(NodesRow { have: 0, own: 0 });
+    let Count { have, own } = count_nodes_of_project(conn, project, cluster).await?;
     let more = match growth {
         Growth::By(more) => i64::from(more),
         Growth::To(_, size) => i64::from(size) - own,
@@ -85,18 +76,20 @@ pub async fn nodes(conn: &mut Conn, project: &str, growth: Growth, most: i64) ->
 }
 
 /// Notes the size that an action brings a cluster to.
-///
-/// # Errors
-/// When the database does not answer.
 pub(crate) async fn promise(conn: &mut Conn, cluster: ClusterId, action: ActionId, size: i32) -> Result<()> {
-    Sql::new(
-        "INSERT INTO promised_sizes (cluster_id, action_id, size) VALUES (?, ?, ?)
-        ON CONFLICT (cluster_id) DO UPDATE SET action_id = excluded.action_id, size = excluded.size",
-    )
-    .bind(cluster)
-    .bind(action)
-    .bind(size.max(0))
-    .run(conn)
-    .await?;
+    diesel::insert_into(promised_sizes::table)
+        .values((
+            promised_sizes::cluster_id.eq(cluster.0),
+            promised_sizes::action_id.eq(action.0),
+            promised_sizes::size.eq(size.max(0)),
+        ))
+        .on_conflict(promised_sizes::cluster_id)
+        .do_update()
+        .set((
+            promised_sizes::action_id.eq(excluded(promised_sizes::action_id)),
+            promised_sizes::size.eq(excluded(promised_sizes::size)),
+        ))
+        .run(conn)
+        .await?;
     Ok(())
 }

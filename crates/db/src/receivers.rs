@@ -1,63 +1,64 @@
 //! Receivers.
 
-use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{dsl::now, prelude::*};
 use senlin_core::{Map, Time, caller::Scope, ids::*, receiver::Receiver};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
     idempotency::Keep,
-    object,
     page::{self, Filter, Page, Rows},
     run::Run,
-    sql::{Sql, row},
+    schema::receivers,
+    sql::Term,
+    statements::delete_receiver::delete_receiver,
+    stored::{Document, MaybeId},
 };
 
-row! { ReceiverRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    type_name: String = Text,
-    user_id: String = Text,
-    project: String = Text,
-    domain: Option<String> = Nullable<Text>,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    action: Option<String> = Nullable<Text>,
-    actor: Value = Jsonb,
-    params: Value = Jsonb,
-    channel: Value = Jsonb,
-    options: Value = Jsonb,
-    key: String = Text,
-    created_at: Time = Timestamptz,
-    updated_at: Option<Time> = Nullable<Timestamptz>,
-    expires_at: Option<Time> = Nullable<Timestamptz>,
-}}
+const ROWS: Rows = Rows::of("receivers", "name");
 
-const ROWS: Rows = Rows {
-    name: "t",
-    from: "receivers",
-    sort: "name",
-};
-
-const SELECT: &str = "SELECT t.id, t.name, t.type AS type_name, t.user_id, t.project, t.domain, t.cluster_id, \
-                      t.action, t.actor, t.params, t.channel, t.options, t.key, t.created_at, t.updated_at, t.expires_at \
-                      FROM receivers t";
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = receivers, check_for_backend(diesel::pg::Pg))]
+struct ReceiverRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: ReceiverId,
+    name: String,
+    type_name: String,
+    user_id: String,
+    project: String,
+    domain: Option<String>,
+    #[diesel(deserialize_as = MaybeId)]
+    cluster_id: Option<ClusterId>,
+    action: Option<String>,
+    #[diesel(deserialize_as = Document<Map>)]
+    actor: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    params: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    channel: Map,
+    #[diesel(deserialize_as = Document<Map>)]
+    options: Map,
+    key: String,
+    created_at: Time,
+    updated_at: Option<Time>,
+    expires_at: Option<Time>,
+}
 
 impl From<ReceiverRow> for Receiver {
     fn from(row: ReceiverRow) -> Self {
         Self {
-            id: row.id.into(),
+            id: row.id,
             name: row.name,
             type_name: row.type_name,
             user: row.user_id,
             project: row.project,
             domain: row.domain,
-            cluster_id: row.cluster_id.map(Into::into),
+            cluster_id: row.cluster_id,
             action: row.action,
-            actor: object(row.actor),
-            params: object(row.params),
-            channel: object(row.channel),
-            options: object(row.options),
+            actor: row.actor,
+            params: row.params,
+            channel: row.channel,
+            options: row.options,
             key: row.key,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -71,73 +72,55 @@ impl From<ReceiverRow> for Receiver {
 /// # Errors
 /// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Receiver>> {
-    let rows: Vec<ReceiverRow> = page::identified("t", scope, identity)
-        .of(SELECT)
-        .fetch_all(conn)
-        .await?;
-    Ok(page::choose(rows, identity, |r| r.id, |r| r.name.clone())?.map(Into::into))
+    let choice = page::identified("receivers", scope, identity);
+    let query = receivers::table.filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<ReceiverRow> = query.select(ReceiverRow::as_select()).fetch_all(conn).await?;
+    Ok(page::choose(rows, identity, |r| r.id.0, |r| r.name.clone())?.map(Into::into))
 }
 
 /// The receiver with that id, whoever's it is: for whoever holds its key.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get(conn: &mut Conn, id: ReceiverId) -> Result<Option<Receiver>> {
-    let row: Option<ReceiverRow> = Sql::new(SELECT)
-        .push(" WHERE t.id = ?")
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
+    let query = receivers::table.find(id.0).select(ReceiverRow::as_select());
+    let row: Option<ReceiverRow> = query.fetch_optional(conn).await?;
     Ok(row.map(Into::into))
 }
 
 /// A page of receivers.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, scope: &Scope, filters: &[Filter], page: &Page) -> Result<Vec<Receiver>> {
-    let sql = page::page(conn, ROWS, scope, filters, page).await?.of(SELECT);
-    let rows: Vec<ReceiverRow> = sql.fetch_all(conn).await?;
+    let choice = page::page(conn, ROWS, scope, filters, page).await?;
+    let query = receivers::table.filter(Term(choice.filter)).order(Term(choice.tail));
+    let rows: Vec<ReceiverRow> = query.select(ReceiverRow::as_select()).fetch_all(conn).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Records a receiver, and answers it; its times are the database's own.
+/// Records a receiver, and returns it; its times are the database's own.
 ///
 /// # Errors
 /// A violation ([`crate::DbError::is_in_use`]) when the cluster has gone.
 pub async fn create(conn: &mut Conn, new: &Receiver, keep: &Keep<'_, Receiver>) -> Result<Receiver> {
     conn.transaction(async |conn| {
-        insert(conn, new).await?;
-        let made = get(conn, new.id).await?.ok_or(diesel::result::Error::NotFound)?;
+        let insert = diesel::insert_into(receivers::table).values((
+            receivers::id.eq(new.id.0),
+            receivers::name.eq(&new.name),
+            receivers::type_name.eq(&new.type_name),
+            receivers::user_id.eq(&new.user),
+            receivers::project.eq(&new.project),
+            receivers::domain.eq(&new.domain),
+            receivers::cluster_id.eq(MaybeId::from(new.cluster_id)),
+            receivers::action.eq(&new.action),
+            receivers::actor.eq(Document(&new.actor)),
+            receivers::params.eq(Document(&new.params)),
+            receivers::channel.eq(Document(&new.channel)),
+            receivers::options.eq(Document(&new.options)),
+            receivers::key.eq(&new.key),
+            receivers::expires_at.eq(new.expires_at),
+        ));
+        let row: Option<ReceiverRow> = insert.returning(ReceiverRow::as_select()).fetch_optional(conn).await?;
+        let made = row.ok_or(diesel::result::Error::NotFound)?.into();
         keep.settle(conn, &made).await?;
         Ok(made)
     })
     .await
-}
-
-async fn insert(conn: &mut Conn, new: &Receiver) -> Result<()> {
-    Sql::new(
-        "INSERT INTO receivers (id, name, type, user_id, project, domain, cluster_id, action, actor, params, channel,
-            options, key, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(new.id)
-    .bind(new.name.as_str())
-    .bind(new.type_name.as_str())
-    .bind(new.user.as_str())
-    .bind(new.project.as_str())
-    .bind(new.domain.as_deref())
-    .bind(new.cluster_id)
-    .bind(new.action.as_deref())
-    .bind(&new.actor)
-    .bind(&new.params)
-    .bind(&new.channel)
-    .bind(&new.options)
-    .bind(new.key.as_str())
-    .bind(new.expires_at)
-    .run(conn)
-    .await?;
-    Ok(())
 }
 
 /// What an update changes; none leaves a field as it is.
@@ -153,36 +136,29 @@ pub struct Change {
 }
 
 /// Changes a receiver.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn update(conn: &mut Conn, id: ReceiverId, change: &Change) -> Result<()> {
-    Sql::new(
-        "UPDATE receivers SET name = coalesce(?, name), action = coalesce(?, action), params = coalesce(?, params),
-            options = coalesce(?, options),
-            key = coalesce(?, key), expires_at = coalesce(?, expires_at), updated_at = now() WHERE id = ?",
-    )
-    .bind(change.name.as_deref())
-    .bind(change.action.as_deref())
-    .bind(change.params.clone().map(Value::Object))
-    .bind(change.options.clone().map(Value::Object))
-    .bind(change.key.as_deref())
-    .bind(change.expires_at)
-    .bind(id)
-    .run(conn)
-    .await?;
+    diesel::update(receivers::table.find(id.0))
+        .set((
+            change.name.as_ref().map(|name| receivers::name.eq(name)),
+            change.action.as_ref().map(|action| receivers::action.eq(action)),
+            change
+                .params
+                .as_ref()
+                .map(|params| receivers::params.eq(Document(params))),
+            change
+                .options
+                .as_ref()
+                .map(|options| receivers::options.eq(Document(options))),
+            change.key.as_ref().map(|key| receivers::key.eq(key)),
+            change.expires_at.map(|at| receivers::expires_at.eq(at)),
+            receivers::updated_at.eq(now),
+        ))
+        .run(conn)
+        .await?;
     Ok(())
 }
 
 /// Removes a receiver and what came in through it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(conn: &mut Conn, id: ReceiverId) -> Result<()> {
-    Sql::new("WITH came AS (DELETE FROM deliveries WHERE receiver_id = ?) DELETE FROM receivers WHERE id = ?")
-        .bind(id)
-        .bind(id)
-        .run(conn)
-        .await?;
-    Ok(())
+    delete_receiver(conn, id).await
 }

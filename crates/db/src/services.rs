@@ -1,90 +1,79 @@
 //! Services: the processes that are running.
 
-use diesel::sql_types::{Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{
+    dsl::{IntervalDsl, now},
+    prelude::*,
+    sql_types::Timestamptz,
+};
 use senlin_core::{Time, ids::ServiceId, service::Service};
 use uuid::Uuid;
 
-use crate::{
-    Conn, Result,
-    run::Run,
-    sql::{Sql, row},
-};
+use crate::{Conn, Result, run::Run, schema::services};
 
-row! { ServiceRow {
-    id: Uuid = SqlUuid,
-    host: String = Text,
-    binary: String = Text,
-    topic: String = Text,
-    disabled: bool = Bool,
-    disabled_reason: Option<String> = Nullable<Text>,
-    up: bool = Bool,
-    created_at: Time = Timestamptz,
-    updated_at: Time = Timestamptz,
-}}
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = services, check_for_backend(diesel::pg::Pg))]
+struct ServiceRow {
+    #[diesel(deserialize_as = Uuid)]
+    id: ServiceId,
+    host: String,
+    binary: String,
+    topic: String,
+    disabled: bool,
+    disabled_reason: Option<String>,
+    created_at: Time,
+    updated_at: Time,
+}
 
 /// Announces a process.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn register(conn: &mut Conn, id: ServiceId, host: &str, binary: &str, topic: &str) -> Result<()> {
-    Sql::new(
-        "INSERT INTO services (id, host, \"binary\", topic) VALUES (?, ?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET updated_at = now()",
-    )
-    .bind(id)
-    .bind(host)
-    .bind(binary)
-    .bind(topic)
-    .run(conn)
-    .await?;
+    diesel::insert_into(services::table)
+        .values((
+            services::id.eq(id.0),
+            services::host.eq(host),
+            services::binary.eq(binary),
+            services::topic.eq(topic),
+        ))
+        .on_conflict(services::id)
+        .do_update()
+        .set(services::updated_at.eq(now))
+        .run(conn)
+        .await?;
     Ok(())
 }
 
 /// A process has ended in good order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn unregister(conn: &mut Conn, id: ServiceId) -> Result<()> {
-    Sql::new("DELETE FROM services WHERE id = ?").bind(id).run(conn).await?;
+    diesel::delete(services::table.find(id.0)).run(conn).await?;
     Ok(())
 }
 
 /// Forgets processes that have been silent for `age` seconds.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn forget_silent(conn: &mut Conn, age: f64) -> Result<usize> {
-    Sql::new("DELETE FROM services WHERE updated_at < now() - make_interval(secs => ?)")
-        .bind(age)
-        .run(conn)
-        .await
+    let since = now.into_sql::<Timestamptz>() - age.seconds();
+    let silent = services::table.filter(services::updated_at.lt(since));
+    diesel::delete(silent).run(conn).await
 }
 
 /// Every process; `down_after` seconds of silence make one `down`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut Conn, down_after: f64) -> Result<Vec<Service>> {
-    let rows: Vec<ServiceRow> = Sql::new(
-        "SELECT id, host, \"binary\", topic, disabled, disabled_reason, created_at, updated_at,
-            updated_at >= now() - make_interval(secs => ?) AS up
-        FROM services ORDER BY \"binary\", host, id",
-    )
-    .bind(down_after)
-    .fetch_all(conn)
-    .await?;
+    let since = now.into_sql::<Timestamptz>() - down_after.seconds();
+    let rows: Vec<(ServiceRow, bool)> = services::table
+        .order((services::binary, services::host, services::id))
+        .select((ServiceRow::as_select(), services::updated_at.ge(since)))
+        .fetch_all(conn)
+        .await?;
     Ok(rows
         .into_iter()
-        .map(|r| Service {
-            id: r.id.into(),
-            host: r.host,
-            binary: r.binary,
-            topic: r.topic,
-            disabled: r.disabled,
-            disabled_reason: r.disabled_reason,
-            up: r.up,
-            created_at: r.created_at,
-            updated_at: r.updated_at,
+        .map(|(row, up)| Service {
+            id: row.id,
+            host: row.host,
+            binary: row.binary,
+            topic: row.topic,
+            disabled: row.disabled,
+            disabled_reason: row.disabled_reason,
+            up,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
         })
         .collect())
 }

@@ -10,7 +10,7 @@
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use diesel::{
-    AppearsOnTable, Expression, QueryResult,
+    AppearsOnTable, Expression, QueryResult, SelectableExpression,
     expression::ValidGrouping,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
@@ -314,6 +314,8 @@ impl Expression for Term {
 }
 
 impl<From> AppearsOnTable<From> for Term {}
+
+impl<From> SelectableExpression<From> for Term {}
 
 impl ValidGrouping<()> for Term {
     type IsAggregate = diesel::expression::is_aggregate::No;

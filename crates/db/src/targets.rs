@@ -1,25 +1,17 @@
 //! Containers that a metrics system may ask.
 
-use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
-use senlin_core::ids::*;
+use diesel::prelude::*;
+use senlin_core::{ids::*, node::NodeStatus};
 use uuid::Uuid;
 
 use crate::{
     Conn, Result,
     run::Run,
-    sql::{Sql, row},
+    schema::{clusters, nodes},
 };
 
-row! { TargetRow {
-    id: Uuid = SqlUuid,
-    name: String = Text,
-    index: i32 = Integer,
-    role: Option<String> = Nullable<Text>,
-    host_id: Uuid = SqlUuid,
-    host_name: String = Text,
-    cluster_id: Option<Uuid> = Nullable<SqlUuid>,
-    cluster_name: Option<String> = Nullable<Text>,
-}}
+/// A metrics system is not told of more.
+const MOST: i64 = 10_000;
 
 /// A node whose container runs, and what is known of it.
 #[derive(Debug, Clone)]
@@ -34,29 +26,45 @@ pub struct Target {
     pub cluster: Option<(ClusterId, String)>,
 }
 
+#[derive(Queryable)]
+struct TargetRow {
+    node: (Uuid, String, i32, Option<String>),
+    host: (Uuid, String),
+    cluster: Option<(Uuid, String)>,
+}
+
+impl From<TargetRow> for Target {
+    fn from(row: TargetRow) -> Self {
+        let (id, name, index, role) = row.node;
+        let (host_id, host_name) = row.host;
+        Self {
+            id: id.into(),
+            name,
+            index,
+            role,
+            host_id: host_id.into(),
+            host_name,
+            cluster: row.cluster.map(|(id, name)| (id.into(), name)),
+        }
+    }
+}
+
 /// A project's containers that are ACTIVE.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of(conn: &mut Conn, project: &str) -> Result<Vec<Target>> {
-    let rows: Vec<TargetRow> = Sql::new(
-        "SELECT n.id, n.name, n.index, n.role, n.host_id, h.name AS host_name, n.cluster_id, c.name AS cluster_name
-        FROM nodes n JOIN nodes h ON h.id = n.host_id LEFT JOIN clusters c ON c.id = n.cluster_id
-        WHERE n.project = ? AND n.status = 'ACTIVE' ORDER BY n.id LIMIT 10000",
-    )
-    .bind(project)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| Target {
-            id: r.id.into(),
-            name: r.name,
-            index: r.index,
-            role: r.role,
-            host_id: r.host_id.into(),
-            host_name: r.host_name,
-            cluster: r.cluster_id.map(Into::into).zip(r.cluster_name),
-        })
-        .collect())
+    let hosts = diesel::alias!(nodes as hosts);
+    let rows: Vec<TargetRow> = nodes::table
+        .inner_join(hosts.on(hosts.field(nodes::id).nullable().eq(nodes::host_id)))
+        .left_join(clusters::table.on(clusters::id.nullable().eq(nodes::cluster_id)))
+        .filter(nodes::project.eq(project))
+        .filter(nodes::status.eq(NodeStatus::Active.as_str()))
+        .order(nodes::id)
+        .limit(MOST)
+        .select((
+            (nodes::id, nodes::name, nodes::index, nodes::role),
+            hosts.fields((nodes::id, nodes::name)),
+            (clusters::id, clusters::name).nullable(),
+        ))
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
 }
