@@ -1,20 +1,39 @@
-//! What requests bring (contract/api, sections 3 to 5). The handlers read
-//! bodies leniently, as Senlin did; these structs describe what to send.
+//! What requests bring (contract/api, sections 3 to 5): what is read, and what
+//! the document describes.
 
-use senlin_core::Map;
-use serde_json::Value;
-use utoipa::ToSchema;
+use senlin_core::{Map, profile};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, json};
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, Ref, RefOr, Schema, Type},
+};
 
-/// Declares the description of a body.
+use crate::values::*;
+
+/// Declares bodies, or parts of them, that have no keys but these. The document
+/// shows kinds of value where they are used.
 macro_rules! bodies {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
         $(#[$meta])*
-        #[derive(Debug, ToSchema)]
-        #[allow(missing_docs, reason = "described, and read field by field")]
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[allow(missing_docs, reason = "the contract's own words")]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $type),*
+            $(#[schema(inline)] $(#[$field_meta])* pub $field: $type),*
         }
     )*};
+}
+
+fn reference<T: ToSchema>() -> RefOr<Schema> {
+    Ref::from_schema_name(T::name()).into()
+}
+
+fn only_true() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([json!(true)]))
+        .into()
 }
 
 bodies! {
@@ -25,238 +44,312 @@ bodies! {
         #[schema(value_type = String)]
         version: Value,
         #[schema(value_type = Object)]
-        properties: Map,
+        properties: Option<Map>,
+    }
+    /// `{type, version, properties}`, as the type's schema describes.
+    PolicySpec {
+        r#type: String,
+        /// A text or a number.
+        #[schema(value_type = String)]
+        version: Value,
+        /// What it is for.
+        description: Option<String>,
+        #[schema(value_type = Object)]
+        properties: Option<Map>,
     }
 
     NewProfile {
-        #[schema(min_length = 1, max_length = 255, pattern = r"^[a-zA-Z\u4e00-\u9fa5\d._~-]*$")]
-        name: String,
-        spec: Spec,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        name: Name,
+        #[schema(schema_with = reference::<Spec>)]
+        spec: Value,
+        metadata: Option<Object>,
     }
-    ProfileCreate { profile: NewProfile }
-    SpecOnly { spec: Spec }
-    ProfileValidate { profile: SpecOnly }
+    SpecOnly {
+        #[schema(schema_with = reference::<Spec>)]
+        spec: Value,
+    }
     ProfileChange {
-        name: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        name: Option<Name>,
+        metadata: Option<Object>,
     }
-    ProfileUpdate { profile: ProfileChange }
 
     NewPolicy {
-        #[schema(min_length = 1, max_length = 255)]
-        name: String,
-        spec: Spec,
+        name: Name,
+        #[schema(schema_with = reference::<PolicySpec>)]
+        spec: Value,
     }
-    PolicyCreate { policy: NewPolicy }
-    PolicyValidate { policy: SpecOnly }
-    PolicyChange { name: String }
-    PolicyUpdate { policy: PolicyChange }
+    PolicySpecOnly {
+        #[schema(schema_with = reference::<PolicySpec>)]
+        spec: Value,
+    }
+    PolicyChange { name: Name }
 
     NewCluster {
-        #[schema(min_length = 1, max_length = 255)]
-        name: String,
+        name: Name,
         /// Id, name or short id.
-        profile_id: String,
-        #[schema(minimum = 0, maximum = 1000, default = 0)]
-        min_size: Option<i32>,
+        profile_id: Text,
+        #[schema(default = 0)]
+        min_size: Option<Size>,
         /// -1 for no bound.
-        #[schema(minimum = -1, maximum = 1000, default = -1)]
-        max_size: Option<i32>,
+        #[schema(default = -1)]
+        max_size: Option<MaxSize>,
         /// `min_size` if not said.
-        #[schema(minimum = 0, maximum = 1000)]
-        desired_capacity: Option<i32>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        desired_capacity: Option<Size>,
+        metadata: Option<Object>,
         /// Seconds that its actions may take.
-        #[schema(minimum = 0)]
-        timeout: Option<i32>,
+        timeout: Option<Whole>,
         /// `node.name.format`, such as `web-$3I`.
-        #[schema(value_type = Option<Object>)]
-        config: Option<Map>,
+        config: Option<Object>,
     }
-    ClusterCreate { cluster: NewCluster }
     ClusterChange {
-        name: Option<String>,
-        profile_id: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
-        #[schema(minimum = 0)]
-        timeout: Option<i32>,
+        name: Option<Name>,
+        profile_id: Option<Text>,
+        metadata: Option<Object>,
+        timeout: Option<Whole>,
         /// Only new members get the new profile (1.6).
-        profile_only: Option<bool>,
-        #[schema(value_type = Option<Object>)]
-        config: Option<Map>,
+        #[schema(value_type = Option<Flag>)]
+        profile_only: Option<Newer<Flag>>,
+        config: Option<Object>,
         /// Projects that may use its hosts, or `*`: for admins (1.15).
-        shared_with: Option<Vec<String>>,
+        #[schema(value_type = Option<Projects>)]
+        shared_with: Option<Newer<Projects>>,
     }
-    ClusterUpdate { cluster: ClusterChange }
 
-    Members {
-        /// Ids or names, each once.
-        #[schema(min_items = 1, max_items = 1000)]
-        nodes: Vec<String>,
-    }
+    Members { nodes: Identities }
     Leaving {
-        #[schema(min_items = 1, max_items = 1000)]
-        nodes: Vec<String>,
+        nodes: Identities,
         /// Destroyed, or let go as orphans (1.4).
         #[schema(default = false)]
-        destroy_after_deletion: Option<bool>,
+        destroy_after_deletion: Option<Flag>,
+        /// Refuse what is not what this plan said (1.15).
+        plan_token: Option<Text>,
     }
     Replacement {
         /// Old to new.
         #[schema(value_type = Object)]
-        nodes: Map,
-    }
-    Count {
-        /// One, or what a policy says, if not said.
-        #[schema(minimum = 1)]
-        count: Option<i32>,
+        nodes: Replacements,
     }
     Resize {
         /// EXACT_CAPACITY, CHANGE_IN_CAPACITY or CHANGE_IN_PERCENTAGE.
-        adjustment_type: Option<String>,
-        number: Option<f64>,
-        #[schema(minimum = 0)]
-        min_size: Option<i32>,
-        #[schema(minimum = -1)]
-        max_size: Option<i32>,
-        #[schema(minimum = 0)]
-        min_step: Option<i32>,
+        adjustment_type: Option<Text>,
+        number: Option<Number>,
+        min_size: Option<Size>,
+        max_size: Option<MaxSize>,
+        min_step: Option<Whole>,
         /// Refuse what breaks the bounds; otherwise as near as they let.
         #[schema(default = true)]
-        strict: Option<bool>,
+        strict: Option<Flag>,
+        /// Refuse what is not what this plan said (1.15).
+        plan_token: Option<Text>,
     }
-    PolicyRef { policy_id: String }
+    PolicyRef { policy_id: Text }
     PolicyBinding {
-        policy_id: String,
+        policy_id: Text,
         #[schema(default = true)]
-        enabled: Option<bool>,
+        enabled: Option<Flag>,
     }
     Recovery {
         /// RESTART or RECREATE (or Senlin's REBOOT, REBUILD).
-        operation: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        operation_params: Option<Map>,
+        operation: Option<Text>,
+        operation_params: Option<Object>,
         /// Look first.
-        check: Option<bool>,
+        check: Option<Flag>,
         /// Make up the desired capacity.
-        check_capacity: Option<bool>,
+        check_capacity: Option<Flag>,
     }
     Lifecycle {
-        lifecycle_action_token: String,
+        lifecycle_action_token: Text,
         /// Only begin the wait anew (1.15).
-        heartbeat: Option<bool>,
+        heartbeat: Option<Flag>,
     }
     Rebalancing {
         /// Members on the move at once.
-        max_moves: Option<i32>,
-    }
-    /// Exactly one key.
-    ClusterAction {
-        add_nodes: Option<Members>,
-        del_nodes: Option<Leaving>,
-        /// Since 1.3.
-        replace_nodes: Option<Replacement>,
-        scale_out: Option<Count>,
-        scale_in: Option<Count>,
-        resize: Option<Resize>,
-        #[schema(value_type = Option<Object>)]
-        check: Option<Map>,
-        recover: Option<Recovery>,
-        /// Since 1.15.
-        rebalance: Option<Rebalancing>,
-        policy_attach: Option<PolicyBinding>,
-        policy_detach: Option<PolicyRef>,
-        policy_update: Option<PolicyBinding>,
-        /// Since 1.9.
-        complete_lifecycle: Option<Lifecycle>,
+        max_moves: Option<Positive>,
     }
 
     NewNode {
         /// In a cluster, its own format names nodes.
-        #[schema(min_length = 1, max_length = 255)]
-        name: String,
-        profile_id: String,
-        cluster_id: Option<String>,
-        #[schema(max_length = 64)]
-        role: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        name: Name,
+        profile_id: Text,
+        cluster_id: Option<Text>,
+        role: Option<Role>,
+        metadata: Option<Object>,
     }
-    NodeCreate { node: NewNode }
     NodeChange {
-        name: Option<String>,
-        profile_id: Option<String>,
-        role: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        name: Option<Name>,
+        profile_id: Option<Text>,
+        role: Option<Role>,
+        metadata: Option<Object>,
         /// Goes first when its cluster shrinks (1.13).
-        tainted: Option<bool>,
+        #[schema(value_type = Option<Flag>)]
+        tainted: Option<Newer<Flag>>,
     }
-    NodeUpdate { node: NodeChange }
     NodeAdopt {
         /// A container's id or name on its host, or a host's endpoint.
-        identity: String,
+        identity: Text,
         /// `name-version` of a profile type.
-        r#type: String,
-        name: Option<String>,
-        role: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        metadata: Option<Map>,
+        r#type: Text,
+        name: Option<Name>,
+        role: Option<Text>,
+        metadata: Option<Object>,
         /// `host_node` for a container; TLS, zone and labels for a host.
-        #[schema(value_type = Option<Object>)]
-        overrides: Option<Map>,
-        snapshot: Option<bool>,
+        overrides: Option<Object>,
+        /// None is taken, whatever is said.
+        #[schema(value_type = Option<bool>)]
+        snapshot: Option<IgnoredAny>,
     }
-    /// Exactly one key.
-    NodeAction {
-        #[schema(value_type = Option<Object>)]
-        check: Option<Map>,
-        recover: Option<Recovery>,
+    NodeAdoptPreview {
+        identity: Text,
+        r#type: Text,
+        overrides: Option<Object>,
+        #[schema(value_type = Option<bool>)]
+        snapshot: Option<IgnoredAny>,
     }
+    NodeRecovery {
+        /// RESTART or RECREATE (or Senlin's REBOOT, REBUILD).
+        operation: Option<Text>,
+        operation_params: Option<Object>,
+        /// Look first.
+        check: Option<Flag>,
+        force_recreate: Option<Flag>,
+        /// Read past: the profile says how long a container gets to end.
+        #[schema(value_type = Option<i32>)]
+        delete_timeout: Option<IgnoredAny>,
+    }
+
     Cancellation {
         /// CANCELLED.
-        status: String,
+        status: Text,
     }
-    ActionUpdate { action: Cancellation }
 
     NewReceiver {
-        #[schema(min_length = 1, max_length = 255)]
-        name: String,
+        name: Name,
         /// webhook; since 1.15 alertmanager, grafana, json too.
-        r#type: String,
-        cluster_id: String,
+        r#type: Text,
+        #[schema(value_type = String)]
+        cluster_id: Option<Text>,
         /// Such as CLUSTER_SCALE_OUT.
-        action: String,
+        #[schema(value_type = String)]
+        action: Option<Text>,
         /// Taken from the caller, whatever is said.
         #[schema(value_type = Option<Object>)]
-        actor: Option<Map>,
+        actor: Option<IgnoredAny>,
         /// Inputs of the action.
-        #[schema(value_type = Option<Object>)]
-        params: Option<Map>,
+        params: Option<Object>,
         /// A time such as 2027-01-31T00:00:00Z (1.15).
-        expires_at: Option<String>,
+        #[schema(value_type = Option<String>)]
+        expires_at: Option<Newer<Text>>,
         /// Of a receiver of alerts: window, resolved, resolved_params, secret, signature_header, fields (1.15).
         #[schema(value_type = Option<Object>)]
-        options: Option<Map>,
+        options: Option<Newer<Object>>,
     }
-    ReceiverCreate { receiver: NewReceiver }
     ReceiverChange {
-        name: Option<String>,
-        action: Option<String>,
+        name: Option<Name>,
+        action: Option<Text>,
+        params: Option<Object>,
+        #[schema(value_type = Option<String>)]
+        expires_at: Option<Newer<Text>>,
         #[schema(value_type = Option<Object>)]
-        params: Option<Map>,
-        expires_at: Option<String>,
-        #[schema(value_type = Option<Object>)]
-        options: Option<Map>,
+        options: Option<Newer<Object>>,
     }
-    ReceiverUpdate { receiver: ReceiverChange }
+
     Force {
         /// Whatever its status (1.8).
-        force: Option<bool>,
+        force: Option<Flag>,
+    }
+
+    SelfEvent {
+        message: Message,
+        #[schema(nullable = false)]
+        level: Option<Severity>,
+    }
+    SelfProtection { seconds: Protection }
+    SelfLifecycle { result: LifecycleResult }
+
+    TakeBack {
+        /// The container that the node has by now may be removed.
+        confirm: Option<Flag>,
+    }
+    Removal {
+        #[schema(required = true, schema_with = only_true)]
+        confirm: Option<Flag>,
+    }
+}
+
+/// Other keys are read past, as Senlin does.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Count {
+    /// One, or what a policy says, if not said.
+    #[schema(value_type = Option<i32>, minimum = 1)]
+    pub count: Option<Whole>,
+    /// Refuse what is not what this plan said (1.15).
+    #[schema(value_type = Option<String>)]
+    pub plan_token: Option<Newer<Text>>,
+}
+
+/// Declares bodies of one key, which says what to do.
+macro_rules! verbs {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$verb_meta:meta])* $verb:ident($params:ty)),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs, reason = "the contract's own words")]
+        pub enum $name {
+            $($(#[$verb_meta])* $verb($params)),*
+        }
+    )*};
+}
+
+verbs! {
+    /// Exactly one key; null is as good as an empty map.
+    ClusterAction {
+        AddNodes(Members),
+        DelNodes(Leaving),
+        /// Since 1.3.
+        ReplaceNodes(Replacement),
+        ScaleOut(Count),
+        ScaleIn(Count),
+        Resize(Resize),
+        Check(Object),
+        Recover(Recovery),
+        /// Since 1.15.
+        Rebalance(Rebalancing),
+        PolicyAttach(PolicyBinding),
+        PolicyDetach(PolicyRef),
+        PolicyUpdate(PolicyBinding),
+        /// Since 1.9.
+        CompleteLifecycle(Lifecycle),
+    }
+    /// Exactly one key; null is as good as an empty map.
+    NodeAction {
+        Check(Object),
+        Recover(NodeRecovery),
+    }
+    /// Exactly one key; null is as good as an empty map.
+    UnaccountedAction {
+        TakeBack(TakeBack),
+        Remove(Removal),
+    }
+}
+
+impl From<Spec> for profile::Spec {
+    fn from(spec: Spec) -> Self {
+        Self {
+            type_name: spec.r#type,
+            version: spec.version,
+            description: None,
+            properties: spec.properties.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<PolicySpec> for profile::Spec {
+    fn from(spec: PolicySpec) -> Self {
+        Self {
+            type_name: spec.r#type,
+            version: spec.version,
+            description: spec.description,
+            properties: spec.properties.unwrap_or_default(),
+        }
     }
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 pub mod bodies;
 pub mod show;
+pub mod values;
 pub mod versions;
 pub mod views;
 

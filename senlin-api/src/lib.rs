@@ -14,8 +14,8 @@ pub mod state;
 pub mod auth;
 pub mod rbac;
 
+pub mod body;
 pub mod error;
-pub mod fields;
 mod idempotency;
 pub mod lists;
 mod rate_limit;

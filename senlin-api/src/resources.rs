@@ -128,32 +128,13 @@ pub(crate) const BESIDE: Terms = Terms {
     size: None,
 };
 
-/// How a resource words what is wrong with a body of one key (tempest reads them).
-pub(crate) struct Words {
-    pub(crate) none: &'static str,
-    pub(crate) many: &'static str,
-    pub(crate) shape: &'static str,
-}
-
-impl Words {
-    pub(crate) const OPERATION: Self = Self {
-        none: "No operation specified.",
-        many: "Multiple operations specified.",
-        shape: "The params provided is not a map.",
-    };
-}
-
-/// The one key of a body such as `{"resize": {…}}`, and its map if it has one.
-pub(crate) fn only_key(body: Option<&Map>, words: &Words) -> Result<(String, Option<Map>)> {
-    let mut keys = body.into_iter().flatten();
-    let (key, value) = keys.next().ok_or_else(|| ApiError::BadRequest(words.none.to_owned()))?;
-    if keys.next().is_some() {
-        return Err(ApiError::BadRequest(words.many.to_owned()));
+/// Refuses a size that is more than a cluster may have here.
+pub(crate) fn size(call: &Call, key: &str, asked: Option<i32>) -> Result<Option<i32>> {
+    let most = call.api.settings.max_nodes_per_cluster;
+    match asked {
+        Some(size) if size > most => Err(ApiError::BadRequest(format!(
+            "Value must be <= {most} for field '{key}'."
+        ))),
+        other => Ok(other),
     }
-    let params = match value {
-        serde_json::Value::Object(map) => Some(map.clone()),
-        serde_json::Value::Null => Some(Map::new()),
-        _ => None,
-    };
-    Ok((key.clone(), params))
 }

@@ -1,11 +1,27 @@
 //! The document's schemas.
 
+use senlin_core::Map;
 use senlin_openapi::{bodies::*, views::*, *};
 use serde_json::{Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Answers that hold one resource, or a list: name, key, resource, whether a list.
+use super::put;
+
+/// Bodies and answers that hold one thing under a key, or a list: name, key, what it is, whether a list.
 pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
+    ("ProfileCreate", "profile", "NewProfile", false),
+    ("ProfileValidate", "profile", "SpecOnly", false),
+    ("ProfileUpdate", "profile", "ProfileChange", false),
+    ("PolicyCreate", "policy", "NewPolicy", false),
+    ("PolicyValidate", "policy", "PolicySpecOnly", false),
+    ("PolicyUpdate", "policy", "PolicyChange", false),
+    ("ClusterCreate", "cluster", "NewCluster", false),
+    ("ClusterUpdate", "cluster", "ClusterChange", false),
+    ("NodeCreate", "node", "NewNode", false),
+    ("NodeUpdate", "node", "NodeChange", false),
+    ("ActionUpdate", "action", "Cancellation", false),
+    ("ReceiverCreate", "receiver", "NewReceiver", false),
+    ("ReceiverUpdate", "receiver", "ReceiverChange", false),
     ("ProfileAnswer", "profile", "Profile", false),
     ("ProfilesAnswer", "profiles", "Profile", true),
     ("PolicyAnswer", "policy", "Policy", false),
@@ -66,13 +82,51 @@ fn unaccounted() -> Value {
             "first_seen": time(), "last_seen": time(), "remove_asked_at": maybe()}})
 }
 
-fn add<T: ToSchema>(into: &mut senlin_core::Map) {
+fn add<T: ToSchema>(into: &mut Map) {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
     parts.push((T::name().into_owned(), <T as PartialSchema>::schema()));
     for (name, schema) in parts {
-        into.insert(name, serde_json::to_value(schema).unwrap_or_default());
+        let mut schema = serde_json::to_value(schema).unwrap_or_default();
+        merge(&mut schema);
+        into.insert(name, schema);
     }
+}
+
+/// Makes one schema of two wherever utoipa writes a kind of value as two: with
+/// what the field says of it, or with null.
+fn merge(schema: &mut Value) {
+    match schema {
+        Value::Array(list) => list.iter_mut().for_each(merge),
+        Value::Object(map) => {
+            map.values_mut().for_each(merge);
+            if let Some(one) = merged(map) {
+                *map = one;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn merged(map: &Map) -> Option<Map> {
+    let two = map.get("allOf").or_else(|| map.get("oneOf"))?.as_array()?.as_slice();
+    let [Value::Object(kind), Value::Object(other)] = two else {
+        return None;
+    };
+    let null = other.get("type")? == "null";
+    let mut one = kind.clone();
+    let of = one
+        .get_mut("type")
+        .filter(|of| of.is_string() && null == map.contains_key("oneOf"))?;
+    if null {
+        *of = json!([of, "null"]);
+    }
+    let said = other
+        .iter()
+        .chain(map)
+        .filter(|(key, _)| !matches!(key.as_str(), "type" | "allOf" | "oneOf"));
+    one.extend(said.map(|(key, value)| (key.clone(), value.clone())));
+    Some(one)
 }
 
 macro_rules! add_all {
@@ -80,11 +134,17 @@ macro_rules! add_all {
 }
 
 pub(super) fn all() -> Value {
-    let mut out = senlin_core::Map::new();
+    let mut out = Map::new();
     add_all!(out: Fault, Profile, Policy, Cluster, Node, Binding, Action, Receiver, Event, Service,
-        ProfileCreate, ProfileValidate, ProfileUpdate, PolicyCreate, PolicyValidate, PolicyUpdate, ClusterCreate,
-        ClusterUpdate, ClusterAction, NodeCreate, NodeUpdate, NodeAdopt, NodeAction, ActionUpdate, ReceiverCreate,
-        ReceiverUpdate, Force);
+        Spec, PolicySpec, NewProfile, SpecOnly, ProfileChange, NewPolicy, PolicySpecOnly, PolicyChange, NewCluster,
+        ClusterChange, ClusterAction, NewNode, NodeChange, NodeAdopt, NodeAction, Cancellation, NewReceiver,
+        ReceiverChange, Force, SelfEvent, SelfProtection, SelfLifecycle, UnaccountedAction);
+    for verbs in ["ClusterAction", "NodeAction", "UnaccountedAction"] {
+        // Beside a verb utoipa lets in other keys.
+        if let Some(schema) = out.get_mut(verbs) {
+            put(schema, "maxProperties", json!(1));
+        }
+    }
     for (name, key, inner, many) in WRAPPERS {
         let one = json!({"$ref": format!("#/components/schemas/{inner}")});
         let held = if *many {
@@ -119,13 +179,6 @@ pub(super) fn all() -> Value {
         ("PlanAnswer", object(&["plan"], json!({"plan": plan()}))),
         ("UnaccountedContainer", unaccounted()),
         (
-            "UnaccountedAction",
-            json!({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-                "properties": {"take_back": {"type": "object", "additionalProperties": false, "properties": {
-                    "confirm": {"type": "boolean", "description": "The container that the node has by now may be removed."}}},
-                    "remove": object(&["confirm"], json!({"confirm": {"type": "boolean", "enum": [true]}}))}}),
-        ),
-        (
             "UnaccountedSettled",
             json!({"type": "object", "properties": {"node": {"$ref": "#/components/schemas/Node"},
                 "unaccounted_container": {"$ref": "#/components/schemas/UnaccountedContainer"}}}),
@@ -148,32 +201,10 @@ pub(super) fn all() -> Value {
             object(&["members"], json!({"members": {"type": "array", "items": map()}})),
         ),
         (
-            "SelfEvent",
-            object(
-                &["message"],
-                json!({"message": {"type": "string", "minLength": 1, "maxLength": 1000},
-                "level": {"type": "string", "enum": ["DEBUG", "INFO", "WARN", "ERROR"]}}),
-            ),
-        ),
-        (
-            "SelfProtection",
-            object(
-                &["seconds"],
-                json!({"seconds": {"type": "integer", "minimum": 0, "maximum": 172_800}}),
-            ),
-        ),
-        (
             "ProtectionAnswer",
             object(
                 &["protected_until"],
                 json!({"protected_until": {"type": ["string", "null"]}}),
-            ),
-        ),
-        (
-            "SelfLifecycle",
-            object(
-                &["result"],
-                json!({"result": {"type": "string", "enum": ["CONTINUE", "HEARTBEAT"]}}),
             ),
         ),
         (

@@ -3,12 +3,11 @@
 use actix_web::HttpResponse;
 use senlin_core::action::{ActionKind, ActionStatus};
 use senlin_db::{actions as db, clusters, page::Filter, queue};
-use senlin_openapi::{self as wire, views};
+use senlin_openapi::{self as wire, bodies::Cancellation, views};
 use serde_json::json;
 
 use crate::{
     error::{ApiError, Result},
-    fields::envelope,
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -94,12 +93,11 @@ pub async fn create(_: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/actions/{id}`: cancels it.
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "action", &["status"])?;
-    fields.required("status")?;
-    let status = fields.text("status")?.unwrap_or_default();
-    if status != "CANCELLED" {
+    let Cancellation { status } = call.envelope("action")?;
+    if status.0 != "CANCELLED" {
         return Err(ApiError::BadRequest(format!(
-            "Cannot update action status to '{status}': only 'CANCELLED' is supported."
+            "Cannot update action status to '{}': only 'CANCELLED' is supported.",
+            status.0
         )));
     }
     let mut force = false;

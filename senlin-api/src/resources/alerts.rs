@@ -253,7 +253,7 @@ async fn act(
 ) -> Result<senlin_core::ids::ActionId> {
     let verb = VERBS.iter().find(|(k, _)| k.as_str() == kind).map(|(_, verb)| *verb);
     let verb = verb.ok_or_else(|| ApiError::NotSupported(format!("A receiver cannot do '{kind}'.")))?;
-    let (mut action, name, terms) = clusters::plan(call, verb, params).await?.into_action(call);
+    let (mut action, name, terms) = clusters::triggered(call, verb, params).await?.into_action(call);
     action.name = format!("webhook_{}", receiver.id.short());
     let because = format!("Alert '{}' is {}.", alert.name, alert.state.to_lowercase());
     action.inputs.insert("because".to_owned(), because.into());

@@ -9,14 +9,19 @@ use senlin_core::{
     naming,
 };
 use senlin_db::clusters::{self as db, Limits, NewCluster};
-use senlin_openapi::{self as wire, versions, views};
-use senlin_policies::size::{self, Bounds};
+use senlin_openapi::{
+    self as wire,
+    bodies::{self, ClusterChange, Force},
+    values::Object,
+    versions, views,
+};
+use senlin_policies::size::{self as sizes, Bounds};
 use serde_json::{Value, json};
 
-use super::{ALONE, BESIDE, Target, action, no_room, profiles, record};
+use super::{ALONE, BESIDE, Target, action, no_room, profiles, record, size};
 use crate::{
+    body,
     error::{ApiError, Result},
-    fields::{Fields, change, envelope},
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -24,7 +29,7 @@ use crate::{
 mod act;
 mod collect;
 
-pub(crate) use act::{Planned, as_map, operation, plan, recover};
+pub(crate) use act::{Planned, as_map, operation, recovery, triggered};
 pub use act::{act, operate, preview};
 pub use collect::collect;
 
@@ -78,18 +83,7 @@ fn target(cluster: &Cluster) -> Target<'_> {
 
 /// `POST /v1/clusters`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let keys = [
-        "name",
-        "profile_id",
-        "min_size",
-        "max_size",
-        "desired_capacity",
-        "metadata",
-        "timeout",
-        "config",
-    ];
-    let fields = envelope(call.body.as_ref(), "cluster", &keys)?;
-    let new = checked(&call, &fields).await?;
+    let new = checked(&call, call.envelope("cluster")?).await?;
     let goal = Target {
         id: new.id.0,
         cluster: Some(new.id),
@@ -125,31 +119,22 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     Ok(call.answer(&answer(&cluster)))
 }
 
-async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
-    let most = call.api.settings.max_nodes_per_cluster;
-    let name = fields.required_name("name")?;
-    fields.required("profile_id")?;
-    let profile = fields.text("profile_id")?.unwrap_or_default();
-    let min_size = fields.integer("min_size", 0, most)?.unwrap_or(0);
-    let max_size = fields.integer("max_size", -1, most)?.unwrap_or(-1);
-    let desired = fields.integer("desired_capacity", 0, most)?.unwrap_or(min_size);
-    let timeout = fields.integer("timeout", 0, i32::MAX)?.filter(|t| *t > 0);
-    let profile = profiles::find(call, &profile).await.map_err(|error| match error {
-        ApiError::NotFound { identity, .. } => {
-            ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
-        }
-        other => other,
-    })?;
+async fn checked(call: &Call, new: bodies::NewCluster) -> Result<NewCluster> {
+    let min_size = size(call, "min_size", new.min_size.map(|s| s.0))?.unwrap_or(0);
+    let max_size = size(call, "max_size", new.max_size.map(|s| s.0))?.unwrap_or(-1);
+    let desired = size(call, "desired_capacity", new.desired_capacity.map(|s| s.0))?.unwrap_or(min_size);
+    let timeout = new.timeout.map(|t| t.0).filter(|t| *t > 0);
+    let profile = profiles::specified(call, &new.profile_id.0).await?;
     let anything = Bounds {
         min: 0,
         max: -1,
         desired: 0,
-        limit: most,
+        limit: call.api.settings.max_nodes_per_cluster,
     };
-    size::check(Some(desired), Some(min_size), Some(max_size), true, anything)?;
+    sizes::check(Some(desired), Some(min_size), Some(max_size), true, anything)?;
     Ok(NewCluster {
         id: ClusterId::random(),
-        name,
+        name: new.name.0,
         profile_id: profile.id,
         user: call.caller.user.clone(),
         project: call.caller.project.clone(),
@@ -158,15 +143,15 @@ async fn checked(call: &Call, fields: &Fields) -> Result<NewCluster> {
         max_size,
         desired_capacity: desired,
         timeout: timeout.unwrap_or(call.api.settings.default_action_timeout),
-        metadata: fields.map("metadata")?.unwrap_or_default(),
-        config: config(fields)?.unwrap_or_default(),
+        metadata: new.metadata.unwrap_or_default().0,
+        config: config(new.config)?.unwrap_or_default(),
     })
 }
 
 /// `config`, whose known keys have rules.
-fn config(fields: &Fields) -> Result<Option<Map>> {
+fn config(config: Option<Object>) -> Result<Option<Map>> {
     const FORMAT: &str = "node.name.format";
-    let config = fields.map("config")?;
+    let config = config.map(|c| c.0);
     let refuse = |rule: String| {
         Err(ApiError::BadRequest(format!(
             "The value of '{FORMAT}' in 'config' {rule}."
@@ -182,19 +167,10 @@ fn config(fields: &Fields) -> Result<Option<Map>> {
 
 /// `PATCH /v1/clusters/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let keys = [
-        "name",
-        "profile_id",
-        "metadata",
-        "timeout",
-        "profile_only",
-        "config",
-        "shared_with",
-    ];
-    let fields = change(call.body.as_ref(), "cluster", &keys)?;
+    let change: ClusterChange = call.change("cluster")?;
     let cluster = find(&call, &call.identity).await?;
-    if call.version >= versions::SHARED_WITH && fields.has("shared_with") {
-        return share(&call, &cluster, fields).await;
+    if let Some(projects) = call.newer("shared_with", change.shared_with, versions::SHARED_WITH)? {
+        return share(&call, &cluster, &projects.0).await;
     }
     if cluster.status == ClusterStatus::Error {
         return Err(ApiError::NotSupported(
@@ -203,29 +179,22 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
     }
     let mut inputs = Map::new();
     let mut new_profile = None;
-    if let Some(name) = fields.name("name")?.filter(|n| *n != cluster.name) {
+    if let Some(name) = change.name.map(|n| n.0).filter(|n| *n != cluster.name) {
         inputs.insert("name".to_owned(), name.into());
     }
-    if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != cluster.metadata) {
+    if let Some(metadata) = change.metadata.map(|m| m.0).filter(|m| *m != cluster.metadata) {
         inputs.insert("metadata".to_owned(), metadata.into());
     }
-    if let Some(timeout) = fields
-        .integer("timeout", 0, i32::MAX)?
-        .filter(|t| *t > 0 && *t != cluster.timeout)
-    {
+    let timeout = change.timeout.map(|t| t.0);
+    if let Some(timeout) = timeout.filter(|t| *t > 0 && *t != cluster.timeout) {
         inputs.insert("timeout".to_owned(), timeout.into());
     }
-    if let Some(config) = config(&fields)?.filter(|c| *c != cluster.config && call.version >= versions::CLUSTER_CONFIG)
-    {
+    let config = config(change.config)?;
+    if let Some(config) = config.filter(|c| *c != cluster.config && call.version >= versions::CLUSTER_CONFIG) {
         inputs.insert("config".to_owned(), config.into());
     }
-    if let Some(identity) = fields.text("profile_id")? {
-        let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
-            ApiError::NotFound { identity, .. } => {
-                ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
-            }
-            other => other,
-        })?;
+    if let Some(identity) = change.profile_id {
+        let profile = profiles::specified(&call, &identity.0).await?;
         if profile.type_name != cluster.profile_type {
             return Err(ApiError::BadRequest(
                 "Cannot update a cluster to a different profile type, operation aborted.".to_owned(),
@@ -235,10 +204,8 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             new_profile = Some(profile);
         }
     }
-    if call.version >= versions::PROFILE_ONLY
-        && let Some(only) = fields.boolean("profile_only")?
-    {
-        inputs.insert("profile_only".to_owned(), only.into());
+    if let Some(only) = call.newer("profile_only", change.profile_only, versions::PROFILE_ONLY)? {
+        inputs.insert("profile_only".to_owned(), only.0.into());
     }
     if let Some(profile) = &new_profile {
         if inputs.get("profile_only") != Some(&Value::Bool(true)) {
@@ -255,17 +222,11 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
 }
 
 /// Lets other projects use the hosts of this cluster: admins only.
-async fn share(call: &Call, cluster: &Cluster, fields: Fields) -> Result<HttpResponse> {
+async fn share(call: &Call, cluster: &Cluster, projects: &[String]) -> Result<HttpResponse> {
     if !call.caller.is_admin {
         return Err(ApiError::Forbidden);
     }
-    let projects: Option<Vec<String>> = fields
-        .into_map()
-        .remove("shared_with")
-        .and_then(|v| serde_json::from_value(v).ok());
-    let projects = projects
-        .ok_or_else(|| ApiError::BadRequest("'shared_with' must be a list of project ids, or of '*'.".to_owned()))?;
-    db::share(&mut call.conn(), cluster.id, &projects).await?;
+    db::share(&mut call.conn(), cluster.id, projects).await?;
     let cluster = find(call, &cluster.id.to_string()).await?;
     Ok(call.ok(&json!({"cluster": wire::cluster(&cluster, call.version)})))
 }
@@ -313,12 +274,13 @@ pub(crate) fn force(call: &Call) -> Result<bool> {
     if call.version < versions::FORCE {
         return Ok(false);
     }
-    let mut map = call.body.clone().unwrap_or_default();
+    let mut body = call.body.clone().unwrap_or_default();
     for (key, value) in &call.query {
         if key != "force" {
             return Err(ApiError::BadRequest(format!("Invalid parameter {key}")));
         }
-        map.insert(key.clone(), value.clone().into());
+        body.insert(key.clone(), value.clone().into());
     }
-    Ok(Fields::new(map, &["force"])?.boolean("force")?.unwrap_or(false))
+    let Force { force } = body::read(body)?;
+    Ok(force.is_some_and(|f| f.0))
 }

@@ -4,16 +4,17 @@
 use actix_web::HttpResponse;
 use senlin_core::{interface, node::Node};
 use senlin_db::{hooks, node_self as db, nodes};
+use senlin_openapi::{
+    bodies::{SelfEvent, SelfLifecycle, SelfProtection},
+    values::LifecycleResult,
+};
 use serde_json::{Value, json};
 
 use crate::{
+    body,
     error::{ApiError, Result},
-    fields::Fields,
     request::{Call, PublicCall},
 };
-
-/// Longest that a member may protect itself: two days.
-const LONGEST: i32 = 172_800;
 
 /// The node whose key the call brings, and whose container has it now.
 async fn node(call: &Call) -> Result<Node> {
@@ -67,27 +68,12 @@ pub async fn members(PublicCall(call): PublicCall) -> Result<HttpResponse> {
 /// `POST /v1/self/events`
 pub async fn report(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
-    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["level", "message"])?;
-    fields.required("message")?;
-    let message = fields.text("message")?.unwrap_or_default();
-    if message.is_empty() || message.chars().count() > 1000 {
-        return Err(ApiError::BadRequest(
-            "The 'message' must have 1 to 1000 characters.".to_owned(),
-        ));
-    }
-    let level = fields
-        .text("level")?
-        .unwrap_or_else(|| "INFO".to_owned())
-        .to_uppercase();
-    if !matches!(level.as_str(), "DEBUG" | "INFO" | "WARN" | "ERROR") {
-        return Err(ApiError::BadRequest(format!(
-            "The 'level' must be DEBUG, INFO, WARN or ERROR, not '{level}'."
-        )));
-    }
+    let SelfEvent { message, level } = body::read(call.body.clone().unwrap_or_default())?;
+    let level = level.unwrap_or_default();
     if !call.api.rate_limiter.allow(node.id.0, call.api.settings.webhook_rate) {
         return Err(ApiError::TooMany);
     }
-    db::report(&mut call.conn(), node.id, &level, &message).await?;
+    db::report(&mut call.conn(), node.id, level.as_str(), &message.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -95,31 +81,24 @@ pub async fn report(PublicCall(call): PublicCall) -> Result<HttpResponse> {
 /// many seconds; 0 ends it.
 pub async fn protect(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
-    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["seconds"])?;
-    fields.required("seconds")?;
-    let seconds = fields.integer("seconds", 0, LONGEST)?.unwrap_or(0);
-    let until = db::protect(&mut call.conn(), node.id, f64::from(seconds)).await?;
+    let SelfProtection { seconds } = body::read(call.body.clone().unwrap_or_default())?;
+    let until = db::protect(&mut call.conn(), node.id, f64::from(seconds.0)).await?;
     Ok(call.ok(&json!({"protected_until": until.map(senlin_openapi::time)})))
 }
 
 /// `POST /v1/self/lifecycle`: the answer to the question whether it may go.
 pub async fn lifecycle(PublicCall(call): PublicCall) -> Result<HttpResponse> {
     let node = node(&call).await?;
-    let fields = Fields::new(call.body.clone().unwrap_or_default(), &["result"])?;
-    fields.required("result")?;
-    let result = fields.text("result")?.unwrap_or_default();
+    let SelfLifecycle { result } = body::read(call.body.clone().unwrap_or_default())?;
     let mut conn = call.conn();
     let open = hooks::open(&mut conn, node.id).await?;
     let (action, _) =
         open.ok_or_else(|| ApiError::Conflict("No lifecycle question is open for this node.".to_owned()))?;
-    let done = match result.as_str() {
-        "CONTINUE" => hooks::answered(&mut conn, action, "The node answered its lifecycle hook.").await?,
-        "HEARTBEAT" => hooks::heartbeat(&mut conn, action).await?,
-        other => {
-            return Err(ApiError::BadRequest(format!(
-                "The 'result' must be CONTINUE or HEARTBEAT, not '{other}'."
-            )));
+    let done = match result {
+        LifecycleResult::Continue => {
+            hooks::answered(&mut conn, action, "The node answered its lifecycle hook.").await?
         }
+        LifecycleResult::Heartbeat => hooks::heartbeat(&mut conn, action).await?,
     };
     if !done {
         return Err(ApiError::Conflict(

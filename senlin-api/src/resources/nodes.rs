@@ -14,17 +14,17 @@ use senlin_db::{
     nodes::{self as db},
     page::Filter,
 };
-use senlin_openapi::{self as wire, versions, views};
+use senlin_openapi::{
+    self as wire,
+    bodies::{self, NodeAction, NodeChange, NodeRecovery},
+    versions, views,
+};
 use serde_json::{Value, json};
 
-use super::{
-    ALONE, BESIDE, Target, Words, action,
-    clusters::{self},
-    no_room, only_key, profiles, record,
-};
+use super::{ALONE, BESIDE, Target, action, clusters, no_room, profiles, record};
 use crate::{
+    body::{self, Words, only_key},
     error::{ApiError, Result},
-    fields::{Fields, envelope},
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -110,25 +110,11 @@ fn target<'a>(call: &Call, node: &'a Node) -> Target<'a> {
 
 /// `POST /v1/nodes`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(
-        call.body.as_ref(),
-        "node",
-        &["name", "profile_id", "cluster_id", "role", "metadata"],
-    )?;
-    let name = fields.required_name("name")?;
-    fields.required("profile_id")?;
-    let identity = fields.text("profile_id")?.unwrap_or_default();
-    let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
-        ApiError::NotFound { identity, .. } => {
-            ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
-        }
-        other => other,
-    })?;
-    let role = role(&fields)?;
-    let metadata = fields.map("metadata")?.unwrap_or_default();
-    let cluster = match fields.text("cluster_id")? {
+    let new: bodies::NewNode = call.envelope("node")?;
+    let profile = profiles::specified(&call, &new.profile_id.0).await?;
+    let cluster = match new.cluster_id {
         None => None,
-        Some(identity) => Some(clusters::find(&call, &identity).await.map_err(|error| match error {
+        Some(identity) => Some(clusters::find(&call, &identity.0).await.map_err(|error| match error {
             ApiError::NotFound { identity, .. } => {
                 ApiError::BadRequest(format!("The specified cluster '{identity}' could not be found."))
             }
@@ -145,7 +131,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let id = NodeId::random();
     let node = NewNode {
         id,
-        name,
+        name: new.name.0,
         cluster_id: cluster.as_ref().map(|c| c.id),
         profile_id: profile.id,
         user: call.caller.user.clone(),
@@ -154,8 +140,8 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
             .map_or_else(|| call.caller.project.clone(), |c| c.project.clone()),
         domain: call.caller.domain.clone(),
         index: -1,
-        role: Some(role.unwrap_or_default()),
-        metadata,
+        role: Some(new.role.map(|r| r.0).unwrap_or_default()),
+        metadata: new.metadata.unwrap_or_default().0,
     };
     let goal = Target {
         id: id.0,
@@ -186,46 +172,26 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     Ok(call.answer(&answer(&node)))
 }
 
-fn role(fields: &Fields) -> Result<Option<String>> {
-    let role = fields.text("role")?;
-    if role.as_ref().is_some_and(|r| r.chars().count() > 64) {
-        return Err(ApiError::BadRequest(
-            "The value of 'role' must have at most 64 characters.".to_owned(),
-        ));
-    }
-    Ok(role)
-}
-
 /// `PATCH /v1/nodes/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(
-        call.body.as_ref(),
-        "node",
-        &["name", "profile_id", "role", "metadata", "tainted"],
-    )?;
+    let change: NodeChange = call.envelope("node")?;
     let node = find(&call, &call.identity).await?;
     let mut inputs = Map::new();
-    if let Some(name) = fields.name("name")?.filter(|n| *n != node.name) {
+    if let Some(name) = change.name.map(|n| n.0).filter(|n| *n != node.name) {
         inputs.insert("name".to_owned(), name.into());
     }
-    if let Some(role) = role(&fields)?.filter(|r| Some(r) != node.role.as_ref()) {
+    if let Some(role) = change.role.map(|r| r.0).filter(|r| Some(r) != node.role.as_ref()) {
         inputs.insert("role".to_owned(), role.into());
     }
-    if let Some(metadata) = fields.map("metadata")?.filter(|m| *m != node.metadata) {
+    if let Some(metadata) = change.metadata.map(|m| m.0).filter(|m| *m != node.metadata) {
         inputs.insert("metadata".to_owned(), metadata.into());
     }
-    if call.version >= versions::TAINTED
-        && let Some(tainted) = fields.boolean("tainted")?.filter(|t| *t != node.tainted)
-    {
-        inputs.insert("tainted".to_owned(), tainted.into());
+    let tainted = call.newer("tainted", change.tainted, versions::TAINTED)?;
+    if let Some(tainted) = tainted.filter(|t| t.0 != node.tainted) {
+        inputs.insert("tainted".to_owned(), tainted.0.into());
     }
-    if let Some(identity) = fields.text("profile_id")? {
-        let profile = profiles::find(&call, &identity).await.map_err(|error| match error {
-            ApiError::NotFound { identity, .. } => {
-                ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
-            }
-            other => other,
-        })?;
+    if let Some(identity) = change.profile_id {
+        let profile = profiles::specified(&call, &identity.0).await?;
         if profile.type_name != node.profile_type {
             return Err(ApiError::BadRequest(
                 "Cannot update a node to a different profile type, operation aborted.".to_owned(),
@@ -287,26 +253,22 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
 
 /// `POST /v1/nodes/{id}/actions`
 pub async fn act(call: Call) -> Result<HttpResponse> {
-    const WORDS: Words = Words {
-        none: "No action specified.",
-        many: "Multiple actions specified.",
-        shape: "The params provided is not a map.",
-    };
-    let (verb, params) = only_key(call.body.as_ref(), &WORDS)?;
-    let params = || params.ok_or_else(|| ApiError::BadRequest(WORDS.shape.to_owned()));
-    let (kind, inputs) = match verb.as_str() {
-        "check" => (ActionKind::NodeCheck, params()?),
-        "recover" => {
-            let allowed = [
-                "operation",
-                "operation_params",
-                "check",
-                "delete_timeout",
-                "force_recreate",
-            ];
-            (ActionKind::NodeRecover, clusters::recover(params()?, &allowed)?)
+    let (verb, params) = only_key(call.body.as_ref(), &Words::ACTION)?;
+    let (kind, inputs) = match body::action(&verb, params)? {
+        NodeAction::Check(params) => (ActionKind::NodeCheck, params.0),
+        NodeAction::Recover(NodeRecovery {
+            operation,
+            operation_params,
+            check,
+            force_recreate,
+            ..
+        }) => {
+            let flags = [("check", check), ("force_recreate", force_recreate)];
+            (
+                ActionKind::NodeRecover,
+                clusters::recovery(operation, operation_params, flags)?,
+            )
         }
-        other => return Err(ApiError::BadRequest(format!("Unrecognized action '{other}' specified"))),
     };
     let node = find(&call, &call.identity).await?;
     let new = action(&call, kind, &target(&call, &node), inputs);
@@ -317,7 +279,6 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
 /// `POST /v1/nodes/{id}/ops`
 pub async fn operate(call: Call) -> Result<HttpResponse> {
     let (name, params) = only_key(call.body.as_ref(), &Words::OPERATION)?;
-    let params = params.ok_or_else(|| ApiError::BadRequest(Words::OPERATION.shape.to_owned()))?;
     let node = find(&call, &call.identity).await?;
     let params = clusters::operation(&call, &node.profile_type, &name, &params)?;
     let inputs = Map::from_iter([

@@ -3,13 +3,12 @@
 use actix_web::HttpResponse;
 use senlin_core::{ids::*, policy::Policy, profile::Spec};
 use senlin_db::policies::{self as db, NewPolicy};
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, bodies};
 use serde_json::{Value, json};
 
 use super::specs;
 use crate::{
     error::{ApiError, Result},
-    fields::{change, envelope},
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -52,8 +51,8 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
 }
 
 /// A spec that its type accepts.
-fn check(call: &Call, spec: &Value) -> Result<Spec> {
-    let spec = specs::read(spec, &["type", "version", "description", "properties"])?;
+fn check(call: &Call, spec: Value) -> Result<Spec> {
+    let spec = specs::read::<bodies::PolicySpec>(spec)?;
     let full = spec.full_type();
     let kind = call.api.policies.find(&full).ok_or(ApiError::NotFound {
         kind: "policy_type",
@@ -66,12 +65,11 @@ fn check(call: &Call, spec: &Value) -> Result<Spec> {
 
 /// `POST /v1/policies`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "policy", &["name", "spec"])?;
-    let name = fields.required_name("name")?;
-    let spec = check(&call, fields.required("spec")?)?;
+    let bodies::NewPolicy { name, spec } = call.envelope("policy")?;
+    let spec = check(&call, spec)?;
     let new = NewPolicy {
         id: PolicyId::random(),
-        name,
+        name: name.0,
         type_name: spec.full_type(),
         spec: serde_json::to_value(spec).map_err(|e| ApiError::Internal(e.to_string()))?,
         user: call.caller.user.clone(),
@@ -85,8 +83,8 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
 
 /// `POST /v1/policies/validate`
 pub async fn validate(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "policy", &["spec"])?;
-    let spec = check(&call, fields.required("spec")?)?;
+    let bodies::PolicySpecOnly { spec } = call.envelope("policy")?;
+    let spec = check(&call, spec)?;
     Ok(call.ok(&json!({"policy": {
         "id": null, "name": "validated_policy", "type": spec.full_type(), "user": call.caller.user,
         "project": call.caller.project, "domain": call.caller.domain, "spec": spec, "data": {},
@@ -96,14 +94,13 @@ pub async fn validate(call: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/policies/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = change(call.body.as_ref(), "policy", &["name"])?;
-    let name = fields.required_name("name")?;
+    let bodies::PolicyChange { name } = call.change("policy")?;
     let policy = find(&call, &call.identity).await?;
-    if name == policy.name {
+    if name.0 == policy.name {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
     let mut conn = call.conn();
-    db::rename(&mut conn, policy.id, &name).await?;
+    db::rename(&mut conn, policy.id, &name.0).await?;
     let policy = find(&call, &policy.id.to_string()).await?;
     Ok(call.ok(&json!({"policy": wire::policy(&policy)})))
 }

@@ -13,13 +13,12 @@ use senlin_db::{
     profiles::{self as db, NewProfile},
     whereabouts,
 };
-use senlin_openapi as wire;
+use senlin_openapi::{self as wire, bodies};
 use serde_json::{Value, json};
 
 use super::specs;
 use crate::{
     error::{ApiError, Result},
-    fields::{change, envelope},
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -55,6 +54,16 @@ pub(crate) async fn find(call: &Call, identity: &str) -> Result<Profile> {
         })
 }
 
+/// The profile that a body names.
+pub(crate) async fn specified(call: &Call, identity: &str) -> Result<Profile> {
+    find(call, identity).await.map_err(|error| match error {
+        ApiError::NotFound { identity, .. } => {
+            ApiError::BadRequest(format!("The specified profile '{identity}' could not be found."))
+        }
+        other => other,
+    })
+}
+
 /// `GET /v1/profiles/{id}`
 pub async fn show(call: Call) -> Result<HttpResponse> {
     let profile = find(&call, &call.identity).await?;
@@ -68,8 +77,8 @@ struct Checked<'a> {
     properties: Map,
 }
 
-fn check<'a>(call: &'a Call, spec: &Value) -> Result<Checked<'a>> {
-    let spec = specs::read(spec, &["type", "version", "properties"])?;
+fn check(call: &Call, spec: Value) -> Result<Checked<'_>> {
+    let spec = specs::read::<bodies::Spec>(spec)?;
     let full = spec.full_type();
     let kind = call
         .api
@@ -142,17 +151,16 @@ async fn shared_node(conn: &mut Conn, call: &Call, name: &str) -> Result<Option<
 
 /// `POST /v1/profiles`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "profile", &["name", "spec", "metadata"])?;
-    let name = fields.required_name("name")?;
-    let metadata = fields.map("metadata")?.unwrap_or_default();
+    let new: bodies::NewProfile = call.envelope("profile")?;
+    let name = new.name.0;
     let failed = |error: ApiError| match error {
         ApiError::InvalidSpec(text) => ApiError::InvalidSpec(format!("Failed in creating profile {name}: {text}")),
         other => other,
     };
-    let checked = check(&call, fields.required("spec")?).map_err(failed)?;
+    let checked = check(&call, new.spec).map_err(failed)?;
     let mut conn = call.conn();
     let (host_node, host_cluster) = host_ids(&call, &mut conn, &checked).await.map_err(failed)?;
-    let new = NewProfile {
+    let profile = NewProfile {
         id: ProfileId::random(),
         name: name.clone(),
         type_name: checked.spec.full_type(),
@@ -160,12 +168,12 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         user: call.caller.user.clone(),
         project: call.caller.project.clone(),
         domain: call.caller.domain.clone(),
-        metadata,
+        metadata: new.metadata.unwrap_or_default().0,
         host_node,
         host_cluster,
     };
     let answer = |made: &Profile| call.created(json!({"profile": wire::profile(made)}));
-    match db::create(&mut conn, &new, &call.keep(&answer)).await {
+    match db::create(&mut conn, &profile, &call.keep(&answer)).await {
         Ok(profile) => Ok(call.answer(&answer(&profile))),
         Err(error) if error.is_in_use() => Err(failed(ApiError::InvalidSpec(
             "The specified host_node or host_cluster could not be found.".to_owned(),
@@ -227,8 +235,8 @@ pub(crate) async fn stays(call: &Call, profile: &Profile, nodes: &[NodeId]) -> R
 
 /// `POST /v1/profiles/validate`
 pub async fn validate(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(call.body.as_ref(), "profile", &["spec"])?;
-    let checked = check(&call, fields.required("spec")?)?;
+    let bodies::SpecOnly { spec } = call.envelope("profile")?;
+    let checked = check(&call, spec)?;
     let mut conn = call.conn();
     host_ids(&call, &mut conn, &checked).await?;
     let spec = senlin_core::spec::redact(&sealed(&call, &checked)?);
@@ -241,10 +249,10 @@ pub async fn validate(call: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/profiles/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = change(call.body.as_ref(), "profile", &["name", "metadata"])?;
+    let change: bodies::ProfileChange = call.change("profile")?;
     let profile = find(&call, &call.identity).await?;
-    let name = fields.name("name")?.filter(|n| *n != profile.name);
-    let metadata = fields.map("metadata")?.filter(|m| *m != profile.metadata);
+    let name = change.name.map(|n| n.0).filter(|n| *n != profile.name);
+    let metadata = change.metadata.map(|m| m.0).filter(|m| *m != profile.metadata);
     if name.is_none() && metadata.is_none() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }

@@ -3,13 +3,17 @@
 use actix_web::HttpResponse;
 use senlin_core::{Map, Time, action::ActionKind, ids::*, receiver::Receiver, secret::Secret};
 use senlin_db::receivers::{self as db, Change};
-use senlin_openapi::{self as wire, versions};
+use senlin_openapi::{
+    self as wire,
+    bodies::{NewReceiver, ReceiverChange},
+    values::{Newer, Object, Text},
+    versions,
+};
 use serde_json::{Value, json};
 
 use super::{alerts::Options, clusters};
 use crate::{
     error::{ApiError, Result},
-    fields::{Fields, envelope},
     lists::{ListSpec, parse_list},
     request::Call,
 };
@@ -124,12 +128,11 @@ pub async fn show(call: Call) -> Result<HttpResponse> {
     Ok(call.ok(&json!({"receiver": shown(&call, &receiver)?})))
 }
 
-fn action(fields: &Fields) -> Result<Option<String>> {
-    let Some(name) = fields.text("action")? else {
-        return Ok(None);
-    };
+/// The name of an action that a receiver may be for.
+fn action(name: Text) -> Result<String> {
+    let Text(name) = name;
     match ActionKind::parse(&name) {
-        Some(kind) if VERBS.iter().any(|(k, _)| *k == kind) => Ok(Some(name)),
+        Some(kind) if VERBS.iter().any(|(k, _)| *k == kind) => Ok(name),
         Some(kind) if kind.is_cluster() => Err(ApiError::BadRequest(format!(
             "Action '{name}' cannot be what a receiver is for."
         ))),
@@ -138,11 +141,8 @@ fn action(fields: &Fields) -> Result<Option<String>> {
 }
 
 /// `expires_at`, since 1.15: a time to come.
-fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
-    if call.version < versions::RECEIVER_OPTIONS {
-        return Ok(None);
-    }
-    let Some(text) = fields.text("expires_at")? else {
+fn expiry(call: &Call, field: Option<Newer<Text>>) -> Result<Option<Time>> {
+    let Some(Text(text)) = call.newer("expires_at", field, versions::RECEIVER_OPTIONS)? else {
         return Ok(None);
     };
     text.parse().map(Some).map_err(|_source| {
@@ -153,11 +153,8 @@ fn expiry(call: &Call, fields: &Fields) -> Result<Option<Time>> {
 }
 
 /// `options`, since 1.15: how a receiver of alerts behaves.
-fn options(call: &Call, fields: &Fields, type_name: &str) -> Result<Option<Map>> {
-    if call.version < versions::RECEIVER_OPTIONS {
-        return Ok(None);
-    }
-    let Some(raw) = fields.map("options")? else {
+fn options(call: &Call, field: Option<Newer<Object>>, type_name: &str) -> Result<Option<Map>> {
+    let Some(Object(raw)) = call.newer("options", field, versions::RECEIVER_OPTIONS)? else {
         return Ok(None);
     };
     if type_name == "webhook" && !raw.is_empty() {
@@ -170,20 +167,8 @@ fn options(call: &Call, fields: &Fields, type_name: &str) -> Result<Option<Map>>
 
 /// `POST /v1/receivers`
 pub async fn create(call: Call) -> Result<HttpResponse> {
-    let keys = [
-        "name",
-        "type",
-        "cluster_id",
-        "action",
-        "actor",
-        "params",
-        "expires_at",
-        "options",
-    ];
-    let fields = envelope(call.body.as_ref(), "receiver", &keys)?;
-    let name = fields.required_name("name")?;
-    fields.required("type")?;
-    let type_name = fields.text("type")?.unwrap_or_default();
+    let new: NewReceiver = call.envelope("receiver")?;
+    let Text(type_name) = new.r#type;
     match type_name.as_str() {
         "webhook" => {}
         "alertmanager" | "grafana" | "json" if call.version >= versions::RECEIVER_OPTIONS => {}
@@ -195,11 +180,10 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         other => return Err(ApiError::BadRequest(format!("Field value {other} is invalid"))),
     }
     let missing = |key: &str| ApiError::BadRequest(format!("The '{key}' is required for a receiver of type webhook."));
-    let action = action(&fields)?.ok_or_else(|| missing("action"))?;
-    let identity = fields.text("cluster_id")?.ok_or_else(|| missing("cluster_id"))?;
-    let params = fields.map("params")?.unwrap_or_default();
-    let expires_at = expiry(&call, &fields)?;
-    let options = options(&call, &fields, &type_name)?;
+    let action = action(new.action.ok_or_else(|| missing("action"))?)?;
+    let Text(identity) = new.cluster_id.ok_or_else(|| missing("cluster_id"))?;
+    let expires_at = expiry(&call, new.expires_at)?;
+    let options = options(&call, new.options, &type_name)?;
     let cluster = clusters::find(&call, &identity).await.map_err(|error| match error {
         ApiError::NotFound { identity, .. } => {
             ApiError::BadRequest(format!("The referenced cluster '{identity}' could not be found."))
@@ -214,7 +198,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
     let actor = json!({"user_id": cluster.user, "project_id": cluster.project});
     let receiver = Receiver {
         id: ReceiverId::random(),
-        name,
+        name: new.name.0,
         type_name,
         user: call.caller.user.clone(),
         project: call.caller.project.clone(),
@@ -222,7 +206,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         cluster_id: Some(cluster.id),
         action: Some(action),
         actor: actor.as_object().cloned().unwrap_or_default(),
-        params,
+        params: new.params.unwrap_or_default().0,
         channel: Map::new(),
         options: options.unwrap_or_default(),
         key: seal(&call, &key)?,
@@ -247,19 +231,19 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
 
 /// `PATCH /v1/receivers/{id}`
 pub async fn update(call: Call) -> Result<HttpResponse> {
-    let fields = envelope(
-        call.body.as_ref(),
-        "receiver",
-        &["name", "action", "params", "expires_at", "options"],
-    )?;
+    let asked: ReceiverChange = call.envelope("receiver")?;
     let receiver = find(&call, &call.identity).await?;
     let change = Change {
-        name: fields.name("name")?.filter(|n| *n != receiver.name),
-        action: action(&fields)?.filter(|a| Some(a) != receiver.action.as_ref()),
-        params: fields.map("params")?.filter(|p| *p != receiver.params),
+        name: asked.name.map(|n| n.0).filter(|n| *n != receiver.name),
+        action: asked
+            .action
+            .map(action)
+            .transpose()?
+            .filter(|a| Some(a) != receiver.action.as_ref()),
+        params: asked.params.map(|p| p.0).filter(|p| *p != receiver.params),
         key: None,
-        options: options(&call, &fields, &receiver.type_name)?,
-        expires_at: expiry(&call, &fields)?.filter(|t| Some(*t) != receiver.expires_at),
+        options: options(&call, asked.options, &receiver.type_name)?,
+        expires_at: expiry(&call, asked.expires_at)?.filter(|t| Some(*t) != receiver.expires_at),
     };
     if change == Change::default() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));

@@ -9,13 +9,17 @@ use senlin_db::{
     profiles::NewProfile,
     unaccounted::{self as db, Refusal, Unaccounted},
 };
-use senlin_openapi as wire;
+use senlin_openapi::{
+    self as wire,
+    bodies::{Removal, TakeBack, UnaccountedAction},
+    values::Flag,
+};
 use serde_json::{Value, json};
 
-use super::{Words, nodes::adopt::place, only_key};
+use super::nodes::adopt::place;
 use crate::{
+    body::{self, Words, only_key},
     error::{ApiError, Result},
-    fields::Fields,
     lists::{self, ListSpec},
     request::Call,
 };
@@ -26,12 +30,6 @@ const LIST: ListSpec = ListSpec {
     own: &[],
     allowed: |_, _| true,
     quote: false,
-};
-
-const WORDS: Words = Words {
-    none: "No action specified.",
-    many: "Multiple actions specified.",
-    shape: "The params provided is not a map.",
 };
 
 /// What a container is taken to be whose profile is not recorded.
@@ -80,26 +78,23 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
 /// `POST /v1/unaccounted-containers/{id}/actions`
 pub async fn act(call: Call) -> Result<HttpResponse> {
     admin(&call)?;
-    let (verb, params) = only_key(call.body.as_ref(), &WORDS)?;
-    let params = params.ok_or_else(|| ApiError::BadRequest(format!("The value of '{verb}' is not a map.")))?;
+    let (verb, params) = only_key(call.body.as_ref(), &Words::ACTION)?;
+    let action = body::action(&verb, params)?;
     let one = db::get(&mut call.conn(), &call.identity)
         .await?
         .ok_or_else(|| ApiError::NotFound {
             kind: "unaccounted container",
             identity: call.identity.clone(),
         })?;
-    match verb.as_str() {
-        "take_back" => take_back(&call, &one, &Fields::new(params, &["confirm"])?).await,
-        "remove" => remove(&call, &one, &Fields::new(params, &["confirm"])?).await,
-        other => Err(ApiError::BadRequest(format!(
-            "Unrecognized action '{other}' specified: take_back or remove."
-        ))),
+    match action {
+        UnaccountedAction::TakeBack(TakeBack { confirm }) => take_back(&call, &one, confirm == Some(Flag(true))).await,
+        UnaccountedAction::Remove(Removal { confirm }) => remove(&call, &one, confirm == Some(Flag(true))).await,
     }
 }
 
 /// Its host's next heartbeat removes it.
-async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpResponse> {
-    if fields.boolean("confirm")? != Some(true) {
+async fn remove(call: &Call, one: &Unaccounted, confirmed: bool) -> Result<HttpResponse> {
+    if !confirmed {
         return Err(ApiError::BadRequest(format!(
             "'confirm' must be true: container '{}' on host '{}' is removed with what it holds.",
             one.container, one.host_name
@@ -112,8 +107,7 @@ async fn remove(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpR
 }
 
 /// Its node has it again; a node that is not recorded is made.
-async fn take_back(call: &Call, one: &Unaccounted, fields: &Fields) -> Result<HttpResponse> {
-    let confirmed = fields.boolean("confirm")? == Some(true);
+async fn take_back(call: &Call, one: &Unaccounted, confirmed: bool) -> Result<HttpResponse> {
     let project = one.project.as_deref().filter(|_| one.may_be_there).ok_or_else(|| {
         ApiError::Conflict(format!(
             "The project that container '{}' names may not use host '{}'.",

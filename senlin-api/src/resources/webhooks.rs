@@ -44,7 +44,7 @@ pub async fn trigger(PublicCall(mut call): PublicCall) -> Result<HttpResponse> {
     let verb = verb.ok_or_else(|| ApiError::NotSupported(format!("A receiver cannot do '{kind}'.")))?;
     // The caller's version says how the body is read, not what may be done.
     call.version = senlin_openapi::SENLIN_MAX;
-    let planned = clusters::plan(&call, verb, inputs).await?;
+    let planned = clusters::triggered(&call, verb, inputs).await?;
     let (mut action, name, terms) = planned.into_action(&call);
     action.name = format!("webhook_{}", receiver.id.short());
     let answer = record(&call, &action, &name, terms, call.started(action.id)).await?;

@@ -91,3 +91,68 @@ async fn only_a_containers_own_key_opens_its_door() {
     assert_eq!(got.status, 503, "let in; no engine is there: {}", got.body);
     server.close().await;
 }
+
+/// A field that a version brought is read past below it or refused there, as it always was.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_known_from_their_version_on() {
+    let server = Server::start().await;
+    server.with_hosts().await;
+    let (cluster, actions) = ("/v1/clusters/hosts", "/v1/clusters/hosts/actions");
+    let nothing = "No property needs an update.";
+    for (version, method, path, body, said) in [
+        (
+            "1.5",
+            "PATCH",
+            cluster,
+            json!({"cluster": {"profile_only": "perhaps"}}),
+            nothing,
+        ),
+        (
+            "1.6",
+            "PATCH",
+            cluster,
+            json!({"cluster": {"profile_only": "perhaps"}}),
+            "Unrecognized value 'perhaps'",
+        ),
+        (
+            "1.14",
+            "PATCH",
+            cluster,
+            json!({"cluster": {"shared_with": 5}}),
+            nothing,
+        ),
+        (
+            "1.15",
+            "PATCH",
+            cluster,
+            json!({"cluster": {"shared_with": 5}}),
+            "'shared_with' must be a list",
+        ),
+        (
+            "1.14",
+            "POST",
+            actions,
+            json!({"resize": {"min_size": 0, "plan_token": "t"}}),
+            "('plan_token' was unexpected)",
+        ),
+        (
+            "1.14",
+            "POST",
+            actions,
+            json!({"scale_out": {"count": 0, "plan_token": 5}}),
+            "cannot be 0",
+        ),
+        (
+            "1.14",
+            "POST",
+            actions,
+            json!({"complete_lifecycle": {"lifecycle_action_token": "t", "heartbeat": true}}),
+            "('heartbeat' was unexpected)",
+        ),
+    ] {
+        let got = server.call("member", version, method, path, Some(body.clone())).await;
+        assert_eq!(got.status, 400, "{version} {body}: {}", got.body);
+        assert!(got.message().contains(said), "{version} {body}: {}", got.message());
+    }
+    server.close().await;
+}

@@ -12,16 +12,20 @@ use senlin_db::{
     hooks, nodes,
     quota::{self, Growth},
 };
-use senlin_openapi::versions;
+use senlin_openapi::{
+    bodies::{ClusterAction, Lifecycle, Recovery},
+    values::{Flag, Object, Text},
+    versions,
+};
 use senlin_policies::size::Bounds;
 use serde_json::{Value, json};
 
 use super::{find, target};
 use crate::{
+    body::{self, Words, only_key},
     error::{ApiError, Result},
-    fields::Fields,
     request::Call,
-    resources::{ALONE, Words, action, no_room, only_key, record},
+    resources::{ALONE, action, no_room, record, size},
 };
 
 mod members;
@@ -42,6 +46,8 @@ pub(crate) struct Planned {
     name: Option<String>,
     /// The size that it brings the cluster to, where it grows.
     size: Option<i32>,
+    /// The plan without which it is refused, if one is named.
+    plan_token: Option<Text>,
 }
 
 impl Planned {
@@ -52,12 +58,15 @@ impl Planned {
             inputs,
             name: None,
             size: None,
+            plan_token: None,
         }
     }
 
     /// The action to record, the cluster's name for messages, and the terms.
     pub(crate) fn into_action(self, call: &Call) -> (NewAction, String, Terms) {
-        let mut new = action(call, self.kind, &target(&self.cluster), self.inputs);
+        let mut inputs = self.inputs;
+        inputs.extend(self.plan_token.map(|t| ("plan_token".to_owned(), t.0.into())));
+        let mut new = action(call, self.kind, &target(&self.cluster), inputs);
         if let Some(name) = self.name {
             new.name = name;
         }
@@ -75,56 +84,16 @@ const CLUSTER: Words = Words {
     shape: "The data provided is not a map",
 };
 
-/// What may be asked of a cluster by name.
-const VERBS: [&str; 13] = [
-    "add_nodes",
-    "del_nodes",
-    "replace_nodes",
-    "scale_out",
-    "scale_in",
-    "resize",
-    "check",
-    "recover",
-    "rebalance",
-    "policy_attach",
-    "policy_detach",
-    "policy_update",
-    "complete_lifecycle",
-];
-
 /// One key says what to do.
 pub async fn act(call: Call) -> Result<HttpResponse> {
     let (verb, params) = only_key(call.body.as_ref(), &CLUSTER)?;
-    if !VERBS.contains(&verb.as_str()) {
-        return refuse(format!("Unrecognized action '{verb}' specified"));
-    }
-    let params = params.ok_or_else(|| ApiError::BadRequest(CLUSTER.shape.to_owned()))?;
-    if verb == "complete_lifecycle" {
-        return complete_lifecycle(&call, params).await;
-    }
-    let mut params = params;
-    let token = plan_token(&call, &verb, &mut params)?;
-    let mut planned = plan(&call, &verb, params).await?;
-    planned
-        .inputs
-        .extend(token.map(|t| ("plan_token".to_owned(), t.into())));
-    let (new, name, terms) = planned.into_action(&call);
+    let action = match body::action(&verb, params)? {
+        ClusterAction::CompleteLifecycle(answer) => return complete_lifecycle(&call, answer).await,
+        action => action,
+    };
+    let (new, name, terms) = plan(&call, action).await?.into_action(&call);
     let answer = call.started(new.id);
     record(&call, &new, &name, terms, answer).await
-}
-
-/// `plan_token` (1.15): the action is refused unless it does what that plan said.
-fn plan_token(call: &Call, verb: &str, params: &mut Map) -> Result<Option<String>> {
-    if call.version < versions::PLAN_TOKEN || !matches!(verb, "scale_out" | "scale_in" | "resize" | "del_nodes") {
-        return Ok(None);
-    }
-    match params.remove("plan_token") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(token)) => Ok(Some(token)),
-        Some(other) => refuse(format!(
-            "The value '{other}' of 'plan_token' is not the token of a plan."
-        )),
-    }
 }
 
 /// `POST /v1/clusters/{id}/plan` (1.15): what an action would do.
@@ -145,10 +114,9 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
             PLANNED.join(", ")
         ));
     }
-    let params = params.ok_or_else(|| ApiError::BadRequest(CLUSTER.shape.to_owned()))?;
     let planned = match verb.as_str() {
         "update" => Planned::new(&find(&call, &call.identity).await?, ActionKind::ClusterUpdate, params),
-        _ => plan(&call, &verb, params).await?,
+        _ => plan(&call, body::action(&verb, params)?).await?,
     };
     if let Some(size) = planned.size {
         let (growth, most) = (
@@ -171,18 +139,10 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
 /// Answers a lifecycle hook: the action that waits goes on; with `heartbeat`
 /// (1.15) it waits anew. One that does not wait is answered as if it did, as
 /// Senlin does.
-async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
+async fn complete_lifecycle(call: &Call, answer: Lifecycle) -> Result<HttpResponse> {
     call.since(9)?;
-    let beats = call.version >= versions::LIFECYCLE_HEARTBEAT;
-    let allowed: &[&str] = if beats {
-        &["lifecycle_action_token", "heartbeat"]
-    } else {
-        &["lifecycle_action_token"]
-    };
-    let fields = Fields::new(params, allowed)?;
-    fields.required("lifecycle_action_token")?;
-    let token = fields.text("lifecycle_action_token")?.unwrap_or_default();
-    let heartbeat = beats && fields.boolean("heartbeat")?.unwrap_or(false);
+    let Text(token) = answer.lifecycle_action_token;
+    let heartbeat = call.known("heartbeat", answer.heartbeat, versions::LIFECYCLE_HEARTBEAT)?;
     let cluster = find(call, &call.identity).await?;
     let id: Option<ActionId> = token.parse().ok();
     let found = match id {
@@ -195,7 +155,7 @@ async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
     })?;
     let mut conn = call.conn();
     if action.cluster_id == Some(cluster.id) {
-        if heartbeat {
+        if heartbeat == Some(Flag(true)) {
             hooks::heartbeat(&mut conn, action.id).await?;
         } else if hooks::answered(&mut conn, action.id, "The lifecycle hook was answered.").await? {
             call.api.wake(&[action.id], &call.caller.request_id);
@@ -204,45 +164,53 @@ async fn complete_lifecycle(call: &Call, params: Map) -> Result<HttpResponse> {
     Ok(call.answer(&call.started(action.id)))
 }
 
-/// What `verb` comes to for the cluster that the call is about.
-pub(crate) async fn plan(call: &Call, verb: &str, params: Map) -> Result<Planned> {
+/// What a receiver's verb comes to; it may delete the cluster too.
+pub(crate) async fn triggered(call: &Call, verb: &str, params: Map) -> Result<Planned> {
     match verb {
-        "add_nodes" => members::add_nodes(call, params).await,
-        "del_nodes" => members::del_nodes(call, params).await,
-        "replace_nodes" => {
+        "delete" => super::deletable(call, true).await,
+        _ => plan(call, body::action(verb, params)?).await,
+    }
+}
+
+/// What an action comes to for the cluster that the call is about.
+async fn plan(call: &Call, action: ClusterAction) -> Result<Planned> {
+    match action {
+        ClusterAction::AddNodes(members) => members::add_nodes(call, members).await,
+        ClusterAction::DelNodes(leaving) => members::del_nodes(call, leaving).await,
+        ClusterAction::ReplaceNodes(replacement) => {
             call.since(3)?;
-            members::replace_nodes(call, params).await
+            members::replace_nodes(call, replacement).await
         }
-        "scale_out" => sizes::scale(call, params, ActionKind::ClusterScaleOut).await,
-        "scale_in" => sizes::scale(call, params, ActionKind::ClusterScaleIn).await,
-        "resize" => sizes::resize(call, params).await,
-        "check" => Ok(Planned::new(
-            &find(call, &call.identity).await?,
-            ActionKind::ClusterCheck,
-            params,
-        )),
-        "recover" => {
-            // Here Senlin looks for the cluster first.
+        ClusterAction::ScaleOut(count) => sizes::scale(call, count, ActionKind::ClusterScaleOut).await,
+        ClusterAction::ScaleIn(count) => sizes::scale(call, count, ActionKind::ClusterScaleIn).await,
+        ClusterAction::Resize(resize) => sizes::resize(call, resize).await,
+        ClusterAction::Check(params) => {
             let cluster = find(call, &call.identity).await?;
-            let inputs = recover(params, &["operation", "operation_params", "check", "check_capacity"])?;
+            Ok(Planned::new(&cluster, ActionKind::ClusterCheck, params.0))
+        }
+        ClusterAction::Recover(Recovery {
+            operation,
+            operation_params,
+            check,
+            check_capacity,
+        }) => {
+            let flags = [("check", check), ("check_capacity", check_capacity)];
+            let inputs = recovery(operation, operation_params, flags)?;
+            let cluster = find(call, &call.identity).await?;
             Ok(Planned::new(&cluster, ActionKind::ClusterRecover, inputs))
         }
-        "rebalance" => {
+        ClusterAction::Rebalance(rebalancing) => {
             call.since(15)?;
-            let fields = Fields::new(params, &["max_moves"])?;
-            let most = fields.integer("max_moves", 1, call.api.settings.max_nodes_per_cluster)?;
+            let most = size(call, "max_moves", rebalancing.max_moves.map(|n| n.0))?;
             let inputs = most.map(|n| ("max_moves".to_owned(), n.into())).into_iter().collect();
-            Ok(Planned::new(
-                &find(call, &call.identity).await?,
-                ActionKind::ClusterRebalance,
-                inputs,
-            ))
+            let cluster = find(call, &call.identity).await?;
+            Ok(Planned::new(&cluster, ActionKind::ClusterRebalance, inputs))
         }
-        "policy_attach" => policies::attach(call, params).await,
-        "policy_detach" => policies::detach(call, params).await,
-        "policy_update" => policies::update(call, params).await,
-        "delete" => super::deletable(call, true).await,
-        other => refuse(format!("Unrecognized action '{other}' specified")),
+        ClusterAction::PolicyAttach(binding) => policies::attach(call, binding).await,
+        ClusterAction::PolicyDetach(policy) => policies::detach(call, policy).await,
+        ClusterAction::PolicyUpdate(binding) => policies::update(call, binding).await,
+        // It is answered at once: there is nothing to plan.
+        ClusterAction::CompleteLifecycle(_) => refuse("Unrecognized action 'complete_lifecycle' specified".to_owned()),
     }
 }
 
@@ -257,14 +225,14 @@ fn size_of(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX)
 }
 
-/// The parameters of a recovery.
-pub(crate) fn recover(params: Map, allowed: &[&str]) -> Result<Map> {
-    if let Some(key) = params.keys().find(|k| !allowed.contains(&k.as_str())) {
-        return refuse(format!("Action parameter {key} is not recognizable."));
-    }
-    let fields = Fields::new(params, allowed)?;
+/// The inputs of a recovery.
+pub(crate) fn recovery(
+    operation: Option<Text>,
+    params: Option<Object>,
+    flags: [(&str, Option<Flag>); 2],
+) -> Result<Map> {
     let mut inputs = Map::new();
-    if let Some(operation) = fields.text("operation")? {
+    if let Some(Text(operation)) = operation {
         let upper = operation.to_uppercase();
         if !matches!(upper.as_str(), "RESTART" | "RECREATE" | "REBOOT" | "REBUILD") {
             return refuse(format!(
@@ -273,14 +241,12 @@ pub(crate) fn recover(params: Map, allowed: &[&str]) -> Result<Map> {
         }
         inputs.insert("operation".to_owned(), upper.into());
     }
-    if let Some(map) = fields.map("operation_params")? {
-        inputs.insert("operation_params".to_owned(), map.into());
-    }
-    for key in ["check", "check_capacity", "force_recreate"] {
-        if let Some(value) = fields.boolean(key)? {
-            inputs.insert(key.to_owned(), value.into());
-        }
-    }
+    inputs.extend(params.map(|p| ("operation_params".to_owned(), p.0.into())));
+    inputs.extend(
+        flags
+            .into_iter()
+            .filter_map(|(key, flag)| Some((key.to_owned(), flag?.0.into()))),
+    );
     Ok(inputs)
 }
 
@@ -308,7 +274,6 @@ pub(crate) fn operation(call: &Call, profile_type: &str, name: &str, params: &Ma
 /// `POST /v1/clusters/{id}/ops`
 pub async fn operate(call: Call) -> Result<HttpResponse> {
     let (name, body) = only_key(call.body.as_ref(), &Words::OPERATION)?;
-    let body = body.ok_or_else(|| ApiError::BadRequest(Words::OPERATION.shape.to_owned()))?;
     let cluster = find(&call, &call.identity).await?;
     // Clients send the parameters bare; the contract nests them.
     let nested = body.keys().all(|k| k == "params" || k == "filters");

@@ -16,12 +16,17 @@ use senlin_db::{
     profiles::NewProfile,
     quota::{self, Growth},
 };
-use senlin_openapi as wire;
+use senlin_openapi::{
+    self as wire,
+    bodies::{NodeAdopt, NodeAdoptPreview},
+    values::{Object, Text},
+};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
+    body,
     error::{ApiError, Result},
-    fields::Fields,
     request::Call,
     resources::{no_room, profiles::demand},
 };
@@ -35,16 +40,13 @@ struct Seen {
 }
 
 /// Has an engine look at what is there.
-async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
-    fields.required("identity")?;
-    fields.required("type")?;
-    let identity = fields.text("identity")?.unwrap_or_default();
-    let full = fields.text("type")?.unwrap_or_default();
-    let mut overrides = fields.map("overrides")?.unwrap_or_default();
+async fn look(call: &Call, identity: Text, full: &str, overrides: Option<Object>) -> Result<Seen> {
+    let Text(identity) = identity;
+    let Object(mut overrides) = overrides.unwrap_or_default();
     let kind: &dyn ProfileType = call
         .api
         .registry
-        .find(&full)
+        .find(full)
         .map(AsRef::as_ref)
         .ok_or_else(|| ApiError::BadRequest(format!("The profile type '{full}' could not be found.")))?;
     let mut body = Map::new();
@@ -84,7 +86,7 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
             .seal(&overrides, &call.api.sealer)
             .map_err(|e| ApiError::Internal(e.to_string()))?
     };
-    body.insert("type".to_owned(), full.clone().into());
+    body.insert("type".to_owned(), full.into());
     body.insert("identity".to_owned(), identity.into());
     body.insert("overrides".to_owned(), sealed.into());
     let seen = call.api.ask("adopt.look", body, &call.caller.request_id).await?;
@@ -107,12 +109,10 @@ async fn look(call: &Call, fields: &Fields) -> Result<Seen> {
     })
 }
 
-fn fields(call: &Call, allowed: &[&str]) -> Result<Fields> {
-    let body = call
-        .body
-        .clone()
-        .ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
-    Fields::new(body, allowed)
+fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
+    let body = call.body.clone();
+    let body = body.ok_or_else(|| ApiError::BadRequest("The request has no body.".to_owned()))?;
+    Ok(body::read(body)?)
 }
 
 /// What a container that was made from these properties takes of its host.
@@ -125,27 +125,24 @@ pub(crate) fn place(call: &Call, type_name: &str, properties: &Map, host: NodeId
 
 /// `POST /v1/nodes/adopt-preview`
 pub async fn adopt_preview(call: Call) -> Result<HttpResponse> {
-    let seen = look(&call, &fields(&call, &["identity", "type", "overrides", "snapshot"])?).await?;
+    let asked: NodeAdoptPreview = read(&call)?;
+    let seen = look(&call, asked.identity, &asked.r#type.0, asked.overrides).await?;
     let shown = senlin_core::spec::redact(&seen.spec);
     Ok(call.ok(&json!({"node_profile": {"node_preview": shown}})))
 }
 
 /// `POST /v1/nodes/adopt`
 pub async fn adopt(call: Call) -> Result<HttpResponse> {
-    let allowed = ["identity", "type", "name", "role", "metadata", "overrides", "snapshot"];
-    let fields = fields(&call, &allowed)?;
-    let name = fields.name("name")?;
-    let role = fields.text("role")?.unwrap_or_default();
-    let metadata = fields.map("metadata")?.unwrap_or_default();
-    let full = fields.text("type")?.unwrap_or_default();
+    let asked: NodeAdopt = read(&call)?;
+    let Text(full) = asked.r#type;
     let most = call.api.settings.max_nodes_per_project;
     // At once, before an engine is asked; it is counted again where it is recorded.
     if let Some(over) = quota::nodes(&mut call.conn(), &call.caller.project, Growth::By(1), most).await? {
         return Err(no_room(&call, over));
     }
-    let seen = look(&call, &fields).await?;
+    let seen = look(&call, asked.identity, &full, asked.overrides).await?;
     let id = NodeId::random();
-    let name = name.unwrap_or_else(|| format!("node-{}", id.short()));
+    let name = asked.name.map_or_else(|| format!("node-{}", id.short()), |n| n.0);
     let profile = NewProfile {
         id: ProfileId::random(),
         name: format!("prof-{name}"),
@@ -167,8 +164,8 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         project: profile.project.clone(),
         domain: profile.domain.clone(),
         index: -1,
-        role: Some(role),
-        metadata,
+        role: Some(asked.role.map(|r| r.0).unwrap_or_default()),
+        metadata: asked.metadata.unwrap_or_default().0,
     };
     let properties = seen.properties;
     let place = match seen.host {

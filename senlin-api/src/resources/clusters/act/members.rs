@@ -8,14 +8,16 @@ use senlin_core::{
     node::{Node, NodeStatus},
 };
 use senlin_db::nodes;
-use senlin_openapi::versions;
+use senlin_openapi::{
+    bodies::{Leaving, Members, Replacement},
+    versions,
+};
 use senlin_policies::size;
 use serde_json::json;
 
 use super::{Planned, as_map, bounds, refuse, size_of};
 use crate::{
     error::{ApiError, Result},
-    fields::{Fields, MOST_NAMES},
     request::Call,
     resources::clusters::find,
 };
@@ -70,10 +72,9 @@ fn joinable(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn add_nodes(call: &Call, params: Map) -> Result<Planned> {
-    let identities = Fields::new(params, &["nodes"])?.identities("nodes")?;
+pub(super) async fn add_nodes(call: &Call, joining: Members) -> Result<Planned> {
     let cluster = &find(call, &call.identity).await?;
-    let nodes = resolve(call, &identities, "Nodes not found").await?;
+    let nodes = resolve(call, &joining.nodes.0, "Nodes not found").await?;
     joinable(cluster, &nodes)?;
     size::check(
         Some(grown_by(cluster, nodes.len())),
@@ -90,14 +91,12 @@ pub(super) async fn add_nodes(call: &Call, params: Map) -> Result<Planned> {
     ))
 }
 
-pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
-    let fields = Fields::new(params, &["nodes", "destroy_after_deletion"])?;
-    let identities = fields.identities("nodes")?;
-    let destroy = fields
-        .boolean("destroy_after_deletion")?
-        .filter(|_| call.version >= versions::DESTROY_AFTER_DELETION);
+pub(super) async fn del_nodes(call: &Call, leaving: Leaving) -> Result<Planned> {
+    let destroy = call.version >= versions::DESTROY_AFTER_DELETION
+        && leaving.destroy_after_deletion.is_some_and(|destroy| destroy.0);
+    let plan_token = call.known("plan_token", leaving.plan_token, versions::PLAN_TOKEN)?;
     let cluster = &find(call, &call.identity).await?;
-    let nodes = resolve(call, &identities, "Nodes not found").await?;
+    let nodes = resolve(call, &leaving.nodes.0, "Nodes not found").await?;
     let strangers: Vec<NodeId> = nodes
         .iter()
         .filter(|n| n.cluster_id != Some(cluster.id))
@@ -119,34 +118,15 @@ pub(super) async fn del_nodes(call: &Call, params: Map) -> Result<Planned> {
     let left = size_of(cluster) - i32::try_from(nodes.len()).unwrap_or(0);
     size::check(Some(left), None, None, true, bounds(call, cluster))?;
     let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
-    let inputs = json!({"candidates": ids, "count": ids.len(), "destroy_after_deletion": destroy.unwrap_or(false)});
-    Ok(Planned::new(cluster, ActionKind::ClusterDelNodes, as_map(inputs)))
+    let inputs = json!({"candidates": ids, "count": ids.len(), "destroy_after_deletion": destroy});
+    Ok(Planned {
+        plan_token,
+        ..Planned::new(cluster, ActionKind::ClusterDelNodes, as_map(inputs))
+    })
 }
 
-pub(super) async fn replace_nodes(call: &Call, params: Map) -> Result<Planned> {
-    let fields = Fields::new(params, &["nodes"])?;
-    fields.required("nodes")?;
-    let pairs = fields.map("nodes").ok().flatten().unwrap_or_default();
-    if pairs.is_empty() {
-        return refuse("The data provided is not a map".to_owned());
-    }
-    if pairs.len() > MOST_NAMES {
-        return refuse(format!("Value for 'nodes' must have at most {MOST_NAMES} item(s)."));
-    }
-    let (mut old, mut new) = (Vec::new(), Vec::new());
-    for (from, to) in &pairs {
-        match to.as_str() {
-            Some(to) => {
-                old.push(from.clone());
-                new.push(to.to_owned());
-            }
-            None => return refuse(format!("Field `nodes[{from}]' cannot be None")),
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    if !new.iter().all(|n| seen.insert(n)) {
-        return refuse("Map contains duplicated values".to_owned());
-    }
+pub(super) async fn replace_nodes(call: &Call, replacement: Replacement) -> Result<Planned> {
+    let (old, new): (Vec<_>, Vec<_>) = replacement.nodes.0.into_iter().unzip();
     let cluster = &find(call, &call.identity).await?;
     let old = resolve(call, &old, "Original nodes not found").await?;
     let new = resolve(call, &new, "Replacement nodes not found").await?;

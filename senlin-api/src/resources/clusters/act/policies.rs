@@ -2,12 +2,15 @@
 
 use senlin_core::{Map, action::ActionKind, cluster::Cluster, policy::Policy};
 use senlin_db::bindings::{self, Wanted};
+use senlin_openapi::{
+    bodies::{PolicyBinding, PolicyRef},
+    values::Flag,
+};
 use serde_json::json;
 
 use super::{Planned, refuse};
 use crate::{
     error::{ApiError, Result},
-    fields::Fields,
     request::Call,
     resources::{clusters::find, policies},
 };
@@ -15,28 +18,17 @@ use crate::{
 struct Target {
     cluster: Cluster,
     policy: Policy,
-    enabled: Option<bool>,
 }
 
-async fn target(call: &Call, params: Map, allowed: &[&str]) -> Result<Target> {
-    let fields = Fields::new(params, allowed)?;
-    fields.required("policy_id")?;
-    let Some(identity) = fields.text("policy_id")? else {
-        return refuse("'policy_id' cannot be null.".to_owned());
-    };
-    let enabled = fields.boolean("enabled")?;
+async fn target(call: &Call, identity: &str) -> Result<Target> {
     let cluster = find(call, &call.identity).await?;
-    let policy = policies::find(call, &identity).await.map_err(|error| match error {
+    let policy = policies::find(call, identity).await.map_err(|error| match error {
         ApiError::NotFound { identity, .. } => {
             ApiError::BadRequest(format!("The specified policy '{identity}' could not be found."))
         }
         other => other,
     })?;
-    Ok(Target {
-        cluster,
-        policy,
-        enabled,
-    })
+    Ok(Target { cluster, policy })
 }
 
 /// Refuses a policy that is not attached.
@@ -52,20 +44,18 @@ async fn attached(call: &Call, target: &Target) -> Result<()> {
     }
 }
 
-fn planned(target: &Target, kind: ActionKind, verb: &str, enabled: Option<bool>) -> Planned {
+fn planned(target: &Target, kind: ActionKind, verb: &str, enabled: Option<Flag>) -> Planned {
     let mut inputs = Map::from_iter([("policy_id".to_owned(), json!(target.policy.id))]);
-    if let Some(enabled) = enabled {
-        inputs.insert("enabled".to_owned(), enabled.into());
-    }
+    inputs.extend(enabled.map(|enabled| ("enabled".to_owned(), enabled.0.into())));
     Planned {
         name: Some(format!("{verb}_policy_{}", target.cluster.id.short())),
         ..Planned::new(&target.cluster, kind, inputs)
     }
 }
 
-pub(super) async fn attach(call: &Call, params: Map) -> Result<Planned> {
-    let target = target(call, params, &["policy_id", "enabled"]).await?;
-    let enabled = target.enabled.unwrap_or(true);
+pub(super) async fn attach(call: &Call, binding: PolicyBinding) -> Result<Planned> {
+    let target = target(call, &binding.policy_id.0).await?;
+    let enabled = binding.enabled.unwrap_or(Flag(true));
     Ok(planned(
         &target,
         ActionKind::ClusterAttachPolicy,
@@ -74,19 +64,19 @@ pub(super) async fn attach(call: &Call, params: Map) -> Result<Planned> {
     ))
 }
 
-pub(super) async fn detach(call: &Call, params: Map) -> Result<Planned> {
-    let target = target(call, params, &["policy_id"]).await?;
+pub(super) async fn detach(call: &Call, policy: PolicyRef) -> Result<Planned> {
+    let target = target(call, &policy.policy_id.0).await?;
     attached(call, &target).await?;
     Ok(planned(&target, ActionKind::ClusterDetachPolicy, "detach", None))
 }
 
-pub(super) async fn update(call: &Call, params: Map) -> Result<Planned> {
-    let target = target(call, params, &["policy_id", "enabled"]).await?;
+pub(super) async fn update(call: &Call, binding: PolicyBinding) -> Result<Planned> {
+    let target = target(call, &binding.policy_id.0).await?;
     attached(call, &target).await?;
     Ok(planned(
         &target,
         ActionKind::ClusterUpdatePolicy,
         "update",
-        target.enabled,
+        binding.enabled,
     ))
 }

@@ -2,6 +2,10 @@
 
 use senlin_core::{Map, action::ActionKind, cluster::Cluster};
 use senlin_db::bindings;
+use senlin_openapi::{
+    bodies::{Count, Resize},
+    versions,
+};
 use senlin_policies::{
     engine::AttachedPolicy,
     size::{self, Adjustment},
@@ -11,18 +15,16 @@ use serde_json::json;
 use super::{Planned, as_map, bounds, refuse, size_of};
 use crate::{
     error::{ApiError, Result},
-    fields::Fields,
     request::Call,
-    resources::clusters::find,
+    resources::{self, clusters::find},
 };
 
-pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Result<Planned> {
-    params.retain(|key, _| key == "count");
-    let fields = Fields::new(params, &["count"])?;
-    let count = fields.integer("count", 0, i32::MAX)?;
+pub(super) async fn scale(call: &Call, by: Count, kind: ActionKind) -> Result<Planned> {
+    let count = by.count.map(|c| c.0);
     if count == Some(0) {
         return refuse("Count for scale-in/out request cannot be 0.".to_owned());
     }
+    let plan_token = call.newer("plan_token", by.plan_token, versions::PLAN_TOKEN)?;
     let cluster = &find(call, &call.identity).await?;
     let mut inputs = Map::new();
     if let Some(count) = count {
@@ -37,6 +39,7 @@ pub(super) async fn scale(call: &Call, mut params: Map, kind: ActionKind) -> Res
     let grown = (kind == ActionKind::ClusterScaleOut).then(|| size_of(cluster).saturating_add(count.unwrap_or(1)));
     Ok(Planned {
         size: grown,
+        plan_token,
         ..Planned::new(cluster, kind, inputs)
     })
 }
@@ -69,24 +72,13 @@ async fn check_cooldowns(call: &Call, cluster: &Cluster, kind: ActionKind) -> Re
     Ok(())
 }
 
-pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
-    let most = call.api.settings.max_nodes_per_cluster;
-    let fields = Fields::new(
-        params,
-        &[
-            "adjustment_type",
-            "number",
-            "min_size",
-            "max_size",
-            "min_step",
-            "strict",
-        ],
-    )?;
-    let kind = fields.text("adjustment_type")?;
-    let number = fields.number("number")?;
-    let min = fields.integer("min_size", 0, most)?;
-    let max = fields.integer("max_size", -1, most)?;
-    let strict = fields.boolean("strict")?.unwrap_or(true);
+pub(super) async fn resize(call: &Call, resize: Resize) -> Result<Planned> {
+    let kind = resize.adjustment_type.map(|k| k.0);
+    let number = resize.number.map(|n| n.0);
+    let min = resources::size(call, "min_size", resize.min_size.map(|s| s.0))?;
+    let max = resources::size(call, "max_size", resize.max_size.map(|s| s.0))?;
+    let strict = resize.strict.is_none_or(|s| s.0);
+    let plan_token = call.known("plan_token", resize.plan_token, versions::PLAN_TOKEN)?;
     if kind.is_none() && number.is_none() && min.is_none() && max.is_none() {
         return refuse("Not enough parameters to do resize action.".to_owned());
     }
@@ -97,9 +89,8 @@ pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
             None => return refuse(format!("Value '{name}' is not acceptable for field 'adjustment_type'.")),
         },
     };
-    let step = fields
-        .integer("min_step", 0, i32::MAX)?
-        .filter(|_| adjustment == Some(Adjustment::Percentage));
+    let step = resize.min_step.map(|s| s.0);
+    let step = step.filter(|_| adjustment == Some(Adjustment::Percentage));
     let change = match (adjustment, number) {
         (Some(adjustment), Some(number)) => {
             let whole = matches!(adjustment, Adjustment::Percentage) || number.fract() == 0.0;
@@ -142,6 +133,7 @@ pub(super) async fn resize(call: &Call, params: Map) -> Result<Planned> {
     });
     Ok(Planned {
         size: wanted.filter(|wanted| *wanted > size_of(cluster)),
+        plan_token,
         ..Planned::new(cluster, ActionKind::ClusterResize, as_map(inputs))
     })
 }
