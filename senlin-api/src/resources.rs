@@ -23,7 +23,7 @@ pub mod webhooks;
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction, inputs},
     ids::*,
 };
 use senlin_db::{
@@ -31,6 +31,8 @@ use senlin_db::{
     idempotency::Stored,
     quota::Full,
 };
+
+use serde::Serialize;
 
 use crate::{
     error::{ApiError, Result},
@@ -55,7 +57,7 @@ pub(crate) struct Target<'a> {
 }
 
 /// The action as it will be recorded.
-pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs: Map) -> NewAction {
+pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs: &impl Serialize) -> NewAction {
     let short: String = target.id.to_string().chars().take(8).collect();
     let lock_scope = match (kind.is_cluster(), target.cluster) {
         (true, _) => LockScope::Cluster,
@@ -73,7 +75,7 @@ pub(crate) fn action(call: &Call, kind: ActionKind, target: &Target<'_>, inputs:
         lock_scope,
         host_id: target.host,
         status: ActionStatus::Ready,
-        inputs,
+        inputs: inputs::write(inputs),
         timeout: target.timeout,
         user: call.caller.user.clone(),
         project: target.project.to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use ring::hmac;
-use senlin_core::{Map, receiver::Receiver};
+use senlin_core::{Map, action::inputs, receiver::Receiver};
 use senlin_db::deliveries::{self as db, Claim};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -256,7 +256,7 @@ async fn act(
     let (mut action, name, terms) = clusters::triggered(call, verb, params).await?.into_action(call);
     action.name = format!("webhook_{}", receiver.id.short());
     let because = format!("Alert '{}' is {}.", alert.name, alert.state.to_lowercase());
-    action.inputs.insert("because".to_owned(), because.into());
+    action.inputs = inputs::because(action.inputs, because);
     let answer = call.started(action.id);
     record(call, &action, &name, terms, answer).await?;
     tracing::info!(receiver = %receiver.id, action = %action.id, alert = alert.name, "an alert acts");

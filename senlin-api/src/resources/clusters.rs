@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    action::ActionKind,
+    action::{ActionKind, inputs::ClusterUpdate},
     cluster::{Cluster, ClusterStatus},
     ids::*,
     naming,
@@ -91,7 +91,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         project: &new.project,
         timeout: new.timeout,
     };
-    let recorded = action(&call, ActionKind::ClusterCreate, &goal, Map::new());
+    let recorded = action(&call, ActionKind::ClusterCreate, &goal, &Map::new());
     let settings = &call.api.settings;
     let most = settings.max_clusters_per_project;
     let limits = Limits {
@@ -177,22 +177,16 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             "Updating a cluster in error state is not supported.".to_owned(),
         ));
     }
-    let mut inputs = Map::new();
-    let mut new_profile = None;
-    if let Some(name) = change.name.map(|n| n.0).filter(|n| *n != cluster.name) {
-        inputs.insert("name".to_owned(), name.into());
-    }
-    if let Some(metadata) = change.metadata.map(|m| m.0).filter(|m| *m != cluster.metadata) {
-        inputs.insert("metadata".to_owned(), metadata.into());
-    }
     let timeout = change.timeout.map(|t| t.0);
-    if let Some(timeout) = timeout.filter(|t| *t > 0 && *t != cluster.timeout) {
-        inputs.insert("timeout".to_owned(), timeout.into());
-    }
     let config = config(change.config)?;
-    if let Some(config) = config.filter(|c| *c != cluster.config && call.version >= versions::CLUSTER_CONFIG) {
-        inputs.insert("config".to_owned(), config.into());
-    }
+    let mut inputs = ClusterUpdate {
+        name: change.name.map(|n| n.0).filter(|n| *n != cluster.name),
+        metadata: change.metadata.map(|m| m.0).filter(|m| *m != cluster.metadata),
+        timeout: timeout.filter(|t| *t > 0 && *t != cluster.timeout),
+        config: config.filter(|c| *c != cluster.config && call.version >= versions::CLUSTER_CONFIG),
+        ..ClusterUpdate::default()
+    };
+    let mut new_profile = None;
     if let Some(identity) = change.profile_id {
         let profile = profiles::specified(&call, &identity.0).await?;
         if profile.type_name != cluster.profile_type {
@@ -204,19 +198,18 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
             new_profile = Some(profile);
         }
     }
-    if let Some(only) = call.newer("profile_only", change.profile_only, versions::PROFILE_ONLY)? {
-        inputs.insert("profile_only".to_owned(), only.0.into());
-    }
+    let only = call.newer("profile_only", change.profile_only, versions::PROFILE_ONLY)?;
+    inputs.profile_only = only.map(|only| only.0);
     if let Some(profile) = &new_profile {
-        if inputs.get("profile_only") != Some(&Value::Bool(true)) {
+        if inputs.profile_only != Some(true) {
             profiles::stays(&call, profile, &cluster.nodes).await?;
         }
-        inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+        inputs.new_profile_id = Some(profile.id);
     }
-    if inputs.is_empty() {
+    if inputs == ClusterUpdate::default() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
-    let new = action(&call, ActionKind::ClusterUpdate, &target(&cluster), inputs);
+    let new = action(&call, ActionKind::ClusterUpdate, &target(&cluster), &inputs);
     let answer = call.accepted(new.id, json!({"cluster": wire::cluster(&cluster, call.version)}));
     record(&call, &new, &cluster.name, ALONE, answer).await
 }

@@ -3,7 +3,10 @@
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    action::ActionKind,
+    action::{
+        ActionKind,
+        inputs::{self, NodeDelete, NodeUpdate, Operation, Recover},
+    },
     ids::*,
     naming,
     node::{Node, NodeStatus},
@@ -150,7 +153,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         project: &node.project,
         timeout: call.api.settings.default_action_timeout,
     };
-    let recorded = action(&call, ActionKind::NodeCreate, &goal, Map::new());
+    let recorded = action(&call, ActionKind::NodeCreate, &goal, &Map::new());
     let format = cluster
         .as_ref()
         .and_then(|c| c.config.get("node.name.format")?.as_str())
@@ -176,20 +179,14 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
 pub async fn update(call: Call) -> Result<HttpResponse> {
     let change: NodeChange = call.envelope("node")?;
     let node = find(&call, &call.identity).await?;
-    let mut inputs = Map::new();
-    if let Some(name) = change.name.map(|n| n.0).filter(|n| *n != node.name) {
-        inputs.insert("name".to_owned(), name.into());
-    }
-    if let Some(role) = change.role.map(|r| r.0).filter(|r| Some(r) != node.role.as_ref()) {
-        inputs.insert("role".to_owned(), role.into());
-    }
-    if let Some(metadata) = change.metadata.map(|m| m.0).filter(|m| *m != node.metadata) {
-        inputs.insert("metadata".to_owned(), metadata.into());
-    }
     let tainted = call.newer("tainted", change.tainted, versions::TAINTED)?;
-    if let Some(tainted) = tainted.filter(|t| t.0 != node.tainted) {
-        inputs.insert("tainted".to_owned(), tainted.0.into());
-    }
+    let mut inputs = NodeUpdate {
+        name: change.name.map(|n| n.0).filter(|n| *n != node.name),
+        role: change.role.map(|r| r.0).filter(|r| Some(r) != node.role.as_ref()),
+        metadata: change.metadata.map(|m| m.0).filter(|m| *m != node.metadata),
+        tainted: tainted.map(|t| t.0).filter(|t| *t != node.tainted),
+        ..NodeUpdate::default()
+    };
     if let Some(identity) = change.profile_id {
         let profile = profiles::specified(&call, &identity.0).await?;
         if profile.type_name != node.profile_type {
@@ -199,13 +196,13 @@ pub async fn update(call: Call) -> Result<HttpResponse> {
         }
         if profile.id != node.profile_id {
             profiles::stays(&call, &profile, &[node.id]).await?;
-            inputs.insert("new_profile_id".to_owned(), json!(profile.id));
+            inputs.new_profile_id = Some(profile.id);
         }
     }
-    if inputs.is_empty() {
+    if inputs == NodeUpdate::default() {
         return Err(ApiError::BadRequest("No property needs an update.".to_owned()));
     }
-    let new = action(&call, ActionKind::NodeUpdate, &target(&call, &node), inputs);
+    let new = action(&call, ActionKind::NodeUpdate, &target(&call, &node), &inputs);
     let answer = call.accepted(new.id, json!({"node": wire::node(&node, call.version)}));
     record(&call, &new, &node.name, ALONE, answer).await
 }
@@ -241,12 +238,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         let ids: Vec<String> = node.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_node: {}", ids.join(", "))));
     }
-    let inputs = if force {
-        Map::from_iter([("force".to_owned(), true.into())])
-    } else {
-        Map::new()
-    };
-    let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), inputs);
+    let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), &NodeDelete { force });
     let answer = call.accepted(new.id, Value::Null);
     record(&call, &new, &node.name, BESIDE, answer).await
 }
@@ -263,15 +255,16 @@ pub async fn act(call: Call) -> Result<HttpResponse> {
             force_recreate,
             ..
         }) => {
-            let flags = [("check", check), ("force_recreate", force_recreate)];
-            (
-                ActionKind::NodeRecover,
-                clusters::recovery(operation, operation_params, flags)?,
-            )
+            let asked = Recover {
+                check: check.map(|c| c.0),
+                force_recreate: force_recreate.map(|f| f.0),
+                ..clusters::recovery(operation, operation_params)?
+            };
+            (ActionKind::NodeRecover, inputs::write(&asked))
         }
     };
     let node = find(&call, &call.identity).await?;
-    let new = action(&call, kind, &target(&call, &node), inputs);
+    let new = action(&call, kind, &target(&call, &node), &inputs);
     let answer = call.started(new.id);
     record(&call, &new, &node.name, ALONE, answer).await
 }
@@ -281,11 +274,12 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
     let (name, params) = only_key(call.body.as_ref(), &Words::OPERATION)?;
     let node = find(&call, &call.identity).await?;
     let params = clusters::operation(&call, &node.profile_type, &name, &params)?;
-    let inputs = Map::from_iter([
-        ("operation".to_owned(), name.into()),
-        ("params".to_owned(), params.into()),
-    ]);
-    let new = action(&call, ActionKind::NodeOperation, &target(&call, &node), inputs);
+    let inputs = Operation {
+        operation: name,
+        params,
+        nodes: None,
+    };
+    let new = action(&call, ActionKind::NodeOperation, &target(&call, &node), &inputs);
     let answer = call.started(new.id);
     record(&call, &new, &node.name, BESIDE, answer).await
 }

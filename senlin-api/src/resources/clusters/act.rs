@@ -3,7 +3,10 @@
 use actix_web::HttpResponse;
 use senlin_core::{
     Map,
-    action::{ActionKind, NewAction},
+    action::{
+        ActionKind, NewAction,
+        inputs::{self, Common, Operation, Rebalance, Recover},
+    },
     cluster::Cluster,
     ids::ActionId,
 };
@@ -18,6 +21,7 @@ use senlin_openapi::{
     versions,
 };
 use senlin_policies::size::Bounds;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{find, target};
@@ -51,11 +55,11 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    pub(super) fn new(cluster: &Cluster, kind: ActionKind, inputs: Map) -> Self {
+    pub(super) fn new(cluster: &Cluster, kind: ActionKind, inputs: &impl Serialize) -> Self {
         Self {
             cluster: cluster.clone(),
             kind,
-            inputs,
+            inputs: inputs::write(inputs),
             name: None,
             size: None,
             plan_token: None,
@@ -65,8 +69,11 @@ impl Planned {
     /// The action to record, the cluster's name for messages, and the terms.
     pub(crate) fn into_action(self, call: &Call) -> (NewAction, String, Terms) {
         let mut inputs = self.inputs;
-        inputs.extend(self.plan_token.map(|t| ("plan_token".to_owned(), t.0.into())));
-        let mut new = action(call, self.kind, &target(&self.cluster), inputs);
+        inputs.extend(inputs::write(&Common {
+            because: None,
+            plan_token: self.plan_token.map(|t| t.0),
+        }));
+        let mut new = action(call, self.kind, &target(&self.cluster), &inputs);
         if let Some(name) = self.name {
             new.name = name;
         }
@@ -186,7 +193,7 @@ async fn plan(call: &Call, action: ClusterAction) -> Result<Planned> {
         ClusterAction::Resize(resize) => sizes::resize(call, resize).await,
         ClusterAction::Check(params) => {
             let cluster = find(call, &call.identity).await?;
-            Ok(Planned::new(&cluster, ActionKind::ClusterCheck, params.0))
+            Ok(Planned::new(&cluster, ActionKind::ClusterCheck, &params.0))
         }
         ClusterAction::Recover(Recovery {
             operation,
@@ -194,17 +201,23 @@ async fn plan(call: &Call, action: ClusterAction) -> Result<Planned> {
             check,
             check_capacity,
         }) => {
-            let flags = [("check", check), ("check_capacity", check_capacity)];
-            let inputs = recovery(operation, operation_params, flags)?;
+            // Here Senlin looks for the cluster first.
             let cluster = find(call, &call.identity).await?;
-            Ok(Planned::new(&cluster, ActionKind::ClusterRecover, inputs))
+            let inputs = Recover {
+                check: check.map(|c| c.0),
+                check_capacity: check_capacity.map(|c| c.0),
+                ..recovery(operation, operation_params)?
+            };
+            Ok(Planned::new(&cluster, ActionKind::ClusterRecover, &inputs))
         }
         ClusterAction::Rebalance(rebalancing) => {
             call.since(15)?;
             let most = size(call, "max_moves", rebalancing.max_moves.map(|n| n.0))?;
-            let inputs = most.map(|n| ("max_moves".to_owned(), n.into())).into_iter().collect();
+            let inputs = Rebalance {
+                max_moves: most.map(i64::from),
+            };
             let cluster = find(call, &call.identity).await?;
-            Ok(Planned::new(&cluster, ActionKind::ClusterRebalance, inputs))
+            Ok(Planned::new(&cluster, ActionKind::ClusterRebalance, &inputs))
         }
         ClusterAction::PolicyAttach(binding) => policies::attach(call, binding).await,
         ClusterAction::PolicyDetach(policy) => policies::detach(call, policy).await,
@@ -225,13 +238,12 @@ fn size_of(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.nodes.len()).unwrap_or(i32::MAX)
 }
 
-/// The inputs of a recovery.
-pub(crate) fn recovery(
-    operation: Option<Text>,
-    params: Option<Object>,
-    flags: [(&str, Option<Flag>); 2],
-) -> Result<Map> {
-    let mut inputs = Map::new();
+/// The inputs of a recovery by an operation.
+pub(crate) fn recovery(operation: Option<Text>, params: Option<Object>) -> Result<Recover> {
+    let mut inputs = Recover {
+        operation_params: params.map(|p| p.0),
+        ..Recover::default()
+    };
     if let Some(Text(operation)) = operation {
         let upper = operation.to_uppercase();
         if !matches!(upper.as_str(), "RESTART" | "RECREATE" | "REBOOT" | "REBUILD") {
@@ -239,14 +251,8 @@ pub(crate) fn recovery(
                 "Operation value '{operation}' has to be one of the following: RESTART, RECREATE, REBOOT, REBUILD."
             ));
         }
-        inputs.insert("operation".to_owned(), upper.into());
+        inputs.operation = Some(upper);
     }
-    inputs.extend(params.map(|p| ("operation_params".to_owned(), p.0.into())));
-    inputs.extend(
-        flags
-            .into_iter()
-            .filter_map(|(key, flag)| Some((key.to_owned(), flag?.0.into()))),
-    );
     Ok(inputs)
 }
 
@@ -315,8 +321,12 @@ pub async fn operate(call: Call) -> Result<HttpResponse> {
             Value::Object(filters)
         ));
     }
-    let inputs = as_map(json!({"operation": name, "params": params, "nodes": ids}));
-    let new = action(&call, ActionKind::ClusterOperation, &target(&cluster), inputs);
+    let inputs = Operation {
+        operation: name,
+        params,
+        nodes: Some(ids),
+    };
+    let new = action(&call, ActionKind::ClusterOperation, &target(&cluster), &inputs);
     let answer = call.started(new.id);
     record(&call, &new, &cluster.name, ALONE, answer).await
 }

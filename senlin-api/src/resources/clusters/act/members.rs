@@ -1,8 +1,10 @@
 //! Members that come and go by name.
 
 use senlin_core::{
-    Map,
-    action::ActionKind,
+    action::{
+        ActionKind,
+        inputs::{AddNodes, DelNodes, ReplaceNodes},
+    },
     cluster::Cluster,
     ids::*,
     node::{Node, NodeStatus},
@@ -13,9 +15,8 @@ use senlin_openapi::{
     versions,
 };
 use senlin_policies::size;
-use serde_json::json;
 
-use super::{Planned, as_map, bounds, refuse, size_of};
+use super::{Planned, bounds, refuse, size_of};
 use crate::{
     error::{ApiError, Result},
     request::Call,
@@ -87,7 +88,7 @@ pub(super) async fn add_nodes(call: &Call, joining: Members) -> Result<Planned> 
     Ok(Planned::new(
         cluster,
         ActionKind::ClusterAddNodes,
-        Map::from_iter([("nodes".to_owned(), json!(ids))]),
+        &AddNodes { nodes: ids },
     ))
 }
 
@@ -117,11 +118,14 @@ pub(super) async fn del_nodes(call: &Call, leaving: Leaving) -> Result<Planned> 
     }
     let left = size_of(cluster) - i32::try_from(nodes.len()).unwrap_or(0);
     size::check(Some(left), None, None, true, bounds(call, cluster))?;
-    let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
-    let inputs = json!({"candidates": ids, "count": ids.len(), "destroy_after_deletion": destroy});
+    let inputs = DelNodes {
+        candidates: nodes.iter().map(|n| n.id).collect(),
+        count: nodes.len(),
+        destroy_after_deletion: destroy,
+    };
     Ok(Planned {
         plan_token,
-        ..Planned::new(cluster, ActionKind::ClusterDelNodes, as_map(inputs))
+        ..Planned::new(cluster, ActionKind::ClusterDelNodes, &inputs)
     })
 }
 
@@ -150,14 +154,10 @@ pub(super) async fn replace_nodes(call: &Call, replacement: Replacement) -> Resu
         ),
         other => other,
     })?;
-    let candidates: Map = old
-        .iter()
-        .zip(&new)
-        .map(|(o, n)| (o.id.to_string(), json!(n.id)))
-        .collect();
+    let candidates = old.iter().zip(&new).map(|(o, n)| (o.id, n.id)).collect();
     Ok(Planned::new(
         cluster,
         ActionKind::ClusterReplaceNodes,
-        Map::from_iter([("candidates".to_owned(), candidates.into())]),
+        &ReplaceNodes { candidates },
     ))
 }

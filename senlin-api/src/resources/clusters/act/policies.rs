@@ -1,12 +1,15 @@
 //! Policies that come and go.
 
-use senlin_core::{Map, action::ActionKind, cluster::Cluster, policy::Policy};
+use senlin_core::{
+    action::{ActionKind, inputs},
+    cluster::Cluster,
+    policy::Policy,
+};
 use senlin_db::bindings::{self, Wanted};
 use senlin_openapi::{
     bodies::{PolicyBinding, PolicyRef},
     values::Flag,
 };
-use serde_json::json;
 
 use super::{Planned, refuse};
 use crate::{
@@ -45,11 +48,13 @@ async fn attached(call: &Call, target: &Target) -> Result<()> {
 }
 
 fn planned(target: &Target, kind: ActionKind, verb: &str, enabled: Option<Flag>) -> Planned {
-    let mut inputs = Map::from_iter([("policy_id".to_owned(), json!(target.policy.id))]);
-    inputs.extend(enabled.map(|enabled| ("enabled".to_owned(), enabled.0.into())));
+    let inputs = inputs::Policy {
+        policy_id: target.policy.id,
+        enabled: enabled.map(|enabled| enabled.0),
+    };
     Planned {
         name: Some(format!("{verb}_policy_{}", target.cluster.id.short())),
-        ..Planned::new(&target.cluster, kind, inputs)
+        ..Planned::new(&target.cluster, kind, &inputs)
     }
 }
 

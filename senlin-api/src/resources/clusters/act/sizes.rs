@@ -1,6 +1,9 @@
 //! How many members there are to be.
 
-use senlin_core::{Map, action::ActionKind, cluster::Cluster};
+use senlin_core::{
+    action::{ActionKind, inputs},
+    cluster::Cluster,
+};
 use senlin_db::bindings;
 use senlin_openapi::{
     bodies::{Count, Resize},
@@ -10,9 +13,8 @@ use senlin_policies::{
     engine::AttachedPolicy,
     size::{self, Adjustment},
 };
-use serde_json::json;
 
-use super::{Planned, as_map, bounds, refuse, size_of};
+use super::{Planned, bounds, refuse, size_of};
 use crate::{
     error::{ApiError, Result},
     request::Call,
@@ -26,21 +28,19 @@ pub(super) async fn scale(call: &Call, by: Count, kind: ActionKind) -> Result<Pl
     }
     let plan_token = call.newer("plan_token", by.plan_token, versions::PLAN_TOKEN)?;
     let cluster = &find(call, &call.identity).await?;
-    let mut inputs = Map::new();
     if let Some(count) = count {
         let desired = match kind {
             ActionKind::ClusterScaleOut => size_of(cluster).saturating_add(count),
             _ => (size_of(cluster) - count).max(0),
         };
         size::check(Some(desired), None, None, false, bounds(call, cluster))?;
-        inputs.insert("count".to_owned(), count.into());
     }
     check_cooldowns(call, cluster, kind).await?;
     let grown = (kind == ActionKind::ClusterScaleOut).then(|| size_of(cluster).saturating_add(count.unwrap_or(1)));
     Ok(Planned {
         size: grown,
         plan_token,
-        ..Planned::new(cluster, kind, inputs)
+        ..Planned::new(cluster, kind, &inputs::Scale { count })
     })
 }
 
@@ -128,12 +128,17 @@ pub(super) async fn resize(call: &Call, resize: Resize) -> Result<Planned> {
         desired.map(|d| size::truncate(d, min, max, now))
     };
     size::check(wanted, min, max, strict, now)?;
-    let inputs = json!({
-        "adjustment_type": kind, "number": number, "min_size": min, "max_size": max, "min_step": step, "strict": strict,
-    });
+    let inputs = inputs::Resize {
+        adjustment_type: kind,
+        number,
+        min_size: min,
+        max_size: max,
+        min_step: step,
+        strict: Some(strict),
+    };
     Ok(Planned {
         size: wanted.filter(|wanted| *wanted > size_of(cluster)),
         plan_token,
-        ..Planned::new(cluster, ActionKind::ClusterResize, as_map(inputs))
+        ..Planned::new(cluster, ActionKind::ClusterResize, &inputs)
     })
 }
