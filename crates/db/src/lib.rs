@@ -9,11 +9,13 @@
 
 pub mod connect;
 pub mod error;
+mod functions;
 pub mod migrate;
 pub mod pool;
 mod run;
 mod schema;
 pub mod sql;
+mod statements;
 mod stored;
 
 pub mod actions;

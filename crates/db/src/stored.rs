@@ -4,24 +4,40 @@
 use diesel::{
     deserialize::{self, FromSql, FromSqlRow},
     pg::{Pg, PgValue},
-    sql_types::{Jsonb, Text},
+    sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use senlin_core::{
     Map,
     action::{ActionKind, ActionStatus},
     cluster::ClusterStatus,
+    ids::{ClusterId, NodeId},
     node::NodeStatus,
     profile::Spec,
 };
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 /// An enum's word in a text column.
 #[derive(Debug, FromSqlRow)]
-pub(crate) struct Word<T>(pub(crate) T);
+pub struct Word<T>(pub(crate) T);
 
 /// A document in a jsonb column.
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct Document<T>(pub(crate) T);
+
+/// An id in a column that may be null.
+#[derive(Debug, FromSqlRow)]
+pub struct MaybeId(Option<Uuid>);
+
+impl FromSql<Nullable<SqlUuid>, Pg> for MaybeId {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Self::from_nullable_sql(Some(value))
+    }
+
+    fn from_nullable_sql(value: Option<PgValue<'_>>) -> deserialize::Result<Self> {
+        <Option<Uuid> as FromSql<Nullable<SqlUuid>, Pg>>::from_nullable_sql(value).map(Self)
+    }
+}
 
 impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Document<T> {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
@@ -58,3 +74,14 @@ macro_rules! documents {
     )*};
 }
 documents!(Map, Spec);
+
+macro_rules! maybe_ids {
+    ($($id:ident),* $(,)?) => {$(
+        impl From<MaybeId> for Option<$id> {
+            fn from(stored: MaybeId) -> Self {
+                stored.0.map($id)
+            }
+        }
+    )*};
+}
+maybe_ids!(ClusterId, NodeId);

@@ -14,6 +14,7 @@ mod locks;
 mod placement;
 mod queue;
 mod schema;
+mod statements_d;
 mod transitions;
 mod upgrade;
 mod yard;
