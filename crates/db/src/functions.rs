@@ -19,6 +19,12 @@ diesel::define_sql_function! {
 }
 
 diesel::define_sql_function! {
+    /// The first, or else the second, which may be null too.
+    #[sql_name = "coalesce"]
+    fn either<T: SingleValue>(first: Nullable<T>, second: Nullable<T>) -> Nullable<T>;
+}
+
+diesel::define_sql_function! {
     /// The larger of the two.
     fn greatest<T: SingleValue>(first: T, second: T) -> T;
 }

@@ -7,22 +7,25 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use diesel::{dsl::auto_type, prelude::*, upsert::excluded};
 use senlin_core::{
     ids::*,
     placement::{HostSnapshot, Requirements},
 };
-use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     Conn, DbError, Result,
     fence::{self, Fence},
+    functions::{either, greatest},
     run::Run,
-    sql::Sql,
+    schema::{actions, host_ports, host_use, hosts, leftovers, nodes},
+    statements::{leave_host::leave_host, occupy_place::occupy_place, record_places::record_places},
 };
 
 mod look;
 
-use look::LET_IN;
+pub(crate) use crate::statements::keep_ports::keep_ports;
 pub(crate) use look::labels;
 pub use look::look;
 
@@ -76,6 +79,15 @@ pub(crate) enum Try {
 /// The tries, in order.
 pub(crate) const TRIES: [Try; 5] = [Try::Light, Try::Light, Try::Light, Try::Light, Try::Sure];
 
+/// Locks what is promised on hosts. All who lock several do so in this order.
+#[auto_type]
+fn by_id() -> _ {
+    host_use::table
+        .select(host_use::host_id)
+        .order(host_use::host_id)
+        .for_no_key_update()
+}
+
 /// What was decided on, to be held against what is true under a lock.
 pub(crate) struct Seen {
     how: Try,
@@ -86,9 +98,6 @@ pub(crate) struct Seen {
 /// The hosts that the requirements let in by identity (`host_node`,
 /// `host_cluster`), as they are now, for a decision that [`Seen::holds`] then
 /// confirms in the same transaction. `cluster` is the container's own cluster.
-///
-/// # Errors
-/// When the database does not answer.
 pub(crate) async fn snapshot(
     conn: &mut Conn,
     needs: &Requirements,
@@ -96,17 +105,15 @@ pub(crate) async fn snapshot(
     how: Try,
 ) -> Result<(Vec<HostSnapshot>, Seen)> {
     if how == Try::Sure {
-        Sql::new(
-            "SELECT u.host_id FROM host_use u JOIN hosts h ON h.node_id = u.host_id JOIN nodes n ON n.id = u.host_id",
-        )
-        .push(LET_IN)
-        .push(" ORDER BY u.host_id FOR NO KEY UPDATE OF u")
-        .bind(needs.host_node)
-        .bind(needs.host_node)
-        .bind(needs.host_cluster)
-        .bind(needs.host_cluster)
-        .run(conn)
-        .await?;
+        let mut let_in = hosts::table.select(hosts::node_id).into_boxed();
+        if let Some(host) = needs.host_node {
+            let_in = let_in.filter(hosts::node_id.eq(host.0));
+        }
+        if let Some(cluster) = needs.host_cluster {
+            let members = nodes::table.filter(nodes::cluster_id.eq(cluster.0)).select(nodes::id);
+            let_in = let_in.filter(hosts::node_id.eq_any(members));
+        }
+        by_id().filter(host_use::host_id.eq_any(let_in)).run(conn).await?;
     }
     let hosts = look(conn, needs, cluster).await?;
     let seen = Seen {
@@ -120,22 +127,17 @@ pub(crate) async fn snapshot(
 impl Seen {
     /// Locks the hosts that were chosen until the transaction ends. False when
     /// they do not take these containers any more: roll back and decide anew.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub(crate) async fn holds(&self, conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<bool> {
         if self.how == Try::Sure || places.is_empty() {
             return Ok(true);
         }
         let chosen: BTreeSet<NodeId> = places.iter().map(|(_, p)| p.host).collect();
         let chosen: Vec<NodeId> = chosen.into_iter().collect();
-        Sql::new("SELECT host_id FROM host_use WHERE host_id = ANY (?) ORDER BY host_id FOR NO KEY UPDATE")
-            .bind(chosen.as_slice())
-            .run(conn)
-            .await?;
-        let ports: BTreeSet<i64> = places
+        let ids = chosen.iter().map(|host| host.0);
+        by_id().filter(host_use::host_id.eq_any(ids)).run(conn).await?;
+        let ports: BTreeSet<i32> = places
             .iter()
-            .flat_map(|(_, p)| p.ports.iter().map(|(port, _)| i64::from(*port)))
+            .flat_map(|(_, p)| p.ports.iter().map(|(port, _)| i32::from(*port)))
             .collect();
         let mut now: HashMap<NodeId, HostSnapshot> = HashMap::new();
         for use_of in look::now(conn, &chosen, &ports, self.cluster).await? {
@@ -164,94 +166,33 @@ impl Seen {
 /// Records places of nodes that have none yet.
 ///
 /// # Errors
-/// When a port was taken meanwhile (unique), or the database does not answer.
+/// When a port was taken meanwhile (unique).
 pub async fn record(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
     if places.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Value> = places
-        .iter()
-        .map(|(node, p)| json!({"id": node, "host_id": p.host, "cpu_millis": p.cpu_millis, "memory": p.memory}))
-        .collect();
-    Sql::new(
-        "UPDATE nodes n SET host_id = r.host_id, cpu_millis = r.cpu_millis, memory = r.memory,
-            placed_at = CASE WHEN n.host_id IS DISTINCT FROM r.host_id THEN clock_timestamp() ELSE n.placed_at END
-        FROM jsonb_to_recordset(?) AS r(id uuid, host_id uuid, cpu_millis bigint, memory bigint)
-        WHERE n.id = r.id",
-    )
-    .bind(Value::Array(rows))
-    .run(conn)
-    .await?;
+    record_places(conn, places).await?;
     keep_ports(conn, places).await
-}
-
-/// Records the ports of places.
-///
-/// # Errors
-/// As [`record`].
-pub(crate) async fn keep_ports(conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<()> {
-    let ports: Vec<Value> = places
-        .iter()
-        .flat_map(|(node, place)| {
-            place.ports.iter().map(move |(port, protocol)| {
-                json!({"host_id": place.host, "port": port, "protocol": protocol, "node_id": node})
-            })
-        })
-        .collect();
-    if !ports.is_empty() {
-        Sql::new(
-            "INSERT INTO host_ports (host_id, port, protocol, node_id)
-            SELECT host_id, port, protocol, node_id
-            FROM jsonb_to_recordset(?) AS r(host_id uuid, port integer, protocol text, node_id uuid)",
-        )
-        .bind(Value::Array(ports))
-        .run(conn)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Records the place that a container has which runs already: what it takes is
 /// its own, whatever is promised to others.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn occupy(conn: &mut Conn, node: NodeId, place: &Place) -> Result<()> {
-    let ports: Vec<Value> = place
-        .ports
-        .iter()
-        .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
-        .collect();
     // In the order in which placements lock: hosts, then ports.
-    Sql::new(
-        "SELECT host_id FROM host_use WHERE host_id = ? OR host_id = (SELECT host_id FROM nodes WHERE id = ?)
-        ORDER BY host_id FOR NO KEY UPDATE",
-    )
-    .bind(place.host)
-    .bind(node)
-    .run(conn)
-    .await?;
-    // The ports that it had elsewhere, or with another profile, are free.
-    Sql::new("DELETE FROM host_ports WHERE node_id = ?")
-        .bind(node)
+    let until_now = nodes::table.find(node.0).select(nodes::host_id).single_value();
+    let here = host_use::host_id.nullable().eq(place.host.0);
+    by_id()
+        .filter(here.or(host_use::host_id.nullable().eq(until_now)))
         .run(conn)
         .await?;
-    Sql::new(
-        "WITH ports AS (
-            INSERT INTO host_ports (host_id, port, protocol, node_id)
-            SELECT ?, r.port, r.protocol, ? FROM jsonb_to_recordset(?) AS r(port integer, protocol text)
-            ON CONFLICT DO NOTHING)
-        UPDATE nodes SET host_id = ?, cpu_millis = ?, memory = ?, placed_at = clock_timestamp() WHERE id = ?",
-    )
-    .bind(place.host)
-    .bind(node)
-    .bind(Value::Array(ports))
-    .bind(place.host)
-    .bind(place.cpu_millis)
-    .bind(place.memory)
-    .bind(node)
-    .run(conn)
-    .await?;
+    // The ports that it had elsewhere, or with another profile, are free.
+    free_ports(conn, node).await?;
+    occupy_place(conn, node, place).await
+}
+
+async fn free_ports(conn: &mut Conn, node: NodeId) -> Result<()> {
+    let of_node = host_ports::table.filter(host_ports::node_id.eq(node.0));
+    diesel::delete(of_node).run(conn).await?;
     Ok(())
 }
 
@@ -283,9 +224,8 @@ pub async fn place<E: Send>(
                     return Ok(None);
                 }
                 record(conn, &places).await?;
-                Sql::new("UPDATE actions SET host_id = ? WHERE id = ?")
-                    .bind(host)
-                    .bind(fence.action)
+                diesel::update(actions::table.find(fence.action.0))
+                    .set(actions::host_id.eq(host.0))
                     .run(conn)
                     .await?;
                 Ok(Some(Ok(host)))
@@ -298,7 +238,7 @@ pub async fn place<E: Send>(
     Err(unsure())
 }
 
-/// The last try always answers; this is for the compiler, and for a next try.
+/// The last try always returns; this is for the compiler, and for a next try.
 pub(crate) fn unsure() -> DbError {
     DbError::Unavailable("the hosts changed with every try to place".into())
 }
@@ -312,20 +252,8 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
         note_leftover(conn, node).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
-            .bind(node)
-            .run(conn)
-            .await?;
-        Sql::new(
-            "WITH attempt AS (DELETE FROM node_attempts WHERE node_id = ?)
-            UPDATE nodes SET host_id = NULL, physical_id = NULL, generation = greatest(generation, generations) + 1
-            WHERE id = ?",
-        )
-        .bind(node)
-        .bind(node)
-        .run(conn)
-        .await?;
-        Ok(())
+        free_ports(conn, node).await?;
+        leave_host(conn, node).await
     })
     .await
 }
@@ -337,12 +265,9 @@ pub async fn give_up(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> 
 pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
     conn.transaction(async |conn| {
         fence::lock_action(conn, fence).await?;
-        Sql::new("DELETE FROM host_ports WHERE node_id = ?")
-            .bind(node)
-            .run(conn)
-            .await?;
-        Sql::new("UPDATE nodes SET host_id = NULL, physical_id = NULL WHERE id = ?")
-            .bind(node)
+        free_ports(conn, node).await?;
+        diesel::update(nodes::table.find(node.0))
+            .set((nodes::host_id.eq(None::<Uuid>), nodes::physical_id.eq(None::<String>)))
             .run(conn)
             .await?;
         Ok(())
@@ -351,19 +276,29 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
 }
 
 /// Notes that the node's containers so far must go from its host.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
-    Sql::new(
-        "INSERT INTO leftovers (node_id, host_id, generation, container_id)
-        SELECT id, host_id, greatest(generation, generations), physical_id FROM nodes
-        WHERE id = ? AND host_id IS NOT NULL
-        ON CONFLICT (node_id, host_id) DO UPDATE SET generation = excluded.generation,
-            container_id = coalesce(excluded.container_id, leftovers.container_id)",
-    )
-    .bind(node)
-    .run(conn)
-    .await?;
+    let so_far = nodes::table.find(node.0).filter(nodes::host_id.is_not_null()).select((
+        nodes::id,
+        nodes::host_id.assume_not_null(),
+        greatest(nodes::generation, nodes::generations),
+        nodes::physical_id,
+    ));
+    let container = either(excluded(leftovers::container_id), leftovers::container_id);
+    so_far
+        .insert_into(leftovers::table)
+        .into_columns((
+            leftovers::node_id,
+            leftovers::host_id,
+            leftovers::generation,
+            leftovers::container_id,
+        ))
+        .on_conflict((leftovers::node_id, leftovers::host_id))
+        .do_update()
+        .set((
+            leftovers::generation.eq(excluded(leftovers::generation)),
+            leftovers::container_id.eq(container),
+        ))
+        .run(conn)
+        .await?;
     Ok(())
 }

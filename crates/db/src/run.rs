@@ -5,6 +5,11 @@
 
 use std::{future::Future, panic::Location, path::Path, time::Duration};
 
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::{AsQuery, AstPass, Query, QueryFragment, QueryId},
+};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl,
     methods::{ExecuteDsl, LoadQuery},
@@ -24,12 +29,14 @@ pub(crate) trait Run: Sized + Send {
     fn fetch_all<'q, R>(self, conn: &mut Conn) -> impl Future<Output = Result<Vec<R>>> + Send
     where
         R: Send,
-        Self: LoadQuery<'q, AsyncPgConnection, R> + 'q,
+        Self: AsQuery<Query: Send>,
+        Kept<Self::Query>: LoadQuery<'q, AsyncPgConnection, R> + 'q,
     {
         let of = Operation::at(Location::caller(), "read");
+        let query = Kept(self.as_query());
         async move {
             let mut lease = conn.lease(of).await?;
-            let done = bounded(RunQueryDsl::load(self, lease.connection())).await;
+            let done = bounded(RunQueryDsl::load(query, lease.connection())).await;
             lease.end(done)
         }
     }
@@ -39,7 +46,8 @@ pub(crate) trait Run: Sized + Send {
     fn fetch_optional<'q, R>(self, conn: &mut Conn) -> impl Future<Output = Result<Option<R>>> + Send
     where
         R: Send,
-        Self: LoadQuery<'q, AsyncPgConnection, R> + 'q,
+        Self: AsQuery<Query: Send>,
+        Kept<Self::Query>: LoadQuery<'q, AsyncPgConnection, R> + 'q,
     {
         let all = self.fetch_all(conn);
         async move { Ok(all.await?.into_iter().next()) }
@@ -49,18 +57,44 @@ pub(crate) trait Run: Sized + Send {
     #[track_caller]
     fn run(self, conn: &mut Conn) -> impl Future<Output = Result<usize>> + Send
     where
-        Self: ExecuteDsl<AsyncPgConnection>,
+        Kept<Self>: ExecuteDsl<AsyncPgConnection>,
     {
         let of = Operation::at(Location::caller(), "write");
         async move {
             let mut lease = conn.lease(of).await?;
-            let done = bounded(RunQueryDsl::execute(self, lease.connection())).await;
+            let done = bounded(RunQueryDsl::execute(Kept(self), lease.connection())).await;
             lease.end(done)
         }
     }
 }
 
 impl<Q: Send> Run for Q {}
+
+/// A query that is kept as a prepared statement, by its text. Of its own accord
+/// diesel prepares every update, every upsert and all that has text of ours
+/// within it anew, which is a round trip more each time.
+#[derive(Debug)]
+pub(crate) struct Kept<Q>(Q);
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Kept<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<Q> QueryId for Kept<Q> {
+    type QueryId = ();
+    // One type may have several texts.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Kept<Q> {
+    type SqlType = Q::SqlType;
+}
 
 /// An operation's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// An enum's word in a text column.
 #[derive(Debug, FromSqlRow)]
-pub(crate) struct Word<T>(pub(crate) T);
+pub struct Word<T>(pub(crate) T);
 
 /// A document in a jsonb column.
 #[derive(Debug, AsExpression, FromSqlRow)]

@@ -238,7 +238,12 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
         let ids: Vec<String> = node.dependent_profiles.iter().map(ToString::to_string).collect();
         return Err(in_use(format!("profiles name it as host_node: {}", ids.join(", "))));
     }
-    let new = action(&call, ActionKind::NodeDelete, &target(&call, &node), &NodeDelete { force });
+    let new = action(
+        &call,
+        ActionKind::NodeDelete,
+        &target(&call, &node),
+        &NodeDelete { force },
+    );
     let answer = call.accepted(new.id, Value::Null);
     record(&call, &new, &node.name, BESIDE, answer).await
 }

@@ -20,6 +20,7 @@ mod schema;
 mod statements_a;
 mod statements_b;
 mod statements_c;
+mod statements_d;
 mod statements_e;
 mod transitions;
 mod unaccounted;

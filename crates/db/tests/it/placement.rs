@@ -22,7 +22,7 @@ use senlin_db::{
 
 use crate::yard::{Yard, end};
 
-async fn host(yard: &Yard, cpus: i64, memory: i64) -> NodeId {
+pub(crate) async fn host(yard: &Yard, cpus: i64, memory: i64) -> NodeId {
     let id = yard.node("p", None, -1).await;
     yard.db
         .execute(&format!(
