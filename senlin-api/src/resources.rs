@@ -22,7 +22,6 @@ pub mod webhooks;
 
 use actix_web::HttpResponse;
 use senlin_core::{
-    Map,
     action::{ActionKind, ActionStatus, Cause, LockScope, NewAction, inputs},
     ids::*,
 };

@@ -229,7 +229,9 @@ fn files_are_short_and_finished() {
     for path in found {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines = text.lines().count();
-        if lines > 450 {
+        // It is written by a test, a line for each column.
+        let generated = path.ends_with("db/src/schema.rs");
+        if lines > 450 && !generated {
             wrong.push(format!("{} has {lines} lines", path.display()));
         }
         for word in [

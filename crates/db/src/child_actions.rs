@@ -225,11 +225,11 @@ pub async fn grow<E: Send>(
                     .collect();
                 wait_for_named(conn, fence, phase, &actions, &names).await?;
                 let nodes: Vec<_> = new_members.iter().map(|b| (&b.node, b.place.as_ref())).collect();
-                // Last, so that others wait for these hosts as briefly as can be.
-                if !seen.holds(conn, &places).await? {
+                // Its end locks the hosts: others wait for them as briefly as can be.
+                statements::insert_nodes::insert_nodes(conn, &nodes).await?;
+                if !seen.held(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));
                 }
-                statements::insert_nodes::insert_nodes(conn, &nodes).await?;
                 placement::keep_ports(conn, &places).await
             })
             .await;

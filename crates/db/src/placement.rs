@@ -124,6 +124,14 @@ pub(crate) async fn snapshot(
     Ok((hosts, seen))
 }
 
+/// What a transaction has itself recorded on a host.
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    cpu_millis: i64,
+    memory: i64,
+    members: i64,
+}
+
 impl Seen {
     /// Locks the hosts that were chosen until the transaction ends. False when
     /// they do not take these containers any more: roll back and decide anew.
@@ -131,10 +139,30 @@ impl Seen {
         if self.how == Try::Sure || places.is_empty() {
             return Ok(true);
         }
+        let ids: BTreeSet<_> = places.iter().map(|(_, p)| p.host.0).collect();
+        by_id().filter(host_use::host_id.eq_any(ids)).run(conn).await?;
+        self.fits(conn, places, &HashMap::new()).await
+    }
+
+    /// The same for members of the cluster that this transaction has recorded
+    /// with their places, but for their ports: the hosts are locked already.
+    pub(crate) async fn held(&self, conn: &mut Conn, places: &[(NodeId, Place)]) -> Result<bool> {
+        if self.how == Try::Sure || places.is_empty() {
+            return Ok(true);
+        }
+        let mut own: HashMap<NodeId, Own> = HashMap::new();
+        for (_, place) in places {
+            let own = own.entry(place.host).or_default();
+            own.cpu_millis += place.cpu_millis;
+            own.memory += place.memory;
+            own.members += 1;
+        }
+        self.fits(conn, places, &own).await
+    }
+
+    async fn fits(&self, conn: &mut Conn, places: &[(NodeId, Place)], own: &HashMap<NodeId, Own>) -> Result<bool> {
         let chosen: BTreeSet<NodeId> = places.iter().map(|(_, p)| p.host).collect();
         let chosen: Vec<NodeId> = chosen.into_iter().collect();
-        let ids = chosen.iter().map(|host| host.0);
-        by_id().filter(host_use::host_id.eq_any(ids)).run(conn).await?;
         let ports: BTreeSet<i32> = places
             .iter()
             .flat_map(|(_, p)| p.ports.iter().map(|(port, _)| i32::from(*port)))
@@ -144,12 +172,13 @@ impl Seen {
             let Some(seen) = self.hosts.get(&use_of.host) else {
                 return Ok(false);
             };
-            if !use_of.takes || use_of.siblings != seen.siblings {
+            let own = own.get(&use_of.host).copied().unwrap_or_default();
+            if !use_of.takes || use_of.siblings - own.members != seen.siblings {
                 return Ok(false);
             }
             let host = HostSnapshot {
-                cpu_used: use_of.cpu_millis,
-                memory_used: use_of.memory,
+                cpu_used: use_of.cpu_millis - own.cpu_millis,
+                memory_used: use_of.memory - own.memory,
                 ports: use_of.ports,
                 ..seen.clone()
             };

@@ -1,7 +1,7 @@
 //! How a query of diesel's runs on a [`Conn`], and how long it takes.
 //!
-//! Every operation has a name: the file that it stands in, and whether it reads
-//! or writes. Nobody has to give it, so nobody forgets to.
+//! Every operation has a name: the file that it stands in. Nobody has to give
+//! it, so nobody forgets to.
 
 use std::{future::Future, panic::Location, path::Path, time::Duration};
 
@@ -32,7 +32,7 @@ pub(crate) trait Run: Sized + Send {
         Self: AsQuery<Query: Send>,
         Kept<Self::Query>: LoadQuery<'q, AsyncPgConnection, R> + 'q,
     {
-        let of = Operation::at(Location::caller(), "read");
+        let of = Operation::at(Location::caller());
         let query = Kept(self.as_query());
         async move {
             let mut lease = conn.lease(of).await?;
@@ -59,7 +59,7 @@ pub(crate) trait Run: Sized + Send {
     where
         Kept<Self>: ExecuteDsl<AsyncPgConnection>,
     {
-        let of = Operation::at(Location::caller(), "write");
+        let of = Operation::at(Location::caller());
         async move {
             let mut lease = conn.lease(of).await?;
             let done = bounded(RunQueryDsl::execute(Kept(self), lease.connection())).await;
@@ -100,20 +100,17 @@ impl<Q: Query> Query for Kept<Q> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Operation {
     operation: &'static str,
-    kind: &'static str,
 }
 
 impl Operation {
     pub(crate) const TRANSACTION: Self = Self {
         operation: "transaction",
-        kind: "step",
     };
 
-    fn at(place: &'static Location<'static>, kind: &'static str) -> Self {
+    fn at(place: &'static Location<'static>) -> Self {
         let stem = Path::new(place.file()).file_stem().and_then(|s| s.to_str());
         Self {
             operation: stem.unwrap_or("?"),
-            kind,
         }
     }
 }
@@ -139,7 +136,7 @@ impl Stats {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "senlin_db_operation_seconds",
-            "How long the database took, by the file that asks and whether it reads or writes",
+            "How long the database took, by the file that asks",
             self.seconds.clone(),
         );
         registry.register(

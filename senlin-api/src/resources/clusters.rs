@@ -259,7 +259,7 @@ async fn deletable(call: &Call, force: bool) -> Result<Planned> {
     if !containers.is_empty() {
         return Err(in_use(format!("its hosts have containers: {}", containers.join(", "))));
     }
-    Ok(Planned::new(&cluster, ActionKind::ClusterDelete, Map::new()))
+    Ok(Planned::new(&cluster, ActionKind::ClusterDelete, &Map::new()))
 }
 
 /// `force`, from the query or the body, since 1.8.

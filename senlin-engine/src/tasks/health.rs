@@ -13,6 +13,7 @@ use std::{
 
 use senlin_core::{
     Map,
+    action::inputs::{self, Recover},
     driver::{ContainerSummary, LABEL_OWNER},
     ids::*,
     node::NodeStatus,
@@ -259,12 +260,18 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
     } else {
         policy.operations()
     };
+    let asked = Recover {
+        operations: operations.into_iter().map(str::to_owned).collect(),
+        check: Some(!loss.mute),
+        host_lost: Some(loss.host_lost),
+        ..Recover::default()
+    };
     let wish = Wish {
         node: member.id,
         cluster,
         physical_id: member.physical_id.clone(),
         reason: loss.reason.clone(),
-        inputs: db::inputs(&operations, &loss.reason, !loss.mute, loss.host_lost),
+        inputs: inputs::because(inputs::write(&asked), loss.reason.clone()),
         budget: policy.budget(desired),
         window: policy.recovery.budget_window,
     };

@@ -1,9 +1,11 @@
 SET LOCAL lock_timeout = '10s';
 
 -- A thousand members that are placed by one statement are counted by one, while
--- others wait for their hosts. Whoever places many has locked the hosts in order.
+-- others wait for their hosts: those are locked at the statement's end, in the
+-- order in which everybody locks them.
 CREATE FUNCTION host_use_placed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM host_use WHERE host_id IN (SELECT host_id FROM placed) ORDER BY host_id FOR NO KEY UPDATE;
     UPDATE host_use u SET cpu_millis = u.cpu_millis + p.cpu_millis, memory = u.memory + p.memory,
         containers = u.containers + p.containers
     FROM (SELECT host_id, sum(cpu_millis) AS cpu_millis, sum(memory) AS memory, count(*) AS containers

@@ -9,7 +9,6 @@ use senlin_core::{
     action::{ActionKind, Cause, LockScope, NewAction},
     ids::*,
 };
-use serde_json::json;
 
 use crate::{
     Conn, Result, child_actions,
@@ -151,14 +150,6 @@ async fn lately(conn: &mut Conn, wish: &Wish) -> Result<(i64, i64, Option<i64>)>
         .fetch_optional(conn)
         .await?;
     Ok(counts.unwrap_or_default())
-}
-
-/// The inputs of such a recovery. `check`: what is healthy when its turn comes
-/// is left alone.
-#[must_use]
-pub fn inputs(operations: &[&str], reason: &str, check: bool, host_lost: bool) -> senlin_core::Map {
-    let all = json!({"operations": operations, "because": reason, "check": check, "host_lost": host_lost});
-    all.as_object().cloned().unwrap_or_default()
 }
 
 /// A recovery that does not happen is told once per change of why. `unknown`:

@@ -1,4 +1,5 @@
-//! Records nodes, in INIT: all of them, with their places, or none.
+//! Records nodes, in INIT: all of them, with their places, or none. Hosts that
+//! take them are locked by its end, in order of id.
 
 use senlin_core::node::NodeStatus;
 use serde_json::{Value, json};

@@ -122,7 +122,7 @@ pub async fn preview(call: Call) -> Result<HttpResponse> {
         ));
     }
     let planned = match verb.as_str() {
-        "update" => Planned::new(&find(&call, &call.identity).await?, ActionKind::ClusterUpdate, params),
+        "update" => Planned::new(&find(&call, &call.identity).await?, ActionKind::ClusterUpdate, &params),
         _ => plan(&call, body::action(&verb, params)?).await?,
     };
     if let Some(size) = planned.size {
