@@ -55,7 +55,7 @@ impl From<PolicyRow> for Policy {
 /// The policy with that id, name or short id.
 ///
 /// # Errors
-/// [`DbError::MultipleChoices`].
+/// [`crate::DbError::MultipleChoices`].
 pub async fn find(conn: &mut Conn, scope: &Scope, identity: &str) -> Result<Option<Policy>> {
     let choice = page::identified("policies", scope, identity);
     let query = policies::table.filter(Term(choice.filter)).order(Term(choice.tail));
