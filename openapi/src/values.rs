@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, marker::PhantomData};
 
-use senlin_core::Map;
+use senlin_core::{Map, document};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{
@@ -142,7 +142,7 @@ impl TryFrom<Value> for Object {
 
     fn try_from(value: Value) -> Result<Self, String> {
         let read = match &value {
-            Value::String(text) => serde_json::from_str(text).ok(),
+            Value::String(text) => document::parse(text),
             other => Some(other.clone()),
         };
         match read {

@@ -38,6 +38,8 @@ pub const ACTION_CLUSTER: Microversion = Microversion(1, 14);
 pub const SHARED_WITH: Microversion = Microversion(1, 15);
 /// `plan_token` of a cluster's actions.
 pub const PLAN_TOKEN: Microversion = Microversion(1, 15);
+/// `rebalance` of a cluster's actions.
+pub const REBALANCE: Microversion = Microversion(1, 15);
 /// `decision` of an action.
 pub const DECISION: Microversion = Microversion(1, 15);
 /// `heartbeat` of a lifecycle hook's answer.

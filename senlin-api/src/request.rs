@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use senlin_core::{
     Map,
     caller::{Caller, Scope},
+    document::{self, Flaw},
     ids::ActionId,
 };
 use senlin_db::{
@@ -123,7 +124,7 @@ impl Call {
         let query = form(request.query_string());
         let bytes = read(payload, api.settings.max_json_body_size).await?;
         let body = body(request, &bytes)?;
-        reject_nul(request, &query, body.as_ref())?;
+        reject_flaws(request, &query, body.as_ref())?;
         let claim =
             if version >= versions::IDEMPOTENCY_KEY && request.method() == Method::POST && !operation.rule.is_empty() {
                 check_idempotency(&api, request, &caller, version, &bytes).await?
@@ -311,8 +312,8 @@ fn version(request: &HttpRequest) -> Result<Microversion> {
     }
 }
 
-/// Refuses the one character that the database cannot hold, wherever it is.
-fn reject_nul(request: &HttpRequest, query: &[(String, String)], body: Option<&Map>) -> Result<()> {
+/// Refuses what the database cannot keep, wherever it is.
+fn reject_flaws(request: &HttpRequest, query: &[(String, String)], body: Option<&Map>) -> Result<()> {
     let refuse = |place: &str| {
         Err(ApiError::BadRequest(format!(
             "The character U+0000 is not allowed; it is in {place}."
@@ -324,19 +325,21 @@ fn reject_nul(request: &HttpRequest, query: &[(String, String)], body: Option<&M
     if let Some((key, _)) = query.iter().find(|(k, v)| k.contains('\0') || v.contains('\0')) {
         return refuse(&format!("the parameter '{}'", key.replace('\0', "")));
     }
-    match body.and_then(|b| b.iter().find(|(key, value)| key.contains('\0') || holds_nul(value))) {
-        Some((key, _)) => refuse(&format!("'{}' of the body", key.replace('\0', ""))),
-        None => Ok(()),
+    for (key, value) in body.into_iter().flatten() {
+        let place = format!("'{}' of the body", key.replace('\0', ""));
+        match document::flaw(value) {
+            Some(Flaw::Depth) => {
+                return Err(ApiError::BadRequest(format!(
+                    "Maps and lists may be nested {} levels deep; {place} has more.",
+                    document::MAX_DEPTH
+                )));
+            }
+            Some(Flaw::Nul) => return refuse(&place),
+            None if key.contains('\0') => return refuse(&place),
+            None => {}
+        }
     }
-}
-
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(list) => list.iter().any(holds_nul),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
+    Ok(())
 }
 
 async fn read(mut payload: Payload, most: usize) -> Result<Vec<u8>> {

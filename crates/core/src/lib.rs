@@ -7,6 +7,7 @@
 pub mod action;
 pub mod caller;
 pub mod cluster;
+pub mod document;
 pub mod driver;
 pub mod event;
 pub mod host;

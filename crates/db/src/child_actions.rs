@@ -226,7 +226,13 @@ pub async fn grow<E: Send>(
                 wait_for_named(conn, fence, phase, &actions, &names).await?;
                 let nodes: Vec<_> = new_members.iter().map(|b| (&b.node, b.place.as_ref())).collect();
                 // Its end locks the hosts: others wait for them as briefly as can be.
-                statements::insert_nodes::insert_nodes(conn, &nodes).await?;
+                match statements::insert_nodes::insert_nodes(conn, &nodes).await {
+                    // A host has gone.
+                    Err(error) if error.is_in_use() && how == placement::Try::Light => {
+                        return Err(roll_back(&mut kept, Kept::Stale));
+                    }
+                    inserted => inserted?,
+                }
                 if !seen.held(conn, &places).await? {
                     return Err(roll_back(&mut kept, Kept::Stale));
                 }

@@ -4,6 +4,11 @@ use serde_json::json;
 
 use crate::Server;
 
+/// A map of so many levels.
+fn nested(levels: usize) -> serde_json::Value {
+    (0..levels).fold(json!({}), |inner, _| json!({"a": inner}))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_field_and_the_rule() {
     let server = Server::start().await;
@@ -24,6 +29,41 @@ async fn names_the_field_and_the_rule() {
             json!({}),
             400,
             "Request body missing 'profile' key.",
+        ),
+        (
+            "POST",
+            "/v1/clusters/nope/actions",
+            json!({"recover": {"k1": "v1"}}),
+            404,
+            "The cluster 'nope' could not be found.",
+        ),
+        (
+            "POST",
+            "/v1/clusters/hosts/actions",
+            json!({"recover": {"k1": "v1"}}),
+            400,
+            "Action parameter k1 is not recognizable.",
+        ),
+        (
+            "PATCH",
+            "/v1/clusters/hosts",
+            json!({"cluster": {"metadata": nested(40)}}),
+            400,
+            "Maps and lists may be nested 32 levels deep; 'cluster' of the body has more.",
+        ),
+        (
+            "PATCH",
+            "/v1/clusters/hosts",
+            json!({"cluster": {"metadata": nested(40).to_string()}}),
+            400,
+            "is not a map",
+        ),
+        (
+            "PATCH",
+            "/v1/clusters/hosts",
+            json!({"cluster": {"metadata": r#"{"a": "\u0000"}"#}}),
+            400,
+            "is not a map",
         ),
         (
             "POST",

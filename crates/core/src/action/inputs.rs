@@ -79,18 +79,25 @@ inputs! {
     }
 
     /// CLUSTER_ADD_NODES.
-    AddNodes { nodes: Vec<NodeId> }
+    AddNodes {
+        #[serde(deserialize_with = "or_default")]
+        nodes: Vec<NodeId>,
+    }
 
     /// CLUSTER_DEL_NODES.
     DelNodes {
+        #[serde(deserialize_with = "or_default")]
         candidates: Vec<NodeId>,
+        #[serde(deserialize_with = "or_default")]
         count: usize,
+        #[serde(deserialize_with = "or_default")]
         destroy_after_deletion: bool,
     }
 
     /// CLUSTER_REPLACE_NODES.
     ReplaceNodes {
         /// Old to new.
+        #[serde(deserialize_with = "or_default")]
         candidates: BTreeMap<NodeId, NodeId>,
     }
 
@@ -119,7 +126,7 @@ inputs! {
         #[serde(skip_serializing_if = "Option::is_none")]
         operation_params: Option<Map>,
         /// In this order, until one helps.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
         /// What is healthy when its turn comes is left alone.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +152,7 @@ inputs! {
     /// CLUSTER_OPERATION and NODE_OPERATION.
     Operation {
         operation: String,
+        #[serde(deserialize_with = "or_default")]
         params: Map,
         /// Of a cluster: all members, if not said.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +176,7 @@ inputs! {
     /// NODE_DELETE.
     NodeDelete {
         /// The node goes even where its container cannot be removed.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     }
 }
@@ -180,6 +188,11 @@ pub struct Policy {
     pub policy_id: PolicyId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+}
+
+/// Null is as good as nothing.
+fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// A positive whole number, or its digits: a receiver's parameters may be text.
@@ -228,6 +241,16 @@ mod tests {
         assert_eq!(write(&NodeDelete::default()), Map::new());
         let resize = write(&Resize::default());
         assert_eq!(resize.len(), 6, "a resize tells all it was asked: {resize:?}");
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let nulls = json!({"candidates": null, "count": null, "destroy_after_deletion": null});
+        assert_eq!(of::<DelNodes>(nulls).unwrap(), DelNodes::default());
+        assert_eq!(of::<AddNodes>(json!({"nodes": null})).unwrap(), AddNodes::default());
+        let nulls = json!({"operation": "stop", "params": null, "nodes": null});
+        assert_eq!(of::<Operation>(nulls).unwrap().params, Map::new());
+        assert_eq!(of::<Recover>(json!({"operations": null})).unwrap(), Recover::default());
     }
 
     #[test]

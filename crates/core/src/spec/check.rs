@@ -4,7 +4,7 @@
 use serde_json::{Number, Value};
 
 use super::{SpecError, alternatives, strip_null, type_of};
-use crate::Map;
+use crate::{Map, document};
 
 const TRUE: [&str; 6] = ["1", "t", "true", "on", "y", "yes"];
 const FALSE: [&str; 6] = ["0", "f", "false", "off", "n", "no"];
@@ -83,8 +83,8 @@ fn convert(schema: &Value, value: &Value, path: &str) -> Result<Value, SpecError
         "array" => array(&schema, value, path),
         "object" => match value {
             Value::Object(map) => Ok(Value::Object(object(&schema, map, path)?)),
-            Value::String(text) => match serde_json::from_str(text) {
-                Ok(Value::Object(map)) => Ok(Value::Object(object(&schema, &map, path)?)),
+            Value::String(text) => match document::parse(text) {
+                Some(Value::Object(map)) => Ok(Value::Object(object(&schema, &map, path)?)),
                 _ => refuse(format!(
                     "Item '{path}' must be a map; '{text}' is neither a map nor JSON text of one"
                 )),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{alternatives, strip_null, type_of};
 use crate::{
-    Map,
+    Map, document,
     seal::{SealError, Sealer},
 };
 
@@ -30,8 +30,8 @@ pub(super) fn seal(schema: &Value, value: &Value, sealer: &Sealer) -> Result<Val
                 .map(Value::Array)
         }
         // A map written as JSON text may hold secrets as well.
-        Value::String(text) if type_of(&schema) == "object" => match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => seal_map(&schema, &map, sealer),
+        Value::String(text) if type_of(&schema) == "object" => match document::parse(text) {
+            Some(Value::Object(map)) => seal_map(&schema, &map, sealer),
             _ => Ok(value.clone()),
         },
         other => Ok(other.clone()),

@@ -94,8 +94,16 @@ const CLUSTER: Words = Words {
 /// One key says what to do.
 pub async fn act(call: Call) -> Result<HttpResponse> {
     let (verb, params) = only_key(call.body.as_ref(), &CLUSTER)?;
+    if verb == "recover" {
+        // Here Senlin looks for the cluster before it looks at the parameters.
+        find(&call, &call.identity).await?;
+    }
     let action = match body::action(&verb, params)? {
         ClusterAction::CompleteLifecycle(answer) => return complete_lifecycle(&call, answer).await,
+        // Receivers may do it whatever their caller's version.
+        ClusterAction::Rebalance(_) if call.version < versions::REBALANCE => {
+            return Err(ApiError::MethodVersion(call.version));
+        }
         action => action,
     };
     let (new, name, terms) = plan(&call, action).await?.into_action(&call);
@@ -201,7 +209,6 @@ async fn plan(call: &Call, action: ClusterAction) -> Result<Planned> {
             check,
             check_capacity,
         }) => {
-            // Here Senlin looks for the cluster first.
             let cluster = find(call, &call.identity).await?;
             let inputs = Recover {
                 check: check.map(|c| c.0),
@@ -211,7 +218,6 @@ async fn plan(call: &Call, action: ClusterAction) -> Result<Planned> {
             Ok(Planned::new(&cluster, ActionKind::ClusterRecover, &inputs))
         }
         ClusterAction::Rebalance(rebalancing) => {
-            call.since(15)?;
             let most = size(call, "max_moves", rebalancing.max_moves.map(|n| n.0))?;
             let inputs = Rebalance {
                 max_moves: most.map(i64::from),
