@@ -5,8 +5,6 @@ use senlin_openapi::{bodies::*, views::*, *};
 use serde_json::{Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::put;
-
 /// Bodies and answers that hold one thing under a key, or a list: name, key, what it is, whether a list.
 pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
     ("ProfileCreate", "profile", "NewProfile", false),
@@ -133,6 +131,23 @@ macro_rules! add_all {
     ($into:ident: $($name:ty),* $(,)?) => { $(add::<$name>(&mut $into);)* };
 }
 
+/// A choice among maps of one key each, as one map with those keys: generators
+/// of clients give that a name and fields, and a choice they do not.
+fn of_one_key(choice: &Value) -> Value {
+    let variants = choice.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let keys = variants.filter_map(|v| v.get("properties")?.as_object());
+    let nullable = |schema: &Value| match schema.get("type") {
+        Some(one) => json!({"type": [one, "null"]}),
+        None => json!({"oneOf": [schema, {"type": "null"}]}),
+    };
+    let properties: Map = keys
+        .flatten()
+        .map(|(key, schema)| (key.clone(), nullable(schema)))
+        .collect();
+    json!({"type": "object", "description": choice.get("description"), "minProperties": 1, "maxProperties": 1,
+        "additionalProperties": false, "properties": properties})
+}
+
 pub(super) fn all() -> Value {
     let mut out = Map::new();
     add_all!(out: Fault, Profile, Policy, Cluster, Node, Binding, Action, Receiver, Event, Service,
@@ -140,9 +155,8 @@ pub(super) fn all() -> Value {
         ClusterChange, ClusterAction, NewNode, NodeChange, NodeAdopt, NodeAction, Cancellation, NewReceiver,
         ReceiverChange, Force, SelfEvent, SelfProtection, SelfLifecycle, UnaccountedAction);
     for verbs in ["ClusterAction", "NodeAction", "UnaccountedAction"] {
-        // Beside a verb utoipa lets in other keys.
         if let Some(schema) = out.get_mut(verbs) {
-            put(schema, "maxProperties", json!(1));
+            *schema = of_one_key(schema);
         }
     }
     for (name, key, inner, many) in WRAPPERS {
