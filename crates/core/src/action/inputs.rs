@@ -35,7 +35,7 @@ pub fn because(mut inputs: Map, reason: String) -> Map {
 /// # Errors
 /// Says what does not fit.
 pub fn read<T: DeserializeOwned>(inputs: &Map) -> Result<T, serde_json::Error> {
-    T::deserialize(Value::Object(inputs.clone()))
+    T::deserialize(inputs)
 }
 
 macro_rules! inputs {

@@ -36,7 +36,8 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     let (node, loaded) = load(ctx).await?;
     ctx.mark("mark as recovering", NodeStatus::Recovering, "Recovery in progress")
         .await?;
-    let wanted = wishes(ctx)?;
+    let asked: Recover = ctx.inputs()?;
+    let wanted = wishes(&asked)?;
     if let Some(settling) = settling::under_way(ctx)? {
         let restarted = settling.reason == RESTARTED;
         let looked = settling::look(ctx, &node, &loaded, settling).await;
@@ -57,7 +58,6 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
         Err(failure) if failure::host_unknown(&failure) => (node, loaded),
         other => other?,
     };
-    let asked: Recover = ctx.inputs()?;
     let check = asked.check.unwrap_or(false) || wanted.is_empty();
     let seen = look(ctx, &node, &loaded).await?;
     let health = seen.health.clone();
@@ -128,12 +128,11 @@ enum Wish {
 }
 
 /// The operations asked for, in order. REBOOT and REBUILD are Senlin's words for servers.
-fn wishes(ctx: &Ctx) -> Result<Vec<Wish>, Failure> {
-    let asked: Recover = ctx.inputs()?;
-    let mut names = asked.operations;
-    names.extend(asked.operation);
-    names
+fn wishes(asked: &Recover) -> Result<Vec<Wish>, Failure> {
+    asked
+        .operations
         .iter()
+        .chain(&asked.operation)
         .map(|name| match name.to_uppercase().as_str() {
             "RESTART" | "REBOOT" => Ok(Wish::Restart),
             "RECREATE" | "REBUILD" => Ok(Wish::Recreate),
