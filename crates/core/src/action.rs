@@ -2,65 +2,28 @@
 //!
 //! `docs/actions.md` says who may write which field.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Map, Time, ids::*};
+use crate::{Map, Time, ids::*, words::words};
 
 pub mod inputs;
 
-/// Senlin's nine states. They move only along [`ActionStatus::may_become`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the contract's own words")]
-pub enum ActionStatus {
-    Init,
-    Waiting,
-    Ready,
-    Running,
-    Suspended,
-    Succeeded,
-    Failed,
-    Cancelled,
-    WaitingLifecycleCompletion,
+words! {
+    /// Senlin's nine states. They move only along [`ActionStatus::may_become`].
+    ActionStatus {
+        Init = "INIT",
+        Waiting = "WAITING",
+        Ready = "READY",
+        Running = "RUNNING",
+        Suspended = "SUSPENDED",
+        Succeeded = "SUCCEEDED",
+        Failed = "FAILED",
+        Cancelled = "CANCELLED",
+        WaitingLifecycleCompletion = "WAITING_LIFECYCLE_COMPLETION",
+    }
 }
 
 impl ActionStatus {
-    /// Every state, in the order of the contract.
-    pub const ALL: [Self; 9] = [
-        Self::Init,
-        Self::Waiting,
-        Self::Ready,
-        Self::Running,
-        Self::Suspended,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelled,
-        Self::WaitingLifecycleCompletion,
-    ];
-
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "INIT",
-            Self::Waiting => "WAITING",
-            Self::Ready => "READY",
-            Self::Running => "RUNNING",
-            Self::Suspended => "SUSPENDED",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-            Self::WaitingLifecycleCompletion => "WAITING_LIFECYCLE_COMPLETION",
-        }
-    }
-
-    /// The state with that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
     /// Ended: nothing moves it again.
     #[must_use]
     pub fn is_terminal(self) -> bool {
@@ -90,62 +53,37 @@ impl ActionStatus {
     }
 }
 
-macro_rules! kinds {
-    ($($variant:ident = $text:literal),* $(,)?) => {
-        /// What an action does; the prefix says to which kind of target.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[expect(missing_docs, reason = "the contract's own words")]
-        pub enum ActionKind {
-            $(#[serde(rename = $text)] $variant),*
-        }
-
-        impl ActionKind {
-            /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name on the wire and in the database.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-    };
-}
-
-kinds! {
-    ClusterCreate = "CLUSTER_CREATE",
-    ClusterDelete = "CLUSTER_DELETE",
-    ClusterUpdate = "CLUSTER_UPDATE",
-    ClusterAddNodes = "CLUSTER_ADD_NODES",
-    ClusterDelNodes = "CLUSTER_DEL_NODES",
-    ClusterResize = "CLUSTER_RESIZE",
-    ClusterCheck = "CLUSTER_CHECK",
-    ClusterRecover = "CLUSTER_RECOVER",
-    ClusterReplaceNodes = "CLUSTER_REPLACE_NODES",
-    ClusterScaleOut = "CLUSTER_SCALE_OUT",
-    ClusterScaleIn = "CLUSTER_SCALE_IN",
-    ClusterAttachPolicy = "CLUSTER_ATTACH_POLICY",
-    ClusterDetachPolicy = "CLUSTER_DETACH_POLICY",
-    ClusterUpdatePolicy = "CLUSTER_UPDATE_POLICY",
-    ClusterOperation = "CLUSTER_OPERATION",
-    ClusterRebalance = "CLUSTER_REBALANCE",
-    NodeCreate = "NODE_CREATE",
-    NodeDelete = "NODE_DELETE",
-    NodeUpdate = "NODE_UPDATE",
-    NodeJoin = "NODE_JOIN",
-    NodeLeave = "NODE_LEAVE",
-    NodeCheck = "NODE_CHECK",
-    NodeRecover = "NODE_RECOVER",
-    NodeOperation = "NODE_OPERATION",
+words! {
+    /// What an action does; the prefix says to which kind of target.
+    ActionKind {
+        ClusterCreate = "CLUSTER_CREATE",
+        ClusterDelete = "CLUSTER_DELETE",
+        ClusterUpdate = "CLUSTER_UPDATE",
+        ClusterAddNodes = "CLUSTER_ADD_NODES",
+        ClusterDelNodes = "CLUSTER_DEL_NODES",
+        ClusterResize = "CLUSTER_RESIZE",
+        ClusterCheck = "CLUSTER_CHECK",
+        ClusterRecover = "CLUSTER_RECOVER",
+        ClusterReplaceNodes = "CLUSTER_REPLACE_NODES",
+        ClusterScaleOut = "CLUSTER_SCALE_OUT",
+        ClusterScaleIn = "CLUSTER_SCALE_IN",
+        ClusterAttachPolicy = "CLUSTER_ATTACH_POLICY",
+        ClusterDetachPolicy = "CLUSTER_DETACH_POLICY",
+        ClusterUpdatePolicy = "CLUSTER_UPDATE_POLICY",
+        ClusterOperation = "CLUSTER_OPERATION",
+        ClusterRebalance = "CLUSTER_REBALANCE",
+        NodeCreate = "NODE_CREATE",
+        NodeDelete = "NODE_DELETE",
+        NodeUpdate = "NODE_UPDATE",
+        NodeJoin = "NODE_JOIN",
+        NodeLeave = "NODE_LEAVE",
+        NodeCheck = "NODE_CHECK",
+        NodeRecover = "NODE_RECOVER",
+        NodeOperation = "NODE_OPERATION",
+    }
 }
 
 impl ActionKind {
-    /// The kind with that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|k| k.as_str() == text)
-    }
-
     /// Whether its target is a cluster (else a node).
     #[must_use]
     pub fn is_cluster(self) -> bool {
@@ -182,30 +120,19 @@ impl Cause {
     }
 }
 
-/// Which locks a claim must take with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LockScope {
-    /// The cluster, alone.
-    Cluster,
-    /// The node, and a share of its cluster's lock.
-    Member,
-    /// The node only: children (their parent holds the cluster) and orphans.
-    Node,
-}
-
-impl LockScope {
-    /// The name in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cluster => "CLUSTER",
-            Self::Member => "MEMBER",
-            Self::Node => "NODE",
-        }
+words! {
+    /// Which locks a claim must take with it.
+    LockScope {
+        /// The cluster, alone.
+        Cluster = "CLUSTER",
+        /// The node, and a share of its cluster's lock.
+        Member = "MEMBER",
+        /// The node only: children (their parent holds the cluster) and orphans.
+        Node = "NODE",
     }
 }
 
-/// A wish that the API writes and the engine obeys.
+/// A request that the API writes and the engine obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// End it at the next step.
@@ -317,7 +244,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         for status in ActionStatus::ALL {
-            assert_eq!(ActionStatus::parse(status.as_str()), Some(status));
+            assert_eq!(ActionStatus::parse(status.as_str()), Some(*status));
         }
         for kind in ActionKind::ALL {
             assert_eq!(ActionKind::parse(kind.as_str()), Some(*kind));
@@ -326,8 +253,8 @@ mod tests {
 
     #[test]
     fn the_end_is_final() {
-        for end in ActionStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for next in ActionStatus::ALL {
+        for end in ActionStatus::ALL.iter().filter(|s| s.is_terminal()) {
+            for &next in ActionStatus::ALL {
                 assert!(!end.may_become(next), "{end:?} -> {next:?}");
             }
         }
@@ -335,7 +262,7 @@ mod tests {
 
     #[test]
     fn every_state_can_reach_an_end() {
-        for state in ActionStatus::ALL.into_iter().filter(|s| !s.is_terminal()) {
+        for state in ActionStatus::ALL.iter().filter(|s| !s.is_terminal()) {
             assert!(state.may_become(ActionStatus::Failed), "{state:?}");
             assert!(state.may_become(ActionStatus::Cancelled), "{state:?}");
         }

@@ -1,36 +1,9 @@
 //! Clusters: groups of nodes of one profile.
 
-use crate::{Map, Time, ids::*};
+use crate::{Map, Time, ids::*, words::words};
 
-macro_rules! statuses {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "the contract's own words")]
-        pub enum $name { $($variant),* }
-
-        impl $name {
-            /// Every status.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name on the wire and in the database.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-
-            /// The status with that name.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|s| s.as_str() == text)
-            }
-        }
-    };
-}
-pub(crate) use statuses;
-
-statuses! {
-    /// A cluster's status (contract/engine, "Cluster status").
+words! {
+    /// A cluster's status.
     ClusterStatus {
         Init = "INIT",
         Active = "ACTIVE",
@@ -98,7 +71,7 @@ pub struct MemberCounts {
     pub max: i32,
 }
 
-/// The status that is true of a cluster now, with its reason (contract/engine,
+/// The status that is true of a cluster now, with its reason (Senlin's
 /// `eval_status`). `operation` prefixes the reason, such as `CLUSTER_CREATE`.
 #[must_use]
 pub fn evaluate(operation: &str, member_counts: MemberCounts) -> (ClusterStatus, String) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Time, ids::*, secret::Secret};
+use crate::{Time, ids::*, secret::Secret, words::words};
 
 /// How to reach an engine. The secrets in it cannot be printed.
 #[derive(Debug, Clone)]
@@ -30,23 +30,13 @@ pub struct Tls {
     pub key: Secret,
 }
 
-/// Whether a host answers. Unknown is not failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostState {
-    /// It answered within the last 30 s.
-    Up,
-    /// It did not; its containers are taken to be running.
-    Unknown,
-}
-
-impl HostState {
-    /// The name in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "UP",
-            Self::Unknown => "UNKNOWN",
-        }
+words! {
+    /// Whether a host answers. Unknown is not failed.
+    HostState {
+        /// It answered within the last 30 s.
+        Up = "UP",
+        /// It did not; its containers are taken to be running.
+        Unknown = "UNKNOWN",
     }
 }
 

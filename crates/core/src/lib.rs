@@ -27,6 +27,7 @@ pub mod spec;
 pub mod steps;
 pub mod text;
 pub mod types;
+mod words;
 
 /// A JSON object, as specs, metadata and inputs are kept.
 pub type Map = serde_json::Map<String, serde_json::Value>;

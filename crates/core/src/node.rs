@@ -1,8 +1,8 @@
 //! Nodes: one container, or one machine that runs Docker Engine.
 
-use crate::{Map, Time, cluster::statuses, ids::*};
+use crate::{Map, Time, ids::*, words::words};
 
-statuses! {
+words! {
     /// A node's status.
     NodeStatus {
         Init = "INIT",
@@ -17,7 +17,7 @@ statuses! {
     }
 }
 
-statuses! {
+words! {
     /// What was seen of a node's container or machine.
     Condition {
         Running = "RUNNING",

@@ -22,8 +22,8 @@ async fn only_what_may_follow_is_written() {
     let node = yard.node("p1", None, 1).await;
     yard.check_orphan("p1", node).await;
     let mut refused = 0;
-    for from in ActionStatus::ALL {
-        for next in ActionStatus::ALL {
+    for &from in ActionStatus::ALL {
+        for &next in ActionStatus::ALL {
             let unchecked = format!(
                 "SET session_replication_role = replica; {}; SET session_replication_role = DEFAULT",
                 set(from)
