@@ -4,6 +4,8 @@
 //! starts them.
 
 pub mod gate;
+pub mod proxy;
+pub mod records;
 
 use std::{future::Future, path::PathBuf, process::Command, sync::Once, time::Duration};
 
@@ -12,8 +14,6 @@ use senlin_core::secret::Secret;
 use senlin_db::Db;
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
-
-pub mod proxy;
 
 /// The folder of the workspace.
 #[must_use]
@@ -150,9 +150,6 @@ impl TestDb {
     }
 
     /// A connection of its own, for transactions that stay open.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn session(&self) -> anyhow::Result<tokio_postgres::Client> {
         admin(&self.url).await
     }
@@ -167,18 +164,12 @@ impl TestDb {
     }
 
     /// Runs statements.
-    ///
-    /// # Errors
-    /// When the database refuses.
     pub async fn execute(&self, statements: &str) -> anyhow::Result<()> {
         let own = self.own().await?;
         Ok(own.as_ref().context("a connection")?.batch_execute(statements).await?)
     }
 
     /// The first column of every row, as text.
-    ///
-    /// # Errors
-    /// When the database refuses.
     pub async fn column(&self, query: &str) -> anyhow::Result<Vec<String>> {
         let own = self.own().await?;
         let messages = own.as_ref().context("a connection")?.simple_query(query).await?;
@@ -216,9 +207,6 @@ impl TestDb {
     }
 
     /// Drops it.
-    ///
-    /// # Errors
-    /// When the database refuses.
     pub async fn close(self) -> anyhow::Result<()> {
         self.db.close();
         Ok(admin(&self.admin_url)

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use senlin_core::{Map, action::ActionKind, driver::*, ids::*, node::Node};
+use senlin_core::{action::ActionKind, driver::*, ids::*, node::Node};
 use senlin_db::{
-    child_actions::NewNode,
     idempotency::{Keep, Stored},
     nodes::{self, Adoption},
     placement::Place,
@@ -13,10 +12,11 @@ use senlin_db::{
 };
 use senlin_drivers::sim::SimHost;
 use senlin_engine::actions::faults::{Fault, NoFaults, When};
+use senlin_testkit::records;
 use serde_json::{Value, json};
 
 use crate::{
-    drive::Drive,
+    by_hand::ByHand,
     world::{AtStep, Once, World},
 };
 
@@ -72,8 +72,6 @@ async fn adopted(world: &World) -> NodeId {
     };
     let physical_id = driver.create(&config).await.unwrap();
     driver.start(&physical_id).await.unwrap();
-    let id = NodeId::random();
-    let profile = ProfileId::random();
     let mut properties = json!({"image": "busybox", "host_cluster": "hosts", "memory": "64m"});
     properties
         .as_object_mut()
@@ -81,29 +79,13 @@ async fn adopted(world: &World) -> NodeId {
         .extend(Story::Adopted.old().as_object().unwrap().clone());
     let kind = "container.dockerinc.docker";
     let profile = NewProfile {
-        id: profile,
-        name: "by-hand".to_owned(),
         type_name: format!("{kind}-1.1"),
         spec: json!({"type": kind, "version": "1.1", "properties": properties}),
-        user: "u".to_owned(),
-        project: "p1".to_owned(),
-        domain: None,
-        metadata: Map::new(),
-        host_node: None,
         host_cluster: Some(world.hosts),
+        ..records::profile("p1", "by-hand")
     };
-    let node = NewNode {
-        id,
-        name: "by-hand".to_owned(),
-        cluster_id: None,
-        profile_id: profile.id,
-        user: "u".to_owned(),
-        project: "p1".to_owned(),
-        domain: None,
-        index: -1,
-        role: None,
-        metadata: Map::new(),
-    };
+    let node = records::node("p1", "by-hand", profile.id);
+    let id = node.id;
     let host = one(world, "SELECT node_id::text FROM hosts").await.parse().unwrap();
     let adoption = Adoption {
         physical_id,

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use senlin_bus::LocalBus;
 use senlin_core::{
     Map,
-    action::{ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{ActionKind, LockScope, NewAction},
     ids::*,
     seal::Sealer,
 };
 use senlin_db::{
     Db, actions,
     child_actions::NewNode,
-    clusters::{self, NewCluster},
-    nodes,
+    clusters, nodes,
     policies::{self, NewPolicy},
     profiles::{self, NewProfile},
 };
@@ -23,10 +22,10 @@ use senlin_engine::{
     actions::faults::{Faults, NoFaults},
     metrics::Metrics,
 };
-use senlin_testkit::TestDb;
+use senlin_testkit::{TestDb, records};
 use serde_json::{Value, json};
 
-use crate::drive::Drive;
+use crate::by_hand::ByHand;
 
 pub(crate) use crate::strike::{AtStep, Once};
 
@@ -117,21 +116,14 @@ impl World {
         properties: Value,
         host_cluster: Option<ClusterId>,
     ) -> ProfileId {
-        let id = ProfileId::random();
         let new = NewProfile {
-            id,
-            name: name.to_owned(),
             type_name: format!("{kind}-{version}"),
             spec: json!({"type": kind, "version": version, "properties": properties}),
-            user: "u".to_owned(),
-            project: PROJECT.to_owned(),
-            domain: None,
-            metadata: Map::new(),
-            host_node: None,
             host_cluster,
+            ..records::profile(PROJECT, name)
         };
         profiles::insert(&mut self.db.db.session(), &new).await.unwrap();
-        id
+        new.id
     }
 
     /// A profile of containers on the hosts.
@@ -146,21 +138,8 @@ impl World {
     }
 
     pub(crate) async fn cluster(&self, name: &str, profile: ProfileId, size: i32) -> (ClusterId, ActionId) {
-        let id = ClusterId::random();
-        let new = NewCluster {
-            id,
-            name: name.to_owned(),
-            profile_id: profile,
-            user: "u".to_owned(),
-            project: PROJECT.to_owned(),
-            domain: None,
-            min_size: 0,
-            max_size: -1,
-            desired_capacity: size,
-            timeout: 3600,
-            metadata: Map::new(),
-            config: Map::new(),
-        };
+        let new = records::cluster(PROJECT, name, profile, size);
+        let id = new.id;
         let action = Self::action(
             ActionKind::ClusterCreate,
             id.0,
@@ -175,24 +154,17 @@ impl World {
     }
 
     pub(crate) async fn node(&self, name: &str, profile: ProfileId, cluster: Option<ClusterId>) -> (NodeId, ActionId) {
-        let id = NodeId::random();
         let mut conn = self.db.db.session();
         let index = match cluster {
             Some(cluster) => nodes::next_index(&mut conn, cluster).await.unwrap().unwrap(),
             None => -1,
         };
         let node = NewNode {
-            id,
-            name: name.to_owned(),
             cluster_id: cluster,
-            profile_id: profile,
-            user: "u".to_owned(),
-            project: PROJECT.to_owned(),
-            domain: None,
             index,
-            role: None,
-            metadata: Map::new(),
+            ..records::node(PROJECT, name, profile)
         };
+        let id = node.id;
         let scope = if cluster.is_some() {
             LockScope::Member
         } else {
@@ -206,13 +178,9 @@ impl World {
     /// A policy of the world's project.
     pub(crate) async fn policy(&self, name: &str, kind: &str, version: &str, properties: Value) -> PolicyId {
         let new = NewPolicy {
-            id: PolicyId::random(),
-            name: name.to_owned(),
             type_name: format!("{kind}-{version}"),
             spec: json!({"type": kind, "version": version, "properties": properties}),
-            user: "u".to_owned(),
-            project: PROJECT.to_owned(),
-            domain: None,
+            ..records::policy(PROJECT, name)
         };
         let mut conn = self.db.db.session();
         policies::insert(&mut conn, &new).await.unwrap();
@@ -236,22 +204,8 @@ impl World {
         inputs: Map,
     ) -> NewAction {
         NewAction {
-            id: ActionId::random(),
-            name: kind.as_str().to_lowercase(),
-            kind,
-            target,
-            cluster_id: cluster,
-            parent_id: None,
-            cause: Cause::Rpc,
-            lock_scope,
-            host_id: None,
-            status: ActionStatus::Ready,
             inputs,
-            timeout: 3600,
-            user: "u".to_owned(),
-            project: PROJECT.to_owned(),
-            request_id: "req-test".to_owned(),
-            hook: None,
+            ..records::action(PROJECT, kind, target, cluster, lock_scope)
         }
     }
 
@@ -313,7 +267,7 @@ impl World {
             let open = "SELECT count(*) FROM actions WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
             if self.db.count(open).await.unwrap() == 0 {
                 engine.beat_all().await.unwrap();
-                // A beat may ask for the check of a node.
+                // A heartbeat may ask for the check of a node.
                 if self.db.count(open).await.unwrap() == 0 {
                     return;
                 }

@@ -9,6 +9,7 @@ use senlin_db::{
     page::Direction,
     policies::{self, NewPolicy},
 };
+use senlin_testkit::records;
 use serde_json::{Value, json};
 
 use crate::yard::{Yard, end};
@@ -19,13 +20,9 @@ fn map(value: Value) -> Map {
 
 async fn policy(yard: &Yard, type_name: &str) -> PolicyId {
     let new = NewPolicy {
-        id: PolicyId::random(),
-        name: format!("my {type_name}"),
         type_name: type_name.to_owned(),
         spec: json!({"type": "t", "version": "1.0", "properties": {"of": type_name}}),
-        user: "u".to_owned(),
-        project: "p".to_owned(),
-        domain: None,
+        ..records::policy("p", &format!("my {type_name}"))
     };
     policies::insert(&mut yard.db.db.session(), &new).await.unwrap();
     new.id

@@ -13,37 +13,23 @@ use senlin_db::{
     placement::{self, Place},
     profiles::{self, NewProfile},
 };
+use senlin_testkit::records;
 use serde_json::json;
 
 use crate::yard::Yard;
 
 pub(crate) fn profile(name: &str, host: Option<NodeId>) -> NewProfile {
     NewProfile {
-        id: ProfileId::random(),
-        name: name.to_owned(),
-        type_name: "t-1.0".to_owned(),
         spec: json!({"properties": {"zone": "z1", "labels": {"region": "r1"}}}),
-        user: "u".to_owned(),
-        project: "p".to_owned(),
-        domain: None,
-        metadata: Map::new(),
         host_node: host,
-        host_cluster: None,
+        ..records::profile("p", name)
     }
 }
 
 pub(crate) fn new_node(yard: &Yard, name: &str) -> NewNode {
     NewNode {
-        id: NodeId::random(),
-        name: name.to_owned(),
-        cluster_id: None,
-        profile_id: yard.profile,
-        user: "u".to_owned(),
-        project: "p".to_owned(),
-        domain: None,
-        index: -1,
-        role: None,
         metadata: Map::from_iter([("a".to_owned(), json!(1))]),
+        ..records::node("p", name, yard.profile)
     }
 }
 

@@ -1,30 +1,24 @@
 //! What is read and written of single resources.
 
-use senlin_core::{Map, caller::Scope, ids::*};
+use senlin_core::{caller::Scope, ids::*};
 use senlin_db::{
     clusters, events, node_self,
     page::{Direction, Filter, Page},
-    policies::{self, NewPolicy},
+    policies,
     profiles::{self, NewProfile},
     receivers::{self, Change},
     services, targets, whereabouts,
 };
+use senlin_testkit::records;
 use serde_json::json;
 
 use crate::{statements_a::receiver, yard::Yard};
 
 fn profile(host_cluster: Option<ClusterId>) -> NewProfile {
     NewProfile {
-        id: ProfileId::random(),
-        name: "dependent".to_owned(),
-        type_name: "t-1.0".to_owned(),
         spec: json!({"type": "t", "version": "1.0", "properties": {}}),
-        user: "u".to_owned(),
-        project: "p".to_owned(),
-        domain: None,
-        metadata: Map::new(),
-        host_node: None,
         host_cluster,
+        ..records::profile("p", "dependent")
     }
 }
 
@@ -33,15 +27,7 @@ async fn a_cluster_tells_what_is_of_it() {
     let yard = Yard::new().await;
     let mut conn = yard.db.db.session();
     let (herd, other) = (yard.cluster("p", 3).await, yard.cluster("p", 1).await);
-    let policy = NewPolicy {
-        id: PolicyId::random(),
-        name: "x".to_owned(),
-        type_name: "x-1.0".to_owned(),
-        spec: json!({"type": "x", "version": "1.0", "properties": {}}),
-        user: "u".to_owned(),
-        project: "p".to_owned(),
-        domain: None,
-    };
+    let policy = records::policy("p", "x");
     policies::insert(&mut conn, &policy).await.unwrap();
     let binding = BindingId::random();
     yard.db
@@ -180,7 +166,7 @@ async fn containers_are_found_on_their_hosts() {
     profiles::insert(&mut conn, &machine).await.unwrap();
     let herd = yard.cluster("p", 2).await;
     let orphan = yard.node("p", None, 7).await;
-    let nowhere = yard.node("p", None, 8).await;
+    let unplaced = yard.node("p", None, 8).await;
     yard.db
         .execute(&format!(
             "INSERT INTO hosts (node_id, endpoint) VALUES ('{host}', 'e');
@@ -201,14 +187,14 @@ async fn containers_are_found_on_their_hosts() {
     assert_eq!(of_cluster.cluster, Some((herd.id, "c".to_owned())));
     assert_eq!(found.iter().find(|t| t.id == orphan).unwrap().cluster, None);
 
-    let asked = [orphan, nowhere, herd.nodes[1], herd.nodes[0]];
+    let asked = [orphan, unplaced, herd.nodes[1], herd.nodes[0]];
     let found = whereabouts::of(&mut conn, &asked).await.unwrap();
     assert_eq!(found.len(), 1, "each host once");
     assert_eq!((&*found[0].name, found[0].host), ("n0", host));
     assert_eq!((&*found[0].host_name, found[0].cluster_id), ("machine", None));
     let labels: Vec<_> = found[0].labels.iter().map(|(k, v)| (&**k, &**v)).collect();
     assert_eq!(labels, [("disk", "ssd"), ("zone", "z")]);
-    assert!(whereabouts::of(&mut conn, &[nowhere]).await.unwrap().is_empty());
+    assert!(whereabouts::of(&mut conn, &[unplaced]).await.unwrap().is_empty());
     yard.db.close().await.unwrap();
 }
 

@@ -1,12 +1,13 @@
 //! Containers that the record does not account for.
 
-use senlin_core::{Map, action::ActionStatus, ids::*};
+use senlin_core::{action::ActionStatus, ids::*};
 use senlin_db::{
     child_actions::NewNode,
     fence::{self, Fence},
     placement::Place,
     unaccounted::{self, Labelled, Refusal, Verdict},
 };
+use senlin_testkit::records;
 
 use crate::yard::{Yard, end};
 
@@ -139,15 +140,8 @@ async fn a_container_is_taken_back_by_its_node_or_by_a_new_one() {
 
     let new = NewNode {
         id: lost,
-        name: "again".to_owned(),
         cluster_id: Some(herd.id),
-        profile_id: yard.profile,
-        user: "u".to_owned(),
-        project: "p1".to_owned(),
-        domain: None,
-        index: -1,
-        role: None,
-        metadata: Map::new(),
+        ..records::node("p1", "again", yard.profile)
     };
     let restored = unaccounted::restore(&mut conn, &stray, None, &new, &place).await;
     assert_eq!(restored.unwrap(), Ok(()));

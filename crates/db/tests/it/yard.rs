@@ -3,18 +3,18 @@
 
 use senlin_core::{
     Map,
-    action::{Action, ActionKind, ActionStatus, Cause, LockScope, NewAction},
+    action::{Action, ActionKind, ActionStatus, LockScope, NewAction},
     ids::*,
 };
 use senlin_db::{
     Result, actions,
     child_actions::{self, NewNode},
-    clusters::{self, NewCluster},
+    clusters,
     fence::{self, End, Fence},
-    profiles::{self, NewProfile},
+    profiles,
     queue::{self, Limits},
 };
-use senlin_testkit::TestDb;
+use senlin_testkit::{TestDb, records};
 use uuid::Uuid;
 
 pub(crate) const LIMITS: Limits = Limits {
@@ -47,44 +47,19 @@ pub(crate) fn end(status: ActionStatus) -> End {
 impl Yard {
     pub(crate) async fn new() -> Self {
         let db = TestDb::new().await.unwrap();
-        let profile = ProfileId::random();
-        let new = NewProfile {
-            id: profile,
-            name: "p".to_owned(),
-            type_name: "t-1.0".to_owned(),
-            spec: serde_json::json!({}),
-            user: "u".to_owned(),
-            project: "p".to_owned(),
-            domain: None,
-            metadata: Map::new(),
-            host_node: None,
-            host_cluster: None,
-        };
+        let new = records::profile("p", "p");
         profiles::insert(&mut db.db.session(), &new).await.unwrap();
         Self {
             db,
             owner: ServiceId::random(),
-            profile,
+            profile: new.id,
         }
     }
 
     /// A cluster with so many members, all ACTIVE.
     pub(crate) async fn cluster(&self, project: &str, members: i32) -> Herd {
-        let id = ClusterId::random();
-        let new = NewCluster {
-            id,
-            name: "c".to_owned(),
-            profile_id: self.profile,
-            user: "u".to_owned(),
-            project: project.to_owned(),
-            domain: None,
-            min_size: 0,
-            max_size: -1,
-            desired_capacity: members,
-            timeout: 3600,
-            metadata: Map::new(),
-            config: Map::new(),
-        };
+        let new = records::cluster(project, "c", self.profile, members);
+        let id = new.id;
         clusters::insert(&mut self.db.db.session(), &new).await.unwrap();
         let mut nodes = Vec::new();
         for index in 0..members {
@@ -99,19 +74,12 @@ impl Yard {
 
     /// A node, ACTIVE.
     pub(crate) async fn node(&self, project: &str, cluster: Option<ClusterId>, index: i32) -> NodeId {
-        let id = NodeId::random();
         let new = NewNode {
-            id,
-            name: format!("n{index}"),
             cluster_id: cluster,
-            profile_id: self.profile,
-            user: "u".to_owned(),
-            project: project.to_owned(),
-            domain: None,
             index,
-            role: None,
-            metadata: Map::new(),
+            ..records::node(project, &format!("n{index}"), self.profile)
         };
+        let id = new.id;
         child_actions::insert_nodes(&mut self.db.db.session(), &[new])
             .await
             .unwrap();
@@ -131,24 +99,7 @@ impl Yard {
         cluster: Option<ClusterId>,
         lock_scope: LockScope,
     ) -> NewAction {
-        NewAction {
-            id: ActionId::random(),
-            name: kind.as_str().to_lowercase(),
-            kind,
-            target,
-            cluster_id: cluster,
-            parent_id: None,
-            cause: Cause::Rpc,
-            lock_scope,
-            host_id: None,
-            status: ActionStatus::Ready,
-            inputs: Map::new(),
-            timeout: 3600,
-            user: "u".to_owned(),
-            project: project.to_owned(),
-            request_id: String::new(),
-            hook: None,
-        }
+        records::action(project, kind, target, cluster, lock_scope)
     }
 
     pub(crate) async fn submit(&self, action: NewAction) -> ActionId {
