@@ -1,5 +1,4 @@
-//! What requests bring (contract/api, sections 3 to 5): what is read, and what
-//! the document describes.
+//! What requests bring: what is read, and what the document describes.
 
 use senlin_core::{Map, profile};
 use serde::{Deserialize, de::IgnoredAny};
@@ -9,21 +8,46 @@ use utoipa::{
     openapi::{ObjectBuilder, Ref, RefOr, Schema, Type},
 };
 
-use crate::values::*;
+use crate::{Named, Wrapper, one, schemas_of, values::*};
 
 /// Declares bodies, or parts of them, that have no keys but these. The document
 /// shows kinds of value where they are used.
 macro_rules! bodies {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
-        $(#[$meta])*
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {
+    $(
         #[derive(Debug, Deserialize, ToSchema)]
+        $(#[$meta])*
         #[serde(deny_unknown_fields)]
         #[allow(missing_docs, reason = "the contract's own words")]
         pub struct $name {
             $(#[schema(inline)] $(#[$field_meta])* pub $field: $type),*
         }
-    )*};
+    )*
+
+        /// All of them, as the document has them.
+        #[must_use]
+        pub fn schemas() -> Vec<Named> {
+            [$(schemas_of::<$name>()),*, verbs()].concat()
+        }
+    };
 }
+
+/// Bodies that hold one of these under a key.
+pub const WRAPPERS: &[Wrapper] = &[
+    one("ProfileCreate", "profile", "NewProfile"),
+    one("ProfileValidate", "profile", "SpecOnly"),
+    one("ProfileUpdate", "profile", "ProfileChange"),
+    one("PolicyCreate", "policy", "NewPolicy"),
+    one("PolicyValidate", "policy", "PolicySpecOnly"),
+    one("PolicyUpdate", "policy", "PolicyChange"),
+    one("ClusterCreate", "cluster", "NewCluster"),
+    one("ClusterUpdate", "cluster", "ClusterChange"),
+    one("NodeCreate", "node", "NewNode"),
+    one("NodeUpdate", "node", "NodeChange"),
+    one("ActionUpdate", "action", "Cancellation"),
+    one("ReceiverCreate", "receiver", "NewReceiver"),
+    one("ReceiverUpdate", "receiver", "ReceiverChange"),
+];
 
 fn reference<T: ToSchema>() -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
@@ -289,15 +313,21 @@ pub struct Count {
 
 /// Declares bodies of one key, which says what to do.
 macro_rules! verbs {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$verb_meta:meta])* $verb:ident($params:ty)),* $(,)? })*) => {$(
-        $(#[$meta])*
+    ($($(#[$meta:meta])* $name:ident { $($(#[$verb_meta:meta])* $verb:ident($params:ty)),* $(,)? })*) => {
+    $(
         #[derive(Debug, Deserialize, ToSchema)]
+        $(#[$meta])*
         #[serde(rename_all = "snake_case")]
         #[allow(missing_docs, reason = "the contract's own words")]
         pub enum $name {
             $($(#[$verb_meta])* $verb($params)),*
         }
-    )*};
+    )*
+
+        fn verbs() -> Vec<Named> {
+            [$(schemas_of::<$name>()),*].concat()
+        }
+    };
 }
 
 verbs! {

@@ -19,7 +19,7 @@ use utoipa::{
 pub const KEY: &str = "\0";
 
 /// Names that one request may list.
-const MOST_NAMES: usize = 1000;
+const MAX_NAMES: usize = 1000;
 
 /// What Senlin calls the type of a value.
 fn type_name(value: &Value) -> &'static str {
@@ -152,11 +152,11 @@ impl TryFrom<Value> for Object {
     }
 }
 
-/// A whole number from `LEAST` to `MOST`, or its digits. `TOLD` is the most
+/// A whole number from `MIN` to `MAX`, or its digits. `SHOWN_MAX` is the most
 /// that the document tells of, where that depends on settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
-pub struct Int<const LEAST: i32, const MOST: i32, const TOLD: i32>(pub i32);
+pub struct Int<const MIN: i32, const MAX: i32, const SHOWN_MAX: i32>(pub i32);
 
 /// Zero or more.
 pub type Whole = Int<0, { i32::MAX }, { i32::MAX }>;
@@ -169,7 +169,7 @@ pub type MaxSize = Int<-1, { i32::MAX }, 1000>;
 /// Seconds for which a member may protect itself: two days at most.
 pub type Protection = Int<0, 172_800, 172_800>;
 
-impl<const LEAST: i32, const MOST: i32, const TOLD: i32> TryFrom<Value> for Int<LEAST, MOST, TOLD> {
+impl<const MIN: i32, const MAX: i32, const SHOWN_MAX: i32> TryFrom<Value> for Int<MIN, MAX, SHOWN_MAX> {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
@@ -177,28 +177,28 @@ impl<const LEAST: i32, const MOST: i32, const TOLD: i32> TryFrom<Value> for Int<
         let Ok(number) = shown.trim().parse::<i64>() else {
             return Err(format!("The value for {KEY} must be an integer: '{shown}'."));
         };
-        if number < i64::from(LEAST) {
-            return Err(format!("Value must be >= {LEAST} for field '{KEY}'."));
+        if number < i64::from(MIN) {
+            return Err(format!("Value must be >= {MIN} for field '{KEY}'."));
         }
         match i32::try_from(number) {
-            Ok(number) if number <= MOST => Ok(Self(number)),
-            _ => Err(format!("Value must be <= {MOST} for field '{KEY}'.")),
+            Ok(number) if number <= MAX => Ok(Self(number)),
+            _ => Err(format!("Value must be <= {MAX} for field '{KEY}'.")),
         }
     }
 }
 
-impl<const LEAST: i32, const MOST: i32, const TOLD: i32> PartialSchema for Int<LEAST, MOST, TOLD> {
+impl<const MIN: i32, const MAX: i32, const SHOWN_MAX: i32> PartialSchema for Int<MIN, MAX, SHOWN_MAX> {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-            .minimum(Some(LEAST))
-            .maximum((TOLD < i32::MAX).then_some(TOLD))
+            .minimum(Some(MIN))
+            .maximum((SHOWN_MAX < i32::MAX).then_some(SHOWN_MAX))
             .into()
     }
 }
 
-impl<const LEAST: i32, const MOST: i32, const TOLD: i32> ToSchema for Int<LEAST, MOST, TOLD> {}
+impl<const MIN: i32, const MAX: i32, const SHOWN_MAX: i32> ToSchema for Int<MIN, MAX, SHOWN_MAX> {}
 
 /// A number, or its digits.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, ToSchema)]
@@ -267,8 +267,8 @@ impl TryFrom<Option<Value>> for Identities {
         if list.is_empty() {
             return Err(format!("Value for '{KEY}' must have at least 1 item(s)."));
         }
-        if list.len() > MOST_NAMES {
-            return Err(format!("Value for '{KEY}' must have at most {MOST_NAMES} item(s)."));
+        if list.len() > MAX_NAMES {
+            return Err(format!("Value for '{KEY}' must have at most {MAX_NAMES} item(s)."));
         }
         let mut seen = BTreeSet::new();
         for item in &list {
@@ -299,8 +299,8 @@ impl TryFrom<Value> for Replacements {
         if map.is_empty() {
             return Err("The data provided is not a map".to_owned());
         }
-        if map.len() > MOST_NAMES {
-            return Err(format!("Value for '{KEY}' must have at most {MOST_NAMES} item(s)."));
+        if map.len() > MAX_NAMES {
+            return Err(format!("Value for '{KEY}' must have at most {MAX_NAMES} item(s)."));
         }
         let mut pairs = Vec::new();
         for (old, new) in map {

@@ -1,5 +1,4 @@
-//! What answers show: one struct per resource, which serializes and describes
-//! itself (contract/api, section 3).
+//! What answers show: one struct per resource, which serializes and describes itself.
 
 use senlin_core::Map;
 use serde::Serialize;
@@ -7,17 +6,56 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::{Fault, Named, Wrapper, list, one, schemas_of};
+
 /// Declares a view: fields with their Rust types, all of them the contract's own words.
 macro_rules! views {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
-        $(#[$meta])*
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {
+    $(
         #[derive(Debug, Serialize, ToSchema)]
+        $(#[$meta])*
         #[allow(missing_docs, reason = "the contract's own words")]
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type),*
         }
-    )*};
+    )*
+
+        /// All of them, as the document has them.
+        #[must_use]
+        pub fn schemas() -> Vec<Named> {
+            [schemas_of::<Fault>(), $(schemas_of::<$name>()),*].concat()
+        }
+    };
 }
+
+/// Answers that hold a view, or a list of them.
+pub const WRAPPERS: &[Wrapper] = &[
+    one("ProfileAnswer", "profile", "Profile"),
+    list("ProfilesAnswer", "profiles", "Profile"),
+    one("PolicyAnswer", "policy", "Policy"),
+    list("PoliciesAnswer", "policies", "Policy"),
+    one("ClusterAnswer", "cluster", "Cluster"),
+    list("ClustersAnswer", "clusters", "Cluster"),
+    one("NodeAnswer", "node", "Node"),
+    list("NodesAnswer", "nodes", "Node"),
+    one("BindingAnswer", "cluster_policy", "Binding"),
+    list("BindingsAnswer", "cluster_policies", "Binding"),
+    one("ActionAnswer", "action", "Action"),
+    list("ActionsAnswer", "actions", "Action"),
+    one("ReceiverAnswer", "receiver", "Receiver"),
+    list("ReceiversAnswer", "receivers", "Receiver"),
+    one("EventAnswer", "event", "Event"),
+    list("EventsAnswer", "events", "Event"),
+    list("ServicesAnswer", "services", "Service"),
+    list("UnaccountedAnswer", "unaccounted_containers", "UnaccountedContainer"),
+    list("AttributesAnswer", "cluster_attributes", "Attribute"),
+    one("ProfileTypeAnswer", "profile_type", "Type"),
+    list("ProfileTypesAnswer", "profile_types", "ListedType"),
+    one("PolicyTypeAnswer", "policy_type", "Type"),
+    list("PolicyTypesAnswer", "policy_types", "ListedType"),
+    one("VersionAnswer", "version", "Version"),
+    list("Versions", "versions", "Version"),
+];
 
 views! {
     /// What a node is.

@@ -40,6 +40,12 @@ pub enum BodyError {
     Value(String),
 }
 
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
+}
+
 /// `'a', 'b' were`
 fn were(keys: &[String]) -> String {
     let verb = if keys.len() == 1 { "was" } else { "were" };

@@ -10,7 +10,7 @@ use senlin_db::{DbError, idempotency::Stored};
 use senlin_openapi::{Fault, FaultDetail, Microversion};
 use senlin_policies::size::SizeError;
 
-use crate::{auth::AuthError, body::BodyError};
+use crate::auth::AuthError;
 
 /// Result of every handler.
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;
@@ -97,12 +97,6 @@ pub enum ApiError {
 impl From<SpecError> for ApiError {
     fn from(error: SpecError) -> Self {
         Self::InvalidSpec(error.0)
-    }
-}
-
-impl From<BodyError> for ApiError {
-    fn from(error: BodyError) -> Self {
-        Self::BadRequest(error.to_string())
     }
 }
 

@@ -110,12 +110,12 @@ const FAULTS: [(u16, &str, &str, &str); 8] = [
 #[must_use]
 pub fn document(profiles: &Registry, policies: &engine::Registry) -> Value {
     let examples: Value = serde_json::from_str(include_str!("openapi/examples.json")).unwrap_or_default();
+    let mut components = schemas::all();
     let mut paths = Map::new();
     for operation in OPERATIONS {
         let path = paths.entry(operation.template()).or_insert_with(|| json!({}));
-        put(path, operation.method, describe(operation, &examples));
+        put(path, operation.method, describe(operation, &examples, &components));
     }
-    let mut components = schemas::all();
     for kind in profiles.iter() {
         put(
             &mut components,
@@ -186,7 +186,7 @@ fn id(operation: &Operation) -> String {
     }
 }
 
-fn describe(operation: &Operation, examples: &Value) -> Value {
+fn describe(operation: &Operation, examples: &Value, schemas: &Value) -> Value {
     let reference = |kind: &str, name: &str| json!({"$ref": format!("#/components/{kind}/{name}")});
     let mut parameters = Vec::new();
     for (segment, name) in [("{id}", "id"), ("{sub}", "sub")] {
@@ -206,7 +206,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     }
     let mut answer = json!({"description": "As asked"});
     if let Some(name) = operation.answer {
-        let content = json!({"schema": reference("schemas", name), "example": example(name, examples)});
+        let content = json!({"schema": reference("schemas", name), "example": example(name, examples, schemas)});
         put(&mut answer, "content", json!({"application/json": content}));
     } else if operation.status == 202 {
         // Senlin's answer to a deletion.
@@ -262,7 +262,7 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
         "security": if own { json!([{"node": []}]) } else if open { json!([]) } else { json!([{"token": []}]) },
     });
     if let Some(name) = operation.body {
-        let content = json!({"schema": reference("schemas", name), "example": example(name, examples)});
+        let content = json!({"schema": reference("schemas", name), "example": example(name, examples, schemas)});
         let required = !matches!(name, "Force" | "Anything");
         put(
             &mut described,
@@ -273,19 +273,21 @@ fn describe(operation: &Operation, examples: &Value) -> Value {
     described
 }
 
-/// The example of a schema; an answer's is made of its resource's.
-fn example(name: &str, examples: &Value) -> Value {
-    if let Some(own) = examples.get(name) {
-        return own.clone();
-    }
-    schemas::WRAPPERS
-        .iter()
-        .find(|(wrapper, ..)| *wrapper == name)
-        .map(|(_, key, inner, many)| {
-            let one = examples.get(inner).cloned().unwrap_or_default();
-            json!({ *key: if *many { json!([one]) } else { one } })
+/// The example of a schema; an answer's is made of its resource's, which may be in `examples` or beside its fields.
+fn example(name: &str, examples: &Value, schemas: &Value) -> Value {
+    let own = |name: &str| {
+        examples
+            .get(name)
+            .or_else(|| schemas.get(name)?.get("example"))
+            .cloned()
+    };
+    own(name).unwrap_or_else(|| {
+        let wrapper = schemas::wrappers().find(|w| w.name == name);
+        wrapper.map_or(Value::Null, |w| {
+            let one = own(w.inner).unwrap_or_default();
+            json!({ w.key: if w.many { json!([one]) } else { one } })
         })
-        .unwrap_or_default()
+    })
 }
 
 fn put(into: &mut Value, key: &str, value: Value) {

@@ -1,14 +1,7 @@
-//! Every operation of the API, once: what the router serves, the rules let in,
-//! and the OpenAPI document describes.
+//! Every operation of the API, once: what the router serves (`router.rs` names
+//! the handlers), the rules let in, and the OpenAPI document describes.
 
 use std::{collections::HashMap, sync::LazyLock};
-
-use actix_web::web;
-
-use crate::resources::{
-    actions, alerts, build_info, cluster_policies, clusters, events, node_self, nodes, policies, policy_types,
-    profile_types, profiles, receivers, services, targets, unaccounted, versions, webhooks,
-};
 
 /// One operation.
 #[derive(Debug)]
@@ -52,9 +45,14 @@ impl Operation {
     }
 }
 
-/// One line each: method, path, handler, rule, since 1.x, status, resource, what it
-/// does, [schema of the body], [schema of the answer], [query parameters].
-macro_rules! operations {
+const fn one(list: &[&'static str]) -> Option<&'static str> {
+    match list {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+macro_rules! list {
     ($($method:ident $path:literal => $handler:path, $rule:literal $since:literal $status:literal $tag:literal $summary:literal
         [$($body:literal)?] [$($answer:literal)?] [$($query:literal)*];)*) => {
         /// All of them.
@@ -70,22 +68,12 @@ macro_rules! operations {
             answer: one(&[$($answer)?]),
             query: &[$($query),*],
         }),*];
-
-        /// A route for each.
-        pub(crate) fn routes(config: &mut web::ServiceConfig) {
-            $(config.route($path, web::$method().to($handler));)*
-        }
     };
 }
 
-const fn one(list: &[&'static str]) -> Option<&'static str> {
-    match list {
-        [only] => Some(only),
-        _ => None,
-    }
-}
-
-operations! {
+/// Gives `$to` the table, one line each: method, path, handler, rule, since 1.x, status, resource, what it
+/// does, [schema of the body], [schema of the answer], [query parameters].
+macro_rules! give_operations { ($to:ident) => { $to! {
     get "/" => versions::list, "" 0 300 "versions" "List API versions"
         [] ["Versions"] [];
     get "/versions" => versions::list, "" 0 300 "versions" "List API versions"
@@ -159,7 +147,7 @@ operations! {
     post "/v1/nodes/adopt" => nodes::adopt, "nodes:adopt" 7 200 "nodes" "Adopt what already runs"
         ["NodeAdopt"] ["NodeAnswer"] [];
     post "/v1/nodes/adopt-preview" => nodes::adopt_preview, "nodes:adopt_preview" 7 200 "nodes" "Preview an adoption"
-        ["NodeAdopt"] ["PreviewAnswer"] [];
+        ["NodeAdoptPreview"] ["PreviewAnswer"] [];
     get "/v1/nodes/{id}" => nodes::show, "nodes:get" 0 200 "nodes" "Show a node"
         [] ["NodeAnswer"] ["show_details"];
     patch "/v1/nodes/{id}" => nodes::update, "nodes:update" 0 202 "nodes" "Update a node"
@@ -218,4 +206,7 @@ operations! {
         ["UnaccountedAction"] ["UnaccountedSettled"] [];
     get "/v1/services" => services::list, "services:index" 0 200 "services" "List services"
         [] ["ServicesAnswer"] [];
-}
+} } }
+
+give_operations!(list);
+pub(crate) use give_operations;

@@ -18,8 +18,10 @@ use tracing::Instrument;
 
 use crate::{
     error::ApiError,
-    openapi, operations,
+    openapi,
+    operations::give_operations,
     request::RequestId,
+    resources::*,
     state::{Api, Served},
 };
 
@@ -39,9 +41,20 @@ pub fn app(
         .app_data(api)
         .wrap(from_fn(middleware))
         .configure(probes)
-        .configure(operations::routes)
+        .configure(operations)
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::UnknownPath) }))
 }
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path, $_rule:literal $_since:literal $_status:literal $_tag:literal $_summary:literal
+        [$($_body:literal)?] [$($_answer:literal)?] [$($_query:literal)*];)*) => {
+        /// A route for each operation.
+        fn operations(config: &mut web::ServiceConfig) {
+            $(config.route($path, web::$method().to($handler));)*
+        }
+    };
+}
+give_operations!(routes);
 
 /// What is no operation: it needs no token, has no version, and is in no document.
 fn probes(config: &mut web::ServiceConfig) {

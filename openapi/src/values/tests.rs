@@ -118,7 +118,7 @@ fn flags() {
 #[test]
 fn lists() {
     let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-    let many: Vec<String> = (0..=MOST_NAMES).map(|i| i.to_string()).collect();
+    let many: Vec<String> = (0..=MAX_NAMES).map(|i| i.to_string()).collect();
     check(vec![
         (Some(json!(["a", "b"])), Ok(Identities(names(&["a", "b"])))),
         (None, Err("Value for 'f' must have at least 1 item(s).")),

@@ -1,56 +1,13 @@
 //! The document's schemas.
 
 use senlin_core::Map;
-use senlin_openapi::{bodies::*, views::*, *};
+use senlin_openapi::{Wrapper, bodies, views};
 use serde_json::{Value, json};
-use utoipa::{PartialSchema, ToSchema};
 
-/// Bodies and answers that hold one thing under a key, or a list: name, key, what it is, whether a list.
-pub(super) const WRAPPERS: &[(&str, &str, &str, bool)] = &[
-    ("ProfileCreate", "profile", "NewProfile", false),
-    ("ProfileValidate", "profile", "SpecOnly", false),
-    ("ProfileUpdate", "profile", "ProfileChange", false),
-    ("PolicyCreate", "policy", "NewPolicy", false),
-    ("PolicyValidate", "policy", "PolicySpecOnly", false),
-    ("PolicyUpdate", "policy", "PolicyChange", false),
-    ("ClusterCreate", "cluster", "NewCluster", false),
-    ("ClusterUpdate", "cluster", "ClusterChange", false),
-    ("NodeCreate", "node", "NewNode", false),
-    ("NodeUpdate", "node", "NodeChange", false),
-    ("ActionUpdate", "action", "Cancellation", false),
-    ("ReceiverCreate", "receiver", "NewReceiver", false),
-    ("ReceiverUpdate", "receiver", "ReceiverChange", false),
-    ("ProfileAnswer", "profile", "Profile", false),
-    ("ProfilesAnswer", "profiles", "Profile", true),
-    ("PolicyAnswer", "policy", "Policy", false),
-    ("PoliciesAnswer", "policies", "Policy", true),
-    ("ClusterAnswer", "cluster", "Cluster", false),
-    ("ClustersAnswer", "clusters", "Cluster", true),
-    ("NodeAnswer", "node", "Node", false),
-    ("NodesAnswer", "nodes", "Node", true),
-    ("BindingAnswer", "cluster_policy", "Binding", false),
-    ("BindingsAnswer", "cluster_policies", "Binding", true),
-    ("ActionAnswer", "action", "Action", false),
-    ("ActionsAnswer", "actions", "Action", true),
-    ("ReceiverAnswer", "receiver", "Receiver", false),
-    ("ReceiversAnswer", "receivers", "Receiver", true),
-    ("EventAnswer", "event", "Event", false),
-    ("EventsAnswer", "events", "Event", true),
-    ("ServicesAnswer", "services", "Service", true),
-    (
-        "UnaccountedAnswer",
-        "unaccounted_containers",
-        "UnaccountedContainer",
-        true,
-    ),
-    ("AttributesAnswer", "cluster_attributes", "Attribute", true),
-    ("ProfileTypeAnswer", "profile_type", "Type", false),
-    ("ProfileTypesAnswer", "profile_types", "ListedType", true),
-    ("PolicyTypeAnswer", "policy_type", "Type", false),
-    ("PolicyTypesAnswer", "policy_types", "ListedType", true),
-    ("VersionAnswer", "version", "Version", false),
-    ("Versions", "versions", "Version", true),
-];
+/// Bodies and answers that hold one thing under a key, or a list of them.
+pub(super) fn wrappers() -> impl Iterator<Item = &'static Wrapper> {
+    bodies::WRAPPERS.iter().chain(views::WRAPPERS)
+}
 
 /// What an action would do.
 fn plan() -> Value {
@@ -78,17 +35,6 @@ fn unaccounted() -> Value {
             "profile_id": maybe(), "reason": {"type": "string"},
             "reason_code": {"type": "string", "enum": ["NODE_UNKNOWN", "GENERATION_UNKNOWN", "ACTION_UNKNOWN"]},
             "first_seen": time(), "last_seen": time(), "remove_asked_at": maybe()}})
-}
-
-fn add<T: ToSchema>(into: &mut Map) {
-    let mut parts = Vec::new();
-    T::schemas(&mut parts);
-    parts.push((T::name().into_owned(), <T as PartialSchema>::schema()));
-    for (name, schema) in parts {
-        let mut schema = serde_json::to_value(schema).unwrap_or_default();
-        merge(&mut schema);
-        into.insert(name, schema);
-    }
 }
 
 /// Makes one schema of two wherever utoipa writes a kind of value as two: with
@@ -127,10 +73,6 @@ fn merged(map: &Map) -> Option<Map> {
     Some(one)
 }
 
-macro_rules! add_all {
-    ($into:ident: $($name:ty),* $(,)?) => { $(add::<$name>(&mut $into);)* };
-}
-
 /// A choice among maps of one key each, as one map with those keys: generators
 /// of clients give that a name and fields, and a choice they do not.
 fn of_one_key(choice: &Value) -> Value {
@@ -150,16 +92,17 @@ fn of_one_key(choice: &Value) -> Value {
 
 pub(super) fn all() -> Value {
     let mut out = Map::new();
-    add_all!(out: Fault, Profile, Policy, Cluster, Node, Binding, Action, Receiver, Event, Service,
-        Spec, PolicySpec, NewProfile, SpecOnly, ProfileChange, NewPolicy, PolicySpecOnly, PolicyChange, NewCluster,
-        ClusterChange, ClusterAction, NewNode, NodeChange, NodeAdopt, NodeAction, Cancellation, NewReceiver,
-        ReceiverChange, Force, SelfEvent, SelfProtection, SelfLifecycle, UnaccountedAction);
+    for (name, schema) in views::schemas().into_iter().chain(bodies::schemas()) {
+        let mut schema = serde_json::to_value(schema).unwrap_or_default();
+        merge(&mut schema);
+        out.insert(name, schema);
+    }
     for verbs in ["ClusterAction", "NodeAction", "UnaccountedAction"] {
         if let Some(schema) = out.get_mut(verbs) {
             *schema = of_one_key(schema);
         }
     }
-    for (name, key, inner, many) in WRAPPERS {
+    for Wrapper { name, key, inner, many } in wrappers() {
         let one = json!({"$ref": format!("#/components/schemas/{inner}")});
         let held = if *many {
             json!({"type": "array", "items": one})

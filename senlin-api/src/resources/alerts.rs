@@ -12,7 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 
-use super::{clusters, receivers::VERBS, record};
+use super::{
+    clusters::{self, VERBS},
+    record,
+};
 use crate::{
     error::{ApiError, Result},
     request::Call,
@@ -255,8 +258,8 @@ async fn act(
     let verb = verb.ok_or_else(|| ApiError::NotSupported(format!("A receiver cannot do '{kind}'.")))?;
     let (mut action, name, terms) = clusters::triggered(call, verb, params).await?.into_action(call);
     action.name = format!("webhook_{}", receiver.id.short());
-    let because = format!("Alert '{}' is {}.", alert.name, alert.state.to_lowercase());
-    action.inputs = inputs::because(action.inputs, because);
+    let reason = format!("Alert '{}' is {}.", alert.name, alert.state.to_lowercase());
+    action.inputs = inputs::with_reason(action.inputs, reason);
     let answer = call.started(action.id);
     record(call, &action, &name, terms, answer).await?;
     tracing::info!(receiver = %receiver.id, action = %action.id, alert = alert.name, "an alert acts");

@@ -28,10 +28,12 @@ use crate::{
 
 mod act;
 mod collect;
+mod find;
 
-pub(crate) use act::{Planned, as_map, operation, recovery, triggered};
+pub(crate) use act::{Planned, VERBS, as_map, operation, recovery, triggered};
 pub use act::{act, operate, preview};
 pub use collect::collect;
+pub(crate) use find::find;
 
 const LIST: ListSpec = ListSpec {
     filters: &[("name", "name"), ("status", "status")],
@@ -53,16 +55,6 @@ pub async fn list(call: Call) -> Result<HttpResponse> {
     let found = db::list(&mut call.conn(), &query.scope, &query.filters, &query.page).await?;
     let shown = found.into_iter().map(|c| views::Cluster::of(c, call.version));
     Ok(call.list("clusters", shown))
-}
-
-/// The cluster that an identity means.
-pub(crate) async fn find(call: &Call, identity: &str) -> Result<Cluster> {
-    db::find(&mut call.conn(), &call.scope(), identity)
-        .await?
-        .ok_or_else(|| ApiError::NotFound {
-            kind: "cluster",
-            identity: identity.to_owned(),
-        })
 }
 
 /// `GET /v1/clusters/{id}`
@@ -100,7 +92,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         unique_names: settings.name_unique,
     };
     let answer = |made: &Cluster| call.accepted(recorded.id, json!({"cluster": wire::cluster(made, call.version)}));
-    let keep = call.keep(&answer);
+    let keep = call.store_response(&answer);
     let made = db::create_within(&mut call.conn(), &new, &recorded, limits, &keep).await?;
     let cluster = match made {
         Ok(cluster) => cluster,

@@ -11,7 +11,10 @@ use senlin_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{alerts::Options, clusters};
+use super::{
+    alerts::Options,
+    clusters::{self, VERBS},
+};
 use crate::{
     error::{ApiError, Result},
     lists::{ListSpec, parse_list},
@@ -42,23 +45,6 @@ const LIST: ListSpec = ListSpec {
     },
     quote: false,
 };
-
-/// What a receiver may be made for: what has its own parameters to check.
-pub(crate) const VERBS: [(ActionKind, &str); 13] = [
-    (ActionKind::ClusterScaleOut, "scale_out"),
-    (ActionKind::ClusterScaleIn, "scale_in"),
-    (ActionKind::ClusterResize, "resize"),
-    (ActionKind::ClusterCheck, "check"),
-    (ActionKind::ClusterRecover, "recover"),
-    (ActionKind::ClusterAddNodes, "add_nodes"),
-    (ActionKind::ClusterDelNodes, "del_nodes"),
-    (ActionKind::ClusterReplaceNodes, "replace_nodes"),
-    (ActionKind::ClusterAttachPolicy, "policy_attach"),
-    (ActionKind::ClusterDetachPolicy, "policy_detach"),
-    (ActionKind::ClusterUpdatePolicy, "policy_update"),
-    (ActionKind::ClusterRebalance, "rebalance"),
-    (ActionKind::ClusterDelete, "delete"),
-];
 
 /// 256 bits that open a receiver.
 fn new_key() -> Secret {
@@ -220,7 +206,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         Secret::new("***")
     };
     let answer = |made: &Receiver| call.created(json!({"receiver": shown_with(&call, made, &key)}));
-    match db::create(&mut call.conn(), &receiver, &call.keep(&answer)).await {
+    match db::create(&mut call.conn(), &receiver, &call.store_response(&answer)).await {
         Ok(receiver) => Ok(call.answer(&answer(&receiver))),
         Err(error) if error.is_in_use() => Err(ApiError::BadRequest(format!(
             "The referenced cluster '{identity}' could not be found."

@@ -7,7 +7,10 @@ use senlin_openapi::versions;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::{clusters, receivers::VERBS, record};
+use super::{
+    clusters::{self, VERBS},
+    record,
+};
 use crate::{
     error::{ApiError, Result},
     request::{Call, PublicCall},
@@ -98,7 +101,7 @@ async fn actor(call: &Call, receiver: &Receiver) -> Result<Caller> {
     })
 }
 
-/// The stored parameters, overlaid by the body's (contract/api, section 5).
+/// The stored parameters, overlaid by the body's.
 fn inputs(call: &Call, receiver: &Receiver, version: &str) -> Result<Map> {
     let mut inputs = receiver.params.clone();
     let Some(mut body) = call.body.clone() else {

@@ -8,7 +8,7 @@ use serde_json_path::JsonPath;
 use crate::{
     error::{ApiError, Result},
     request::Call,
-    resources::receivers::VERBS,
+    resources::clusters::VERBS,
 };
 
 /// How a receiver of alerts behaves; `options` of the receiver.

@@ -36,6 +36,23 @@ mod members;
 mod policies;
 mod sizes;
 
+/// What a receiver may be made for: what has its own parameters to check.
+pub(crate) const VERBS: [(ActionKind, &str); 13] = [
+    (ActionKind::ClusterScaleOut, "scale_out"),
+    (ActionKind::ClusterScaleIn, "scale_in"),
+    (ActionKind::ClusterResize, "resize"),
+    (ActionKind::ClusterCheck, "check"),
+    (ActionKind::ClusterRecover, "recover"),
+    (ActionKind::ClusterAddNodes, "add_nodes"),
+    (ActionKind::ClusterDelNodes, "del_nodes"),
+    (ActionKind::ClusterReplaceNodes, "replace_nodes"),
+    (ActionKind::ClusterAttachPolicy, "policy_attach"),
+    (ActionKind::ClusterDetachPolicy, "policy_detach"),
+    (ActionKind::ClusterUpdatePolicy, "policy_update"),
+    (ActionKind::ClusterRebalance, "rebalance"),
+    (ActionKind::ClusterDelete, "delete"),
+];
+
 fn refuse<T>(text: String) -> Result<T> {
     Err(ApiError::BadRequest(text))
 }
@@ -70,7 +87,7 @@ impl Planned {
     pub(crate) fn into_action(self, call: &Call) -> (NewAction, String, Terms) {
         let mut inputs = self.inputs;
         inputs.extend(inputs::write(&Common {
-            because: None,
+            reason: None,
             plan_token: self.plan_token.map(|t| t.0),
         }));
         let mut new = action(call, self.kind, &target(&self.cluster), &inputs);

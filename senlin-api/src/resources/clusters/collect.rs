@@ -10,7 +10,7 @@ use senlin_openapi as wire;
 use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 
-use super::find;
+use super::find::find;
 use crate::{
     error::{ApiError, Result},
     request::Call,
