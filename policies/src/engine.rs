@@ -98,7 +98,7 @@ pub trait PolicyType: Send + Sync {
         let _ = (bound, kind, now);
         None
     }
-    /// What is kept with the binding while the policy is attached (contract/policies, "Binding rules").
+    /// What is kept with the binding while the policy is attached.
     fn binding_data(&self, properties: &Map) -> Option<Map> {
         let _ = properties;
         None
@@ -145,7 +145,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// Asks every policy in the order of priorities (contract/policies, "Binding rules").
+/// Asks every policy in the order of priorities.
 ///
 /// # Errors
 /// The first policy that says no.

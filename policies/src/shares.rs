@@ -1,5 +1,4 @@
-//! How many members each of several places has or gives up, by their weights
-//! (contract/policies, "zone_placement", "Plan").
+//! How many members each of several places has or gives up, by their weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Size arithmetic (contract/policies, "Size arithmetic"), with Senlin's messages.
+//! Size arithmetic, with Senlin's messages.
 
 use senlin_core::cluster::Cluster;
 

@@ -95,7 +95,7 @@ fn marker(value: &str) -> Result<Uuid> {
 }
 
 /// Keys that one list may be sorted by: each one more costs every row.
-const MOST_KEYS: usize = 4;
+const MAX_SORT_KEYS: usize = 4;
 
 /// Understands `key[:asc|desc],…`; `known` are the keys and their columns.
 ///
@@ -116,8 +116,8 @@ pub fn sort(value: &str, known: &[(&'static str, &'static str)]) -> Result<Vec<(
         if keys.iter().any(|(named, _)| named == column) {
             return refuse(format!("The sort key '{key}' for 'sort' is named more than once."));
         }
-        if keys.len() == MOST_KEYS {
-            return refuse(format!("At most {MOST_KEYS} sort keys are allowed for 'sort'."));
+        if keys.len() == MAX_SORT_KEYS {
+            return refuse(format!("At most {MAX_SORT_KEYS} sort keys are allowed for 'sort'."));
         }
         keys.push((*column, direction));
     }

@@ -153,7 +153,7 @@ impl Rbac {
             .is_some_and(|(_, rule)| rule.holds(caller, &|reference| self.allows(reference, caller)))
     }
 
-    /// Whether the caller counts as an admin (contract/rbac, "context_is_admin").
+    /// Whether the caller counts as an admin.
     #[must_use]
     pub fn is_admin(&self, caller: &Caller) -> bool {
         self.allows("context_is_admin", caller)

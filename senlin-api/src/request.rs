@@ -257,7 +257,7 @@ impl Call {
 
     /// The answer that is recorded together with what the call does, for
     /// whoever sends it again with its key.
-    pub fn keep<'a, T: ?Sized>(&'a self, answer: &'a (dyn Fn(&T) -> Stored + Sync)) -> Keep<'a, T> {
+    pub fn store_response<'a, T: ?Sized>(&'a self, answer: &'a (dyn Fn(&T) -> Stored + Sync)) -> Keep<'a, T> {
         Keep::new(self.claim.as_ref(), answer)
     }
 

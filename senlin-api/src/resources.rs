@@ -94,7 +94,7 @@ pub(crate) async fn record(
 ) -> Result<HttpResponse> {
     let kind = if action.kind.is_cluster() { "cluster" } else { "node" };
     let answer = |_: &ActionId| answer.clone();
-    let accepted = accept(&mut call.conn(), action, terms, &call.keep(&answer)).await?;
+    let accepted = accept(&mut call.conn(), action, terms, &call.store_response(&answer)).await?;
     match accepted {
         Ok(()) => {
             call.api.wake(&[action.id], &call.caller.request_id);

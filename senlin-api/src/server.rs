@@ -27,7 +27,7 @@ impl Api {
             .run();
         let handle = server.handle();
         tracing::info!(%address, "API is serving");
-        let beat = tokio::spawn(beat(api.clone(), shutdown.clone()));
+        let heartbeat = tokio::spawn(heartbeat(api.clone(), shutdown.clone()));
         let stopper = tokio::spawn({
             let api = api.clone();
             async move {
@@ -38,7 +38,7 @@ impl Api {
         });
         server.await?;
         stopper.await?;
-        beat.await?;
+        heartbeat.await?;
         api.bus.close().await;
         tracing::info!("API has stopped");
         Ok(())
@@ -49,7 +49,7 @@ impl Api {
 const KEPT: i32 = 24;
 
 /// Announces this server in the list of services.
-async fn beat(api: Data<Api>, shutdown: CancellationToken) {
+async fn heartbeat(api: Data<Api>, shutdown: CancellationToken) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut timer = tokio::time::interval(Duration::from_secs(20));
     loop {

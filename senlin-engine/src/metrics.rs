@@ -126,7 +126,7 @@ impl Metrics {
         );
         registry.register(
             "senlin_engine_recoveries",
-            "Recoveries that health asked for, by what became of the wish",
+            "Recoveries that health asked for, by what became of the request",
             metrics.recoveries.clone(),
         );
         registry.register(

@@ -18,7 +18,7 @@ use crate::{
     rpc,
     tasks::{
         departed::Departed,
-        fleet::Fleet,
+        fleet::FleetGauges,
         health::{sweep::HealthSweep, watch::Watches},
         heartbeat::Heartbeat,
         hooks::Questions,
@@ -36,10 +36,7 @@ const STOP: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Claims and runs what is READY until nothing is, without waiting for
-    /// anything: how tests drive an engine step by step.
-    ///
-    /// # Errors
-    /// When the database does not answer.
+    /// anything: how tests run an engine step by step.
     pub async fn drain(self: &Arc<Self>) -> Result<(), DbError> {
         loop {
             sweeper::sweep(self).await?;
@@ -81,7 +78,7 @@ impl Engine {
         loops.spawn(runner::run::<HealthSweep>(self.clone()));
         loops.spawn(runner::run::<Whole<Watches>>(self.clone()));
         loops.spawn(runner::run::<Questions>(self.clone()));
-        loops.spawn(runner::run::<Whole<Fleet>>(self.clone()));
+        loops.spawn(runner::run::<Whole<FleetGauges>>(self.clone()));
         loops.spawn(runner::run::<Watching<Rebalance>>(self.clone()));
         loops.spawn(runner::run::<Watching<TargetTracker>>(self.clone()));
         loops.spawn(runner::run::<Whole<Departed>>(self.clone()));

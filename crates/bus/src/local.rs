@@ -14,14 +14,14 @@ use crate::{Answer, Bus, BusError, CallError, Hint, Hints, Reply, Request};
 /// Hints that wait at most; more are dropped, as a hint may be.
 const DEPTH: usize = 1024;
 
-type Asked = (Request, oneshot::Sender<Reply>);
+type PendingRequest = (Request, oneshot::Sender<Reply>);
 
 /// The bus within one process.
 pub struct LocalBus {
     hints_in: Mutex<Option<mpsc::Sender<Hint>>>,
     hints_out: Arc<AsyncMutex<mpsc::Receiver<Hint>>>,
-    requests_in: mpsc::Sender<Asked>,
-    requests_out: Arc<AsyncMutex<mpsc::Receiver<Asked>>>,
+    requests_in: mpsc::Sender<PendingRequest>,
+    requests_out: Arc<AsyncMutex<mpsc::Receiver<PendingRequest>>>,
     engines: Arc<std::sync::atomic::AtomicUsize>,
     queues: Mutex<std::collections::HashMap<String, Vec<String>>>,
     closed: CancellationToken,

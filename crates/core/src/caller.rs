@@ -11,7 +11,7 @@ pub struct Caller {
     pub domain: Option<String>,
     /// Role names.
     pub roles: Vec<String>,
-    /// Has the admin role (contract/rbac, `context_is_admin`).
+    /// Has the admin role.
     pub is_admin: bool,
     /// `req-<uuid>`: carried through bus, engine and log lines.
     pub request_id: String,

@@ -1,4 +1,4 @@
-//! Names of members, by a cluster's `node.name.format` (contract/api, section 3).
+//! Names of members, by a cluster's `node.name.format`.
 
 /// The format of clusters that set none.
 pub const DEFAULT_FORMAT: &str = "node-$8R";

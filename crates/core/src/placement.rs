@@ -107,9 +107,9 @@ impl HostSnapshot {
     pub const PATIENCE: f64 = 180.0;
     /// A container that promised nothing still takes something: a tenth of a
     /// processor, until a measure says what it takes.
-    pub const LEAST_CPU: i64 = 100;
+    pub const MIN_CPU: i64 = 100;
     /// As above, of memory: 64 MiB.
-    pub const LEAST_MEMORY: i64 = 64 << 20;
+    pub const MIN_MEMORY: i64 = 64 << 20;
 
     /// Where it is, as its label `zone` says.
     #[must_use]
@@ -149,8 +149,8 @@ impl HostSnapshot {
     pub fn take(&mut self, needs: &Requirements) {
         self.cpu_used = self.cpu_used.saturating_add(needs.cpu_millis);
         self.memory_used = self.memory_used.saturating_add(needs.memory);
-        self.cpu_since = self.cpu_since.saturating_add(needs.cpu_millis.max(Self::LEAST_CPU));
-        self.memory_since = self.memory_since.saturating_add(needs.memory.max(Self::LEAST_MEMORY));
+        self.cpu_since = self.cpu_since.saturating_add(needs.cpu_millis.max(Self::MIN_CPU));
+        self.memory_since = self.memory_since.saturating_add(needs.memory.max(Self::MIN_MEMORY));
         self.containers += 1;
         self.siblings += 1;
         self.ports.extend(needs.ports.iter().cloned());

@@ -37,7 +37,7 @@ pub enum Demand {
     Endpoint(Vec<Endpoint>),
 }
 
-/// What the operator lets specs ask for (reliability section 4.3: denied unless named here).
+/// What the operator lets specs ask for: denied unless named here.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpecRules {

@@ -185,12 +185,12 @@ pub async fn check_open(conn: &mut Conn, host: NodeId) -> Result<Vec<ActionId>> 
 }
 
 fn check_of(row: OpenRow, host: NodeId) -> NewAction {
-    let because = "The end of an update is not known.";
+    let reason = "The end of an update is not known.";
     NewAction {
         cluster_id: row.cluster_id.map(Into::into),
         lock_scope: row.cluster_id.map_or(LockScope::Node, |_| LockScope::Member),
         host_id: Some(host),
-        inputs: Map::from_iter([("because".to_owned(), because.into())]),
+        inputs: Map::from_iter([("because".to_owned(), reason.into())]),
         ..NewAction::unasked(ActionKind::NodeCheck, row.id, Cause::Health, row.user_id, row.project)
     }
 }

@@ -26,7 +26,7 @@ mod hosts;
 mod recoveries;
 
 pub use hosts::{known_again, unknown, watch};
-pub use recoveries::{Begun, Wish, hold_back, recover};
+pub use recoveries::{Begun, RecoveryRequest, hold_back, recover};
 
 /// A member as its health is judged.
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -10,11 +10,12 @@ use crate::{
     run::Run,
     schema::actions,
     statements::{
-        hand_back::{Stray, hand_back},
-        hand_back_all::hand_back_all,
+        release_claims::{Stray, release_claims},
         renew_leases::renew_leases,
     },
 };
+
+pub use crate::statements::release_all::release_all;
 
 /// A claim: the action, and which time it was claimed. The same engine may
 /// hold two of one action for a moment.
@@ -27,7 +28,7 @@ pub(crate) fn split(claims: &[Claim]) -> (Vec<Uuid>, Vec<i64>) {
 
 /// A claim that is still its owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct OwnedClaim {
     /// Which.
     pub claim: Claim,
     /// Its lease was renewed; not while a statement of its own holds its row.
@@ -38,11 +39,11 @@ pub struct Held {
 
 /// Renews exactly these claims of `owner` for `lease` seconds. Returns those
 /// that are still its own.
-pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i32) -> Result<Vec<Held>> {
+pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i32) -> Result<Vec<OwnedClaim>> {
     let rows = renew_leases(conn, owner, claims, lease).await?;
     Ok(rows
         .into_iter()
-        .map(|r| Held {
+        .map(|r| OwnedClaim {
             claim: (r.id.into(), r.attempt),
             renewed: r.renewed,
             cancel: r.cancel,
@@ -50,10 +51,10 @@ pub async fn renew(conn: &mut Conn, owner: ServiceId, claims: &[Claim], lease: i
         .collect())
 }
 
-/// Hands back what `owner` owns beside `claims`: nobody works on it. A claim
+/// Releases what `owner` owns beside `claims`: nobody works on it. A claim
 /// younger than `grace` seconds may not have come to its engine's knowledge
-/// yet, and stays. Returns what was handed back.
-pub async fn hand_back_others(
+/// yet, and stays. Returns what was released.
+pub async fn release_others(
     conn: &mut Conn,
     owner: ServiceId,
     claims: &[Claim],
@@ -65,14 +66,14 @@ pub async fn hand_back_others(
         known: claims,
         left: f64::from(lease) - grace,
     };
-    hand_back(conn, others, "Its engine lost track of it.").await
+    release_claims(conn, others, "Its engine lost track of it.").await
 }
 
-/// Hands one claim back at once: its work broke off without an end. False when
+/// Releases one claim at once: its work broke off without an end. False when
 /// it is not the owner's any more.
 pub async fn release(conn: &mut Conn, owner: ServiceId, claim: Claim, reason: &str) -> Result<bool> {
-    let handed = hand_back(conn, Stray::One(owner, claim), reason).await?;
-    Ok(!handed.is_empty())
+    let released = release_claims(conn, Stray::One(owner, claim), reason).await?;
+    Ok(!released.is_empty())
 }
 
 /// Those of these actions that are `owner`'s and whose end was asked for.
@@ -86,9 +87,4 @@ pub async fn cancelled(conn: &mut Conn, owner: ServiceId, claims: &[Claim]) -> R
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|(id, attempt)| (id.into(), attempt)).collect())
-}
-
-/// Hands back everything of `owner`, untouched, when it shuts down.
-pub async fn release_all(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
-    hand_back_all(conn, owner).await
 }

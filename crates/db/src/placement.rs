@@ -306,14 +306,14 @@ pub async fn free(conn: &mut Conn, fence: Fence, node: NodeId) -> Result<()> {
 
 /// Notes that the node's containers so far must go from its host.
 pub async fn note_leftover(conn: &mut Conn, node: NodeId) -> Result<()> {
-    let so_far = nodes::table.find(node.0).filter(nodes::host_id.is_not_null()).select((
+    let placed = nodes::table.find(node.0).filter(nodes::host_id.is_not_null()).select((
         nodes::id,
         nodes::host_id.assume_not_null(),
         greatest(nodes::generation, nodes::generations),
         nodes::physical_id,
     ));
     let container = either(excluded(leftovers::container_id), leftovers::container_id);
-    so_far
+    placed
         .insert_into(leftovers::table)
         .into_columns((
             leftovers::node_id,

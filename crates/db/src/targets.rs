@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A metrics system is not told of more.
-const MOST: i64 = 10_000;
+const MAX_TARGETS: i64 = 10_000;
 
 /// A node whose container runs, and what is known of it.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub async fn of(conn: &mut Conn, project: &str) -> Result<Vec<Target>> {
         .filter(nodes::project.eq(project))
         .filter(nodes::status.eq(NodeStatus::Active.as_str()))
         .order(nodes::id)
-        .limit(MOST)
+        .limit(MAX_TARGETS)
         .select((
             (nodes::id, nodes::name, nodes::index, nodes::role),
             hosts.fields((nodes::id, nodes::name)),

@@ -92,14 +92,14 @@ fn bare(name: &str) -> String {
 }
 
 /// Labels that are kept of one thing; more than any tool sets.
-const MOST_LABELS: usize = 1000;
+const MAX_LABELS: usize = 1000;
 
 /// Labels as they may be kept, ours before all others.
 pub(super) fn labels(said: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
     let (own, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|(key, _)| key.starts_with("senlin."));
     own.into_iter()
         .chain(others)
-        .take(MOST_LABELS)
+        .take(MAX_LABELS)
         .map(|(key, value)| (clean(&key, NAME), clean(&value, WORDS)))
         .collect()
 }
@@ -184,6 +184,6 @@ mod tests {
         assert!(!seen.document.to_string().contains("\\u0000"));
         let many = (0..5000).map(|n| (format!("l{n}"), String::new()));
         let kept = labels(many.chain([("senlin.node".to_owned(), "id".to_owned())]));
-        assert_eq!((kept.len(), kept["senlin.node"].as_str()), (MOST_LABELS, "id"));
+        assert_eq!((kept.len(), kept["senlin.node"].as_str()), (MAX_LABELS, "id"));
     }
 }

@@ -130,7 +130,7 @@ impl Decision {
         };
     }
 
-    /// As an action's `data` shows it (contract/policies, "action.data keys").
+    /// As an action's `data` shows it.
     #[must_use]
     pub fn to_data(&self, shrinks: bool) -> Map {
         let mut data = Map::from_iter([("status".to_owned(), "OK".into())]);

@@ -68,7 +68,7 @@ impl Planner {
     pub fn place(&mut self, needs: &Requirements) -> Result<NodeId, Refusal> {
         let found = match needs.host_node {
             Some(id) => self.by_id.get(&id).copied().filter(|at| self.fits(*at, needs)),
-            None if self.random() => self.least(needs),
+            None if self.random() => self.best(needs),
             None => self.by_score.iter().map(|(_, at)| *at).find(|at| self.fits(*at, needs)),
         };
         let Some(at) = found else {
@@ -99,7 +99,7 @@ impl Planner {
     /// The least of all that fit. An order that each choice makes anew is not
     /// worth keeping; few hosts are better than the best so far, and only
     /// those are put to the tests.
-    fn least(&self, needs: &Requirements) -> Option<usize> {
+    fn best(&self, needs: &Requirements) -> Option<usize> {
         let mut best: Option<(Score, usize)> = None;
         for (at, host) in self.hosts.iter().enumerate() {
             let score = score::of(host, &self.rules, self.seed);

@@ -53,7 +53,7 @@ fn minute() -> i64 {
     60
 }
 
-/// Members per batch (contract/policies, "batch-1.0").
+/// Members per batch.
 fn batch_size(spec: &Spec, total: i32) -> i32 {
     let most = if total > spec.min_in_service {
         total - spec.min_in_service

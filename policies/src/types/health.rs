@@ -242,7 +242,7 @@ impl Health {
 
 /// Least seconds between two pollings, as Senlin's `health_check_interval_min`
 /// has it where an operator lowers it.
-const LEAST_INTERVAL: i64 = 1;
+const MIN_INTERVAL: i64 = 1;
 
 const V1_0: PolicyMeta = PolicyMeta {
     is: Meta {
@@ -282,9 +282,9 @@ pub(crate) fn all() -> [Typed<Health>; 3] {
 impl Behaviour for Health {
     fn check(&self) -> Result<(), SpecError> {
         let refuse = |text: String| Err(SpecError(text));
-        if self.detection.interval < LEAST_INTERVAL {
+        if self.detection.interval < MIN_INTERVAL {
             return refuse(format!(
-                "Specified interval of {} seconds has to be larger than health_check_interval_min of {LEAST_INTERVAL} \
+                "Specified interval of {} seconds has to be larger than health_check_interval_min of {MIN_INTERVAL} \
                  seconds set in configuration.",
                 self.detection.interval
             ));

@@ -161,7 +161,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         .to_owned();
     let named = move |index| naming::node_name(&format, index, id.0.as_u64_pair().0);
     let answer = |made: &Node| call.accepted(recorded.id, json!({"node": wire::node(made, call.version)}));
-    let (keep, most) = (call.keep(&answer), call.api.settings.max_nodes_per_project);
+    let (keep, most) = (call.store_response(&answer), call.api.settings.max_nodes_per_project);
     let made = db::create_named(&mut call.conn(), node, &recorded, named, most, &keep).await?;
     let gone = |what: &str, identity: String| {
         ApiError::BadRequest(format!("The specified {what} '{identity}' could not be found."))

@@ -77,7 +77,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         domain: call.caller.domain.clone(),
     };
     let answer = |made: &Policy| call.created(json!({"policy": wire::policy(made)}));
-    let policy = db::create(&mut call.conn(), &new, &call.keep(&answer)).await?;
+    let policy = db::create(&mut call.conn(), &new, &call.store_response(&answer)).await?;
     Ok(call.answer(&answer(&policy)))
 }
 

@@ -173,7 +173,7 @@ pub async fn create(call: Call) -> Result<HttpResponse> {
         host_cluster,
     };
     let answer = |made: &Profile| call.created(json!({"profile": wire::profile(made)}));
-    match db::create(&mut conn, &profile, &call.keep(&answer)).await {
+    match db::create(&mut conn, &profile, &call.store_response(&answer)).await {
         Ok(profile) => Ok(call.answer(&answer(&profile))),
         Err(error) if error.is_in_use() => Err(failed(ApiError::InvalidSpec(
             "The specified host_node or host_cluster could not be found.".to_owned(),

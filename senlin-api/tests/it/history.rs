@@ -43,8 +43,8 @@ async fn a11_ended_actions_are_listed_and_shown_as_before() {
         assert_eq!(server.member("GET", path, None).await.body, before, "{path}");
     }
     // One that has ended is not cancelled, wherever it is.
-    let wish = serde_json::json!({"action": {"status": "CANCELLED"}});
-    assert_eq!(server.member("PATCH", "/v1/actions/a8", Some(wish)).await.status, 409);
+    let cancel = serde_json::json!({"action": {"status": "CANCELLED"}});
+    assert_eq!(server.member("PATCH", "/v1/actions/a8", Some(cancel)).await.status, 409);
     server.close().await;
 }
 

@@ -1,4 +1,4 @@
-//! What 1.15 adds beside receivers: policy types, plans, the containers' own door.
+//! What 1.15 adds beside receivers: policy types, plans, the in-container interface.
 
 use serde_json::{Value, json};
 

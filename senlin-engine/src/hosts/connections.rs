@@ -74,7 +74,7 @@ impl HostConnections {
     }
 
     /// Begins a heartbeat, unless the host has not answered the last one yet:
-    /// a dark host costs one waiting call, not one per beat.
+    /// a dark host costs one waiting call, not one per heartbeat.
     pub(crate) fn begin_beat(&self, host: NodeId) -> Option<Beating> {
         let begun = self.beating.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
         begun.then(|| Beating {

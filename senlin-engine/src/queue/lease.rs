@@ -100,8 +100,7 @@ pub(crate) async fn renew(engine: &Engine, asked: Instant) -> Result<(), DbError
 pub async fn release_strays(engine: &Engine, grace: Duration) -> Result<(), DbError> {
     let held = engine.running.claims(|_| true);
     let mut conn = engine.leases.session();
-    let lost =
-        leases::hand_back_others(&mut conn, engine.id, &held, engine.settings.lease, grace.as_secs_f64()).await?;
+    let lost = leases::release_others(&mut conn, engine.id, &held, engine.settings.lease, grace.as_secs_f64()).await?;
     for action in &lost {
         tracing::warn!(%action, "nobody worked on an action of this engine: it is handed back");
     }

@@ -11,9 +11,9 @@ use crate::{Engine, Settings, failure::Failure};
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Brings the gauges up to date.
-pub struct Fleet;
+pub struct FleetGauges;
 
-impl Chore for Fleet {
+impl Chore for FleetGauges {
     const NAME: &'static str = "fleet";
     const MAY_FAIL: bool = true;
 

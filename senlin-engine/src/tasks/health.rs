@@ -21,7 +21,7 @@ use senlin_core::{
 };
 use senlin_db::{
     Conn, bindings, clusters,
-    health::{self as db, Begun, Member, Wish},
+    health::{self as db, Begun, Member, RecoveryRequest},
     settling,
 };
 use senlin_policies::types::health::{Health as Policy, ModeKind};
@@ -266,17 +266,17 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
         host_lost: Some(loss.host_lost),
         ..Recover::default()
     };
-    let wish = Wish {
+    let request = RecoveryRequest {
         node: member.id,
         cluster,
         physical_id: member.physical_id.clone(),
         reason: loss.reason.clone(),
-        inputs: inputs::because(inputs::write(&asked), loss.reason.clone()),
+        inputs: inputs::with_reason(inputs::write(&asked), loss.reason.clone()),
         budget: policy.budget(desired),
         window: policy.recovery.budget_window,
     };
     let mut conn = engine.db.session();
-    let (outcome, held) = match db::recover(&mut conn, &wish).await? {
+    let (outcome, held) = match db::recover(&mut conn, &request).await? {
         Begun::Yes(action) => {
             tracing::info!(node = %member.id, %action, reason = loss.reason, "a lost member is recovered");
             engine.work.notify_one();
@@ -294,7 +294,7 @@ async fn begin(engine: &Engine, policy: &Policy, desired: i32, member: &Member, 
             "spent",
             Some(format!(
                 "No recovery: the cluster has had {} within {} s, which is its budget.",
-                wish.budget, wish.window
+                request.budget, request.window
             )),
         ),
     };

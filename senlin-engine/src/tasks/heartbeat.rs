@@ -39,7 +39,7 @@ impl Task for Heartbeat {
     }
 
     async fn run_one(engine: &Arc<Engine>, (host, collect): Self::Item) -> Result<(), Failure> {
-        beat(engine, host, collect).await
+        heartbeat(engine, host, collect).await
     }
 
     fn about((host, _): &Self::Item) -> String {
@@ -48,11 +48,11 @@ impl Task for Heartbeat {
 }
 
 /// One host: asks, records, tidies up. One that does not answer is no failure.
-async fn beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
+async fn heartbeat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
     let Some(_beating) = engine.connections.begin_beat(host) else {
         return Ok(());
     };
-    let failure = match try_beat(engine, host, collect).await {
+    let failure = match try_heartbeat(engine, host, collect).await {
         Ok(()) => return Ok(()),
         // That says nothing of the host.
         Err(Failure::Db(error)) => return Err(error.into()),
@@ -69,7 +69,7 @@ async fn beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failur
     Ok(())
 }
 
-async fn try_beat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
+async fn try_heartbeat(engine: &Engine, host: NodeId, collect: bool) -> Result<(), Failure> {
     let mut conn = engine.db.session();
     let driver = engine
         .connections

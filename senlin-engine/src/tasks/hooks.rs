@@ -23,7 +23,7 @@ const MAX_CONCURRENT_QUESTIONS: i64 = 64;
 const AGAIN: f64 = 5.0;
 /// Seconds that a webhook may take to answer.
 const PATIENCE: u64 = 5;
-/// Seconds that a message in a queue lives (contract/policies, "Hooks").
+/// Seconds that a message in a queue lives.
 const MESSAGE_TTL: u32 = 300;
 
 /// Sends lifecycle questions.
@@ -51,7 +51,7 @@ impl Task for Questions {
     }
 }
 
-/// What is sent (contract/policies, "Hooks").
+/// What is sent.
 fn message(question: &Question) -> Value {
     json!({"lifecycle_action_token": question.action, "node_id": question.node, "node_name": question.node_name,
         "resource_id": question.physical_id, "cluster_id": question.cluster,

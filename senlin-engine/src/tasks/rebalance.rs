@@ -50,7 +50,7 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
         let moves = moves::wanted(engine, &cluster, &decision.rules, None).await?;
         conn = engine.db.session();
         if let Some(first) = moves.first() {
-            let inputs = inputs::because(Map::new(), format!("'{}': {}", due.policy_name, first.reason));
+            let inputs = inputs::with_reason(Map::new(), format!("'{}': {}", due.policy_name, first.reason));
             if let Some(action) =
                 policy_actions::cluster(&mut conn, cluster.id, ActionKind::ClusterRebalance, &inputs).await?
             {

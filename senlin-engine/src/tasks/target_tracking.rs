@@ -66,7 +66,7 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
             let newest = loads::newest(&mut engine.db.session(), cluster.id).await?;
             let facts = facts(&cluster, &policy, &state, measure, newest, due.now);
             let verdict = policy.decide(&facts);
-            remember(&mut state, &facts, &verdict, &policy, due.now);
+            record_verdict(&mut state, &facts, &verdict, &policy, due.now);
             let inputs = verdict.size.map(|size| Resize {
                 adjustment_type: Some("EXACT_CAPACITY".to_owned()),
                 number: Some(f64::from(size)),
@@ -80,9 +80,9 @@ async fn look(engine: &Engine, due: &Due) -> Result<(), Failure> {
     state.insert("decided_at".to_owned(), json!(due.now));
     let mut conn = engine.db.session();
     if let Some(inputs) = inputs {
-        let because = format!("'{}': {reason}", due.policy_name);
+        let told = format!("'{}': {reason}", due.policy_name);
         let resize = inputs;
-        let inputs = inputs::because(inputs::write(&resize), because);
+        let inputs = inputs::with_reason(inputs::write(&resize), told);
         match policy_actions::cluster(&mut conn, due.cluster_id, ActionKind::ClusterResize, &inputs).await? {
             Some(action) => {
                 tracing::info!(cluster = %due.cluster_id, %action, reason, "a target asks for another size");
@@ -172,7 +172,7 @@ fn facts(
 }
 
 /// What was measured and wanted is kept for the next look.
-fn remember(state: &mut Map, facts: &Facts, verdict: &Verdict, policy: &TargetTracking, now: Time) {
+fn record_verdict(state: &mut Map, facts: &Facts, verdict: &Verdict, policy: &TargetTracking, now: Time) {
     let from = now - chrono::Duration::seconds(policy.stabilization_window);
     let mut wanted = facts.wanted.clone();
     wanted.retain(|(at, _)| *at >= from);

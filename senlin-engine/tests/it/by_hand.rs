@@ -19,7 +19,7 @@ use senlin_engine::{
     },
 };
 
-pub(crate) trait Drive {
+pub(crate) trait ByHand {
     /// One look at every host, the collector included.
     async fn beat_all(&self) -> Result<(), DbError>;
     /// Measures every host.
@@ -35,12 +35,12 @@ pub(crate) trait Drive {
     /// Compares what a host has with what is known of it.
     async fn compare(&self, host: NodeId) -> Result<(), Failure>;
     /// Looks for what this engine owns and does not work on.
-    async fn hand_back_strays(&self) -> Result<(), DbError>;
+    async fn release_strays(&self) -> Result<(), DbError>;
     /// The plan of an action, as the API asks for it.
     async fn plan(&self, body: &Map) -> Result<serde_json::Value, Failure>;
 }
 
-impl Drive for Arc<Engine> {
+impl ByHand for Arc<Engine> {
     async fn beat_all(&self) -> Result<(), DbError> {
         run_all::<Heartbeat>(self).await.map(|_| ())
     }
@@ -69,7 +69,7 @@ impl Drive for Arc<Engine> {
         watch::compare(self, host).await
     }
 
-    async fn hand_back_strays(&self) -> Result<(), DbError> {
+    async fn release_strays(&self) -> Result<(), DbError> {
         lease::release_strays(self, Duration::ZERO).await
     }
 

@@ -12,7 +12,7 @@ use senlin_engine::actions::faults::{Fault, Faults, NoFaults, When};
 use serde_json::json;
 
 use crate::{
-    drive::Drive,
+    by_hand::ByHand,
     world::{AtStep, World},
 };
 
@@ -26,7 +26,7 @@ async fn driver(world: &World) -> SimHost {
     SimHost::open(&url).unwrap()
 }
 
-async fn beat(world: &World) {
+async fn heartbeat(world: &World) {
     world.engine(Arc::new(NoFaults)).await.beat_all().await.unwrap();
 }
 
@@ -80,7 +80,7 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
         world.db.execute(&statement).await.unwrap();
     }
     for _ in 0..3 {
-        beat(&world).await;
+        heartbeat(&world).await;
     }
     assert_eq!(ids(&world).await, all, "no container is touched");
     assert_eq!(listed(&world).await, ["GENERATION_UNKNOWN", "NODE_UNKNOWN"]);
@@ -130,7 +130,7 @@ async fn f2_a_restored_database_removes_nothing_and_each_case_is_settled() {
     // Remove: only what an operator named goes.
     let mut conn = world.db.db.session();
     unaccounted::ask_removal(&mut conn, of(late).id).await.unwrap();
-    beat(&world).await;
+    heartbeat(&world).await;
     let left: Vec<String> = all.iter().filter(|id| **id != of(late).container).cloned().collect();
     assert_eq!(ids(&world).await, left);
     assert!(listed(&world).await.is_empty());
@@ -172,7 +172,7 @@ async fn f2_only_what_is_recorded_to_have_gone_goes_by_itself() {
         .unwrap();
     driver.create(&late("node", &[(LABEL_NODE, &other)])).await.unwrap();
     for _ in 0..2 {
-        beat(&world).await;
+        heartbeat(&world).await;
     }
     let mut left: Vec<String> = world.sims[0].list().into_iter().map(|c| c.name).collect();
     left.sort();
@@ -189,7 +189,7 @@ async fn f2_only_what_is_recorded_to_have_gone_goes_by_itself() {
     for container in world.sims[0].list() {
         world.sims[0].lose_container(&container.id);
     }
-    beat(&world).await;
+    heartbeat(&world).await;
     assert!(listed(&world).await.is_empty());
     world.db.close().await.unwrap();
 }

@@ -6,7 +6,7 @@ use senlin_core::{action::ActionKind, ids::*};
 use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::{Value, json};
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await
@@ -356,8 +356,8 @@ async fn a_cluster_follows_its_target_and_says_why() {
     engine.track_all().await.unwrap();
     world.settle().await;
     assert_eq!(spread(&world, cluster).await.iter().sum::<i64>(), 4);
-    let because = "SELECT inputs->>'because' FROM actions WHERE action = 'CLUSTER_RESIZE' ORDER BY seq";
-    let told = column(&world, because).await;
+    let reasons = "SELECT inputs->>'because' FROM actions WHERE action = 'CLUSTER_RESIZE' ORDER BY seq";
+    let told = column(&world, reasons).await;
     assert!(
         told[0].contains("'half': Mean CPU use is") && told[0].contains("4 members instead of 2"),
         "{told:?}"
@@ -377,7 +377,7 @@ async fn a_cluster_follows_its_target_and_says_why() {
         spread(&world, cluster).await.iter().sum::<i64>(),
         1,
         "{:?}",
-        column(&world, because).await
+        column(&world, reasons).await
     );
     let mut conn = world.db.db.session();
     let shown = senlin_db::bindings::list(&mut conn, cluster, &senlin_db::bindings::Wanted::default())

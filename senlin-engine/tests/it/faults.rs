@@ -8,7 +8,7 @@ use senlin_engine::actions::faults::{Fault, NoFaults};
 use serde_json::json;
 
 use crate::{
-    drive::Drive,
+    by_hand::ByHand,
     world::{Once, World},
 };
 

@@ -6,7 +6,7 @@ use senlin_core::ids::*;
 use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::{Value, json};
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 const HEALTH: &str = "senlin.policy.health";
 
@@ -74,9 +74,9 @@ async fn what_dies_comes_back_once() {
         "it was restarted, not replaced"
     );
     assert_eq!(world.status(cluster).await, "ACTIVE");
-    let because = "SELECT inputs->>'because' FROM actions WHERE action = 'NODE_RECOVER' ORDER BY 1";
+    let reasons = "SELECT inputs->>'because' FROM actions WHERE action = 'NODE_RECOVER' ORDER BY 1";
     assert_eq!(
-        column(&world, because).await,
+        column(&world, reasons).await,
         [
             "The container has exited with code 137.",
             "The container is gone from its host."

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await

@@ -7,7 +7,7 @@ use senlin_engine::actions::faults::{Fault, NoFaults, When};
 use serde_json::json;
 
 use crate::{
-    drive::Drive,
+    by_hand::ByHand,
     world::{AtStep, World},
 };
 

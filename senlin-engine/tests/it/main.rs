@@ -9,9 +9,9 @@
 )]
 
 mod asked;
+mod by_hand;
 mod collector;
 mod decisions;
-mod drive;
 mod faults;
 mod health;
 mod hooks;

@@ -13,7 +13,7 @@ use anyhow::ensure;
 use senlin_core::{action::ActionKind, secret::Secret};
 use senlin_db::{
     Db,
-    leases::{self, Held},
+    leases::{self, OwnedClaim},
     queue::{self, Limits},
 };
 use senlin_engine::{
@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 const LIMITS: Limits = Limits {
     per_project: 100,
@@ -80,7 +80,7 @@ async fn a1_a_claim_whose_answer_was_lost_goes_back() {
     assert_eq!(claimed.len(), 1);
     // Renewing what is held does nothing for it.
     assert_eq!(leases::renew(&mut conn, engine.id(), &[], 60).await.unwrap(), []);
-    engine.hand_back_strays().await.unwrap();
+    engine.release_strays().await.unwrap();
     let (status, reason) = world.outcome(action).await;
     assert_eq!(
         (status.as_str(), reason.as_str()),
@@ -113,7 +113,7 @@ async fn a1_only_the_present_attempt_is_renewed() {
     let renewed = leases::renew(&mut conn, engine.id(), &[old, new], 60).await.unwrap();
     assert_eq!(
         renewed,
-        [Held {
+        [OwnedClaim {
             claim: new,
             renewed: true,
             cancel: false

@@ -8,7 +8,7 @@ use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await

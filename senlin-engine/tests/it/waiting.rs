@@ -6,7 +6,7 @@ use senlin_core::{action::ActionKind, ids::*};
 use senlin_engine::{Engine, actions::faults::NoFaults};
 use serde_json::json;
 
-use crate::{drive::Drive, world::World};
+use crate::{by_hand::ByHand, world::World};
 
 async fn engine(world: &World) -> Arc<Engine> {
     world.engine(Arc::new(NoFaults)).await

@@ -21,9 +21,9 @@ pub fn write(inputs: &impl Serialize) -> Map {
 
 /// The inputs of an action that no user asked for, and why it was recorded.
 #[must_use]
-pub fn because(mut inputs: Map, reason: String) -> Map {
+pub fn with_reason(mut inputs: Map, reason: String) -> Map {
     let common = Common {
-        because: Some(reason),
+        reason: Some(reason),
         plan_token: None,
     };
     inputs.extend(write(&common));
@@ -54,8 +54,8 @@ inputs! {
     /// What any action may carry beside its own.
     Common {
         /// Why it was recorded, where no user asked for it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        because: Option<String>,
+        #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         /// It is refused unless it does what that plan said.
         #[serde(skip_serializing_if = "Option::is_none")]
         plan_token: Option<String>,

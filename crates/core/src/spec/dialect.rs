@@ -1,4 +1,4 @@
-//! Senlin's own way to write a schema (contract/profiles, "Schema language").
+//! Senlin's own way to write a schema.
 
 use serde_json::{Value, json};
 

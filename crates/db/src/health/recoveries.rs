@@ -21,7 +21,7 @@ use crate::{
 
 /// A recovery that the health manager wants.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct RecoveryRequest {
     /// The member.
     pub node: NodeId,
     /// Its cluster.
@@ -63,38 +63,38 @@ fn pause(times: i64) -> i64 {
 
 /// Begins a recovery, if none is open, within bounds. Counted and recorded in
 /// one transaction that holds the node's row: two engines cannot both begin one.
-pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
+pub async fn recover(conn: &mut Conn, request: &RecoveryRequest) -> Result<Begun> {
     conn.transaction(async |conn| {
         // The cluster's row stays free.
         let only_the_node = Term(Sql::new("nodes.id FOR UPDATE OF nodes"));
         let locked: Option<OwnerRow> = nodes::table
             .inner_join(clusters::table)
-            .filter(nodes::id.eq(wish.node.0).and(clusters::id.eq(wish.cluster.0)))
-            .filter(nodes::physical_id.is_not_distinct_from(wish.physical_id.as_deref()))
+            .filter(nodes::id.eq(request.node.0).and(clusters::id.eq(request.cluster.0)))
+            .filter(nodes::physical_id.is_not_distinct_from(request.physical_id.as_deref()))
             .order(only_the_node)
             .select(OwnerRow::as_select())
             .fetch_optional(conn)
             .await?;
-        let (Some(owner), Some(false)) = (locked, super::node(conn, wish.node).await?.map(|n| n.busy)) else {
+        let (Some(owner), Some(false)) = (locked, super::node(conn, request.node).await?.map(|n| n.busy)) else {
             return Ok(Begun::Busy);
         };
-        let (times, spent, since) = lately(conn, wish).await?;
+        let (times, spent, since) = lately(conn, request).await?;
         let left = pause(times).saturating_sub(since.unwrap_or(i64::MAX));
         if left > 0 {
             return Ok(Begun::BackOff(left));
         }
-        if spent >= wish.budget {
+        if spent >= request.budget {
             return Ok(Begun::Spent);
         }
         let action = NewAction {
-            cluster_id: Some(wish.cluster),
+            cluster_id: Some(request.cluster),
             lock_scope: LockScope::Member,
             host_id: owner.host_id,
-            inputs: wish.inputs.clone(),
+            inputs: request.inputs.clone(),
             timeout: owner.timeout,
             ..NewAction::unasked(
                 ActionKind::NodeRecover,
-                wish.node.0,
+                request.node.0,
                 Cause::Health,
                 owner.user_id,
                 owner.project,
@@ -103,10 +103,10 @@ pub async fn recover(conn: &mut Conn, wish: &Wish) -> Result<Begun> {
         child_actions::insert_actions(conn, std::slice::from_ref(&action), "").await?;
         diesel::insert_into(recoveries::table)
             .values((
-                recoveries::cluster_id.eq(wish.cluster.0),
-                recoveries::node_id.eq(wish.node.0),
+                recoveries::cluster_id.eq(request.cluster.0),
+                recoveries::node_id.eq(request.node.0),
                 recoveries::action_id.eq(action.id.0),
-                recoveries::reason.eq(&wish.reason),
+                recoveries::reason.eq(&request.reason),
             ))
             .run(conn)
             .await?;
@@ -130,17 +130,17 @@ struct OwnerRow {
 
 /// How often the node was recovered lately, how often members of its cluster
 /// were in the window, and the seconds since it was last.
-async fn lately(conn: &mut Conn, wish: &Wish) -> Result<(i64, i64, Option<i64>)> {
+async fn lately(conn: &mut Conn, request: &RecoveryRequest) -> Result<(i64, i64, Option<i64>)> {
     const LATELY: f64 = 600.0;
     #[expect(clippy::cast_precision_loss, reason = "seconds of a window fit a double")]
-    let window = wish.window as f64;
+    let window = request.window as f64;
     let since = |seconds: f64| recoveries::begun_at.gt(now.into_sql::<Timestamptz>() - seconds.seconds());
-    let of_node = recoveries::node_id.eq(wish.node.0).and(since(LATELY));
+    let of_node = recoveries::node_id.eq(request.node.0).and(since(LATELY));
     let last = sql::<Nullable<BigInt>>("extract(epoch FROM now() - max(begun_at) FILTER (WHERE node_id = ")
-        .bind::<SqlUuid, _>(wish.node.0)
+        .bind::<SqlUuid, _>(request.node.0)
         .sql("))::bigint");
     let counts = recoveries::table
-        .filter(recoveries::cluster_id.eq(wish.cluster.0))
+        .filter(recoveries::cluster_id.eq(request.cluster.0))
         .filter(since(window.max(LATELY)))
         .select((
             count(recoveries::id).aggregate_filter(of_node),

@@ -14,7 +14,7 @@ use crate::{
     schema::actions,
     statements::{
         end_hopeless::end_hopeless,
-        hand_back::{Stray, hand_back},
+        release_claims::{Stray, release_claims},
         wake_parents::wake_parents,
     },
 };
@@ -33,7 +33,7 @@ pub struct Swept {
 /// Finds what a lost message, a lost engine or a lost moment left behind. What
 /// another statement is at work on is left to it, or to the next sweep.
 pub async fn sweep(conn: &mut Conn) -> Result<Swept> {
-    let expired = hand_back(conn, Stray::Expired, "The engine that worked on it went silent.").await?;
+    let expired = release_claims(conn, Stray::Expired, "The engine that worked on it went silent.").await?;
     hooks::time_out(conn).await?;
     let parents = end_hopeless(conn).await?;
     let mut promoted = promote(conn, &parents).await?;

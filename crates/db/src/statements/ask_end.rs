@@ -1,5 +1,5 @@
 //! Asks actions and all their descendants to end. What never began ends in the
-//! same statement, so that nobody claims it between the wish and its end.
+//! same statement, so that nobody claims it between the request and its end.
 
 use diesel::sql_types::{Bool, Uuid as SqlUuid};
 use uuid::Uuid;

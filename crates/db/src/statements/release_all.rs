@@ -1,12 +1,12 @@
-//! Hands back all that an engine owns, untouched: it counts as no failure. Rows
+//! Releases all that an engine owns, untouched: it counts as no failure. Rows
 //! are locked before they are changed, in the order of ids.
 
 use senlin_core::ids::ServiceId;
 
 use crate::{Conn, Result, run::Run, sql::Sql};
 
-/// Returns how much there was.
-pub(crate) async fn hand_back_all(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
+/// Releases everything of `owner`, untouched, when it shuts down. Returns how much there was.
+pub async fn release_all(conn: &mut Conn, owner: ServiceId) -> Result<usize> {
     Sql::new(
         "WITH mine AS (
             SELECT id FROM actions WHERE owner = :owner AND status = 'RUNNING' ORDER BY id FOR UPDATE)

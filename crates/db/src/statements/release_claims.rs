@@ -1,4 +1,4 @@
-//! Hands back claims that nobody works on, and tells of each: READY again, later
+//! Releases claims that nobody works on, and tells of each: READY again, later
 //! each time, with their locks. Rows are locked before they are changed, in the
 //! order of ids.
 
@@ -61,8 +61,8 @@ impl Stray<'_> {
     }
 }
 
-/// Returns what was handed back.
-pub(crate) async fn hand_back(conn: &mut Conn, which: Stray<'_>, reason: &str) -> Result<Vec<ActionId>> {
+/// Returns those that were released.
+pub(crate) async fn release_claims(conn: &mut Conn, which: Stray<'_>, reason: &str) -> Result<Vec<ActionId>> {
     let told = Record {
         from: "back",
         level: "'WARN'",

@@ -18,7 +18,7 @@ async fn a6_an_action_whose_cluster_is_gone_does_not_block_the_queue() {
     let yard = Yard::new().await;
     let (gone, node) = (ClusterId::random(), yard.node("p1", None, -1).await);
     let lost = yard.check_member("p1", gone, node).await;
-    let nowhere = yard.check_cluster("p1", gone).await;
+    let missing = yard.check_cluster("p1", gone).await;
     let deleted = Yard::action(
         "p1",
         ActionKind::NodeDelete,
@@ -37,8 +37,8 @@ async fn a6_an_action_whose_cluster_is_gone_does_not_block_the_queue() {
     yard.sweep().await;
     assert_eq!(yard.status(lost).await, "FAILED");
     assert_eq!(yard.reason(lost).await, "The cluster could not be found.");
-    assert_eq!(yard.status(nowhere).await, "FAILED");
-    assert_eq!(yard.reason(nowhere).await, "The target could not be found.");
+    assert_eq!(yard.status(missing).await, "FAILED");
+    assert_eq!(yard.reason(missing).await, "The target could not be found.");
     assert_eq!(yard.status(deleted).await, "SUCCEEDED", "it is gone, as was asked");
     assert_eq!(yard.status(other).await, "RUNNING");
     yard.db.close().await.unwrap();
@@ -133,7 +133,7 @@ async fn a9_a_cancelled_action_that_never_began_needs_no_lock_to_end() {
 /// What a cancelled creation was to make is said to be not made, and a parent
 /// whose last children never began goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a9_children_that_never_began_end_with_their_parents_wish() {
+async fn a9_children_that_never_began_end_when_their_parent_is_cancelled() {
     let yard = Yard::new().await;
     let cluster = yard.cluster("p1", 2).await;
     let parent = yard.check_cluster("p1", cluster.id).await;
@@ -354,16 +354,16 @@ async fn a15_a_parent_with_new_children_is_not_woken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a15_two_engines_record_a_wish_once() {
+async fn a15_two_engines_record_an_automatic_action_once() {
     let yard = Yard::new().await;
     let cluster = yard.cluster("p1", 0).await.id;
     let other = yard.db.session().await.unwrap();
     let hold = format!("BEGIN; SELECT 1 FROM clusters WHERE id = '{cluster}' FOR UPDATE");
     other.batch_execute(&hold).await.unwrap();
-    let mut wishes = tokio::task::JoinSet::new();
+    let mut engines = tokio::task::JoinSet::new();
     for _ in 0..2 {
         let db = yard.db.db.clone();
-        wishes.spawn(async move {
+        engines.spawn(async move {
             let mut conn = db.session();
             policy_actions::cluster(&mut conn, cluster, ActionKind::ClusterResize, &Map::new())
                 .await
@@ -372,7 +372,7 @@ async fn a15_two_engines_record_a_wish_once() {
     }
     yard.db.waiting(2).await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
-    let recorded = wishes.join_all().await.into_iter().flatten().count();
+    let recorded = engines.join_all().await.into_iter().flatten().count();
     assert_eq!(recorded, 1);
     assert_eq!(yard.db.count("SELECT count(*) FROM actions").await.unwrap(), 1);
     yard.db.close().await.unwrap();

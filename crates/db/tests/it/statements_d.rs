@@ -12,7 +12,7 @@ use senlin_core::{
 use senlin_db::{
     DbError,
     fence::Fence,
-    health::{self, Begun, Wish},
+    health::{self, Begun, RecoveryRequest},
     hosts::{self, Leftover},
     placement::{self, Place},
     services,
@@ -216,7 +216,7 @@ async fn a_recovery_is_begun_within_bounds() {
     let mut conn = yard.db.db.session();
     let herd = yard.cluster("p", 1).await;
     let node = herd.nodes[0];
-    let wish = Wish {
+    let request = RecoveryRequest {
         node,
         cluster: herd.id,
         physical_id: Some(node.to_string()),
@@ -225,26 +225,26 @@ async fn a_recovery_is_begun_within_bounds() {
         budget: 2,
         window: 3600,
     };
-    let other = Wish {
+    let other = RecoveryRequest {
         physical_id: Some("another".to_owned()),
-        ..wish.clone()
+        ..request.clone()
     };
     assert_eq!(health::recover(&mut conn, &other).await.unwrap(), Begun::Busy);
     for nth in 0..2 {
-        let begun = health::recover(&mut conn, &wish).await.unwrap();
+        let begun = health::recover(&mut conn, &request).await.unwrap();
         assert!(matches!(begun, Begun::Yes(_)), "{nth}: {begun:?}");
-        assert_eq!(health::recover(&mut conn, &wish).await.unwrap(), Begun::Busy);
+        assert_eq!(health::recover(&mut conn, &request).await.unwrap(), Begun::Busy);
         let action = yard.claim_cluster(64).await.unwrap();
         yard.finish(&action).await.unwrap();
     }
-    let again = health::recover(&mut conn, &wish).await.unwrap();
+    let again = health::recover(&mut conn, &request).await.unwrap();
     assert!(matches!(again, Begun::BackOff(8..=10)), "{again:?}");
     yard.db
         .execute("UPDATE recoveries SET begun_at = now() - interval '11 minutes'")
         .await
         .unwrap();
-    assert_eq!(health::recover(&mut conn, &wish).await.unwrap(), Begun::Spent);
-    let shorter = Wish { window: 60, ..wish };
+    assert_eq!(health::recover(&mut conn, &request).await.unwrap(), Begun::Spent);
+    let shorter = RecoveryRequest { window: 60, ..request };
     let begun = health::recover(&mut conn, &shorter).await.unwrap();
     assert!(matches!(begun, Begun::Yes(_)), "{begun:?}");
     yard.db.close().await.unwrap();

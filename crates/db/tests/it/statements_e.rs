@@ -11,7 +11,7 @@ use senlin_db::{
     actions::{self, Obstacle},
     child_actions::{self, SizeChange},
     fence::{self, Fence},
-    leases::{self, Claim, Held},
+    leases::{self, Claim, OwnedClaim},
 };
 use serde_json::json;
 
@@ -58,7 +58,7 @@ async fn claims_are_renewed_and_handed_back_by_name() {
     let asked = [later, claims[0], claims[1], claims[2]];
     let mut renewed = leases::renew(&mut conn, yard.owner, &asked, 600).await.unwrap();
     renewed.sort_by_key(|h| claims.iter().position(|c| *c == h.claim));
-    let of = |nth: usize, renewed, cancel| Held {
+    let of = |nth: usize, renewed, cancel| OwnedClaim {
         claim: claims[nth],
         renewed,
         cancel,
@@ -71,9 +71,9 @@ async fn claims_are_renewed_and_handed_back_by_name() {
     holder.batch_execute("ROLLBACK").await.unwrap();
 
     // What is known stays, and so does what is younger than the grace.
-    let handed = leases::hand_back_others(&mut conn, yard.owner, &claims[..2], 60, 30.0).await;
+    let handed = leases::release_others(&mut conn, yard.owner, &claims[..2], 60, 30.0).await;
     assert_eq!(handed.unwrap(), []);
-    let handed = leases::hand_back_others(&mut conn, yard.owner, &[later, claims[1]], 700, 0.0).await;
+    let handed = leases::release_others(&mut conn, yard.owner, &[later, claims[1]], 700, 0.0).await;
     let mut handed = handed.unwrap();
     handed.sort_by_key(|id| claims.iter().position(|c| c.0 == *id));
     assert_eq!(handed, [claims[0].0, claims[2].0]);

@@ -182,7 +182,7 @@ pub async fn adopt(call: Call) -> Result<HttpResponse> {
         location: None,
         body: json!({"node": wire::node(made, call.version)}),
     };
-    let keep = call.keep(&answer);
+    let keep = call.store_response(&answer);
     match nodes::adopt(&mut call.conn(), &profile, &node, &adoption, most, &keep).await {
         Ok(Ok(made)) => Ok(call.answer(&answer(&made))),
         Ok(Err(over)) => Err(no_room(&call, over)),

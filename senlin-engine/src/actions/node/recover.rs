@@ -37,14 +37,14 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     ctx.mark("mark as recovering", NodeStatus::Recovering, "Recovery in progress")
         .await?;
     let asked: Recover = ctx.inputs()?;
-    let wanted = wishes(&asked)?;
+    let wanted = methods(&asked)?;
     if let Some(settling) = settling::under_way(ctx)? {
         let restarted = settling.reason == RESTARTED;
         let looked = settling::look(ctx, &node, &loaded, settling).await;
         return match looked {
             // The next thing that is to be tried.
             Err(failure)
-                if restarted && is_final(ctx, &failure) && wanted.iter().any(|w| matches!(w, Wish::Recreate)) =>
+                if restarted && is_final(ctx, &failure) && wanted.iter().any(|w| matches!(w, Method::Recreate)) =>
             {
                 clear(ctx, &node, &loaded).await
             }
@@ -70,7 +70,7 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
             super::status_of(&health).1
         )));
     }
-    let unasked = ctx.inputs::<Common>()?.because.is_some();
+    let unasked = ctx.inputs::<Common>()?.reason.is_some();
     if let (Health::Suspended(_), true) = (&health, unasked) {
         return done(
             ctx,
@@ -90,17 +90,17 @@ pub(crate) async fn run(ctx: &Ctx) -> Result<Outcome, Failure> {
     }
     let gone = matches!(health, Health::Gone(_) | Health::Unknown(_));
     let tries = match wanted.as_slice() {
-        [] if gone => vec![Wish::Recreate],
-        [] => vec![Wish::Restart],
+        [] if gone => vec![Method::Recreate],
+        [] => vec![Method::Restart],
         // What is not there cannot be restarted, if something else is to be tried too.
-        [Wish::Restart, rest @ ..] if gone && !rest.is_empty() => rest.to_vec(),
+        [Method::Restart, rest @ ..] if gone && !rest.is_empty() => rest.to_vec(),
         all => all.to_vec(),
     };
     let mut failed = None;
-    for wish in tries {
-        let tried = match wish {
-            Wish::Restart => restart(ctx, &node, &loaded).await,
-            Wish::Recreate => {
+    for method in tries {
+        let tried = match method {
+            Method::Restart => restart(ctx, &node, &loaded).await,
+            Method::Recreate => {
                 // Its next generation may be the one that is there.
                 return match seen.unaccounted {
                     Some(why) => Err(Failure::Refused(why)),
@@ -122,20 +122,20 @@ fn is_final(ctx: &Ctx, failure: &Failure) -> bool {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+enum Method {
     Restart,
     Recreate,
 }
 
 /// The operations asked for, in order. REBOOT and REBUILD are Senlin's words for servers.
-fn wishes(asked: &Recover) -> Result<Vec<Wish>, Failure> {
+fn methods(asked: &Recover) -> Result<Vec<Method>, Failure> {
     asked
         .operations
         .iter()
         .chain(&asked.operation)
         .map(|name| match name.to_uppercase().as_str() {
-            "RESTART" | "REBOOT" => Ok(Wish::Restart),
-            "RECREATE" | "REBUILD" => Ok(Wish::Recreate),
+            "RESTART" | "REBOOT" => Ok(Method::Restart),
+            "RECREATE" | "REBUILD" => Ok(Method::Recreate),
             _ => Err(Failure::Refused(format!(
                 "Recovery operation '{name}' is unknown: RESTART or RECREATE."
             ))),
