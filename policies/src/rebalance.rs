@@ -100,7 +100,7 @@ fn hottest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules:
         .iter()
         .filter(|(id, load)| **load >= mean + gap && left.iter().any(|m| m.host == **id))
         .max_by(|a, b| a.1.total_cmp(b.1))?;
-    let cool = hosts
+    let cold = hosts
         .iter()
         .filter(|h| h.id != *hot.0 && filter::turn_away(h, needs, rules).is_none())
         .filter_map(|h| Some((h, h.cpu_load?)))
@@ -112,7 +112,7 @@ fn hottest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules:
         .filter(|(_, m)| m.host == *hot.0)
         .min_by(|a, b| a.1.cpu.unwrap_or(SHARE).total_cmp(&b.1.cpu.unwrap_or(SHARE)))?;
     let share = mover.cpu.unwrap_or(SHARE).max(1.0);
-    if cool.1 + share >= hot.1 - share {
+    if cold.1 + share >= hot.1 - share {
         return None;
     }
     let name = |id: NodeId| hosts.iter().find(|h| h.id == id).map_or("", |h| h.name.as_str());
@@ -120,10 +120,10 @@ fn hottest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules:
         "'{}' is at {:.0} % CPU, the mean is {mean:.0} %, '{}' at {:.0} %.",
         name(*hot.0),
         hot.1,
-        cool.0.name,
-        cool.1
+        cold.0.name,
+        cold.1
     );
-    Some((at, cool.0.id, share, reason))
+    Some((at, cold.0.id, share, reason))
 }
 
 fn fullest(hosts: &[HostSnapshot], left: &[&Mover], needs: &Requirements, rules: &Rules) -> Next {

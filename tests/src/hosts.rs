@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-pub mod doors;
+pub mod access;
 pub mod proxy;
 
 /// Which engine a host runs: the ends of the range we support.
@@ -108,7 +108,7 @@ impl Hosts {
                  ip -n {ns} route add default via 10.99.{net}.1; mkdir -p {dir}/run {dir}/data {dir}/exec"
             ))?;
             if host.tls {
-                doors::certificates(&host.dir, &host.address)?;
+                access::certificates(&host.dir, &host.address)?;
             }
             host.launch()?;
         }

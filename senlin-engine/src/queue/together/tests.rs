@@ -14,10 +14,10 @@ use super::{Call, MAX_CALLS, Together};
 #[derive(Clone)]
 struct Question {
     number: usize,
-    asked: Arc<Asked>,
+    asked: Arc<Calls>,
 }
 
-struct Asked {
+struct Calls {
     statements: AtomicUsize,
     alone: AtomicUsize,
     /// Statements about many end when they get one of these.
@@ -25,7 +25,7 @@ struct Asked {
     answer: fn(usize) -> Result<Option<usize>>,
 }
 
-impl Asked {
+impl Calls {
     fn new(go_on: usize, answer: fn(usize) -> Result<Option<usize>>) -> Arc<Self> {
         Arc::new(Self {
             statements: AtomicUsize::new(0),
@@ -65,7 +65,7 @@ fn db() -> Db {
 }
 
 /// One call that is being carried out, and `more` that gather meanwhile.
-async fn ask(together: &Arc<Together<Question>>, asked: &Arc<Asked>, more: usize) -> tokio::task::JoinSet<usize> {
+async fn ask(together: &Arc<Together<Question>>, asked: &Arc<Calls>, more: usize) -> tokio::task::JoinSet<usize> {
     let db = db();
     let mut callers = tokio::task::JoinSet::new();
     for number in 0..=more {
@@ -85,7 +85,7 @@ async fn ask(together: &Arc<Together<Question>>, asked: &Arc<Asked>, more: usize
 
 #[tokio::test]
 async fn who_comes_while_one_runs_is_in_the_next() {
-    let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
+    let (together, asked) = (Arc::default(), Calls::new(0, |n| Ok(Some(n))));
     let callers = ask(&together, &asked, 40).await;
     asked.go_on.add_permits(100);
     let mut answers = callers.join_all().await;
@@ -96,7 +96,7 @@ async fn who_comes_while_one_runs_is_in_the_next() {
 
 #[tokio::test]
 async fn more_than_one_statement_takes_wait_for_another() {
-    let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
+    let (together, asked) = (Arc::default(), Calls::new(0, |n| Ok(Some(n))));
     let callers = ask(&together, &asked, 2 * MAX_CALLS + 1).await;
     asked.go_on.add_permits(100);
     assert_eq!(callers.join_all().await.len(), 2 * MAX_CALLS + 2);
@@ -106,13 +106,13 @@ async fn more_than_one_statement_takes_wait_for_another() {
 #[tokio::test]
 async fn what_is_left_out_or_fails_is_tried_alone() {
     let odd = |n: usize| Ok(n.is_multiple_of(2).then_some(n));
-    let (together, asked) = (Arc::default(), Asked::new(100, odd));
+    let (together, asked) = (Arc::default(), Calls::new(100, odd));
     let mut answers = ask(&together, &asked, 5).await.join_all().await;
     answers.sort_unstable();
     assert_eq!(answers, [0, 2, 4, 1001, 1003, 1005]);
     assert_eq!(asked.alone.load(Ordering::Relaxed), 3);
 
-    let (together, asked) = (Arc::default(), Asked::new(100, |_| Err(DbError::LeaseLost)));
+    let (together, asked) = (Arc::default(), Calls::new(100, |_| Err(DbError::LeaseLost)));
     let answers = ask(&together, &asked, 5).await.join_all().await;
     assert!(answers.iter().all(|n| *n >= 1000));
     assert_eq!(asked.alone.load(Ordering::Relaxed), 6);
@@ -120,7 +120,7 @@ async fn what_is_left_out_or_fails_is_tried_alone() {
 
 #[tokio::test]
 async fn nobody_waits_for_one_that_goes_away() {
-    let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
+    let (together, asked) = (Arc::default(), Calls::new(0, |n| Ok(Some(n))));
     let mut callers = ask(&together, &asked, 10).await;
     // Whoever carries out goes, and so do all who had their call in.
     callers.abort_all();
@@ -134,7 +134,7 @@ async fn nobody_waits_for_one_that_goes_away() {
 /// The calls 0 to `last`, the first of which is being carried out.
 async fn each(
     together: &Arc<Together<Question>>,
-    asked: &Arc<Asked>,
+    asked: &Arc<Calls>,
     last: usize,
     leave: &CancellationToken,
 ) -> Vec<tokio::task::JoinHandle<Result<usize>>> {
@@ -153,7 +153,7 @@ async fn each(
 
 #[tokio::test]
 async fn when_the_one_that_carries_out_goes_the_others_try_alone() {
-    let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
+    let (together, asked) = (Arc::default(), Calls::new(0, |n| Ok(Some(n))));
     let mut callers = each(&together, &asked, 3, &CancellationToken::new()).await;
     asked.go_on.add_permits(1);
     assert_eq!(callers.remove(0).await.unwrap().unwrap(), 0);
@@ -173,7 +173,7 @@ async fn when_the_one_that_carries_out_goes_the_others_try_alone() {
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_not_asked_again_by_each() {
     let hangs = |_| Err(DbError::Unavailable("it hangs".into()));
-    let (together, asked) = (Arc::default(), Asked::new(0, hangs));
+    let (together, asked) = (Arc::default(), Calls::new(0, hangs));
     let callers = each(&together, &asked, 3, &CancellationToken::new()).await;
     asked.go_on.add_permits(100);
     for caller in callers {
@@ -185,7 +185,7 @@ async fn a_database_that_does_not_answer_is_not_asked_again_by_each() {
 
 #[tokio::test]
 async fn who_waits_for_others_leaves_when_told_to() {
-    let (together, asked) = (Arc::default(), Asked::new(0, |n| Ok(Some(n))));
+    let (together, asked) = (Arc::default(), Calls::new(0, |n| Ok(Some(n))));
     let leave = CancellationToken::new();
     let mut callers = each(&together, &asked, 3, &leave).await;
     leave.cancel();
