@@ -33,6 +33,15 @@ start_postgres() {
     fi
 }
 
+# Databases that earlier runs left: a test that is killed drops nothing.
+drop_old() {
+    local psql=(psql -X -q -A -t -h 127.0.0.1 -p "$1" -U senlin -d postgres)
+    "${psql[@]}" -c "SELECT format('ALTER DATABASE %1\$I IS_TEMPLATE false; DROP DATABASE IF EXISTS %1\$I WITH (FORCE)', datname)
+        FROM pg_database WHERE datname ~ '^senlin_(test|template)_'
+        AND (pg_stat_file('base/' || oid || '/PG_VERSION', true)).modification < now() - interval '3 hours'" |
+        tr ';' '\n' | "${psql[@]}" >/dev/null 2>&1 || true
+}
+
 # For the benchmark: fsync on, statements counted.
 start_durable() {
     local home=$work/pg-durable
@@ -70,6 +79,7 @@ start)
     exec 9>"$work/lock"
     flock 9
     start_postgres 9>&-
+    drop_old "$pg_port"
     start_rabbit 9>&-
     ;;
 start-durable)
@@ -77,6 +87,7 @@ start-durable)
     exec 9>"$work/lock"
     flock 9
     start_durable 9>&-
+    drop_old "$((pg_port + 1))"
     ;;
 stop)
     as_pg "$pg_bin/pg_ctl" -D "$work/pg-durable/data" -m fast stop >/dev/null 2>&1 || true
