@@ -8,7 +8,7 @@ use diesel::{
 };
 use senlin_core::{
     Map,
-    action::{ActionKind, Cause, LockScope, NewAction},
+    action::{ActionKind, Cause, LockScope, NewAction, inputs},
     ids::*,
     node::Attempt,
     placement::{HostSnapshot, Requirements},
@@ -190,7 +190,7 @@ fn check_of(row: OpenRow, host: NodeId) -> NewAction {
         cluster_id: row.cluster_id.map(Into::into),
         lock_scope: row.cluster_id.map_or(LockScope::Node, |_| LockScope::Member),
         host_id: Some(host),
-        inputs: Map::from_iter([("because".to_owned(), reason.into())]),
+        inputs: inputs::with_reason(Map::new(), reason.to_owned()),
         ..NewAction::unasked(ActionKind::NodeCheck, row.id, Cause::Health, row.user_id, row.project)
     }
 }
